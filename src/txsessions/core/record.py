@@ -1,0 +1,76 @@
+"""
+The record: what a store keeps of one session.
+
+Owns the shape that travels between the live sessions and the stores.  Knows no
+engine, no uid and no key: the payload is sealed before it gets here.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from attrs import field, frozen
+
+TAG_BYTES = 8
+"""How much of a store key logs and operators see, in bytes (twice as many
+hexadecimal characters)."""
+
+
+def tagOf(key: bytes) -> str:
+    """
+    Name a session for logs and operators.
+
+    @param key: A store key, 32 bytes.
+    @return: 16 hexadecimal characters, of no use for finding the uid.
+    """
+    return key[:TAG_BYTES].hex()
+
+
+@frozen(kw_only=True)
+class Record:
+    """
+    One session as its store holds it.
+
+    @ivar key: The store key, 32 bytes.
+    @ivar version: A counter that every change of the payload raises by one; 1
+        at first.
+    @ivar createdAt: When the session was made, in seconds since the epoch.
+    @ivar touchedAt: When it was last used, as far as the store was told.
+    @ivar expiresAt: When the store may no longer hand it out.
+    @ivar principal: A keyed hash of who is signed in, or L{None}.
+    @ivar payload: The sealed state.
+    """
+
+    key: bytes = field(repr=tagOf)
+    version: int
+    createdAt: float
+    touchedAt: float
+    expiresAt: float
+    principal: bytes | None = field(default=None, repr=False)
+    payload: bytes = field(repr=False)
+
+    @property
+    def tag(self) -> str:
+        """
+        What people see of the key: see L{tagOf}.
+        """
+        return tagOf(self.key)
+
+
+class Answer(enum.Enum):
+    """
+    What a store says of a session without handing out its record.
+    """
+
+    UNCHANGED = "unchanged"
+    """The stored version is the one that the caller knows."""
+
+    ROTATED = "rotated"
+    """The session was given another key less than a minute ago."""
+
+
+UNCHANGED = Answer.UNCHANGED
+ROTATED = Answer.ROTATED
+
+
+__all__ = ["ROTATED", "TAG_BYTES", "UNCHANGED", "Answer", "Record", "tagOf"]

@@ -1,0 +1,188 @@
+"""
+The state: all of a session that outlives the process, as one value.
+
+Owns the form of the bytes that are sealed, and what is refused of them.  What a
+part holds are bytes here: L{txsessions.core.codec} knows how to read them.
+Knows no encryption and no store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import field, frozen
+from msgspec import MsgspecError
+from msgspec.msgpack import Decoder, Encoder
+
+from txsessions.core.lifetime import MAX_SECONDS
+from txsessions.core.plain import MAX_PAYLOAD
+from txsessions.errors import CannotBeKept, SessionTooLarge
+
+FORMAT: Final = 1
+"""The version of the form of the bytes, their first value."""
+
+MAX_PARTS: Final = 1000
+"""How many parts a session may have."""
+
+NAMESPACE: Final = b"n"
+"""The kind of a part that is one key of C{sessionNamespaces}."""
+
+ATTRIBUTE: Final = b"a"
+"""The kind of a part that is one attribute of the session."""
+
+COMPONENT: Final = b"c"
+"""The kind of a part that is one component, named by its interface."""
+
+_KINDS: Final = frozenset({NAMESPACE, ATTRIBUTE, COMPONENT})
+
+_toBytes = Encoder().encode
+_fromBytes = Decoder(
+    tuple[int, float, float, float, bool, bytes, str | None, dict[bytes, bytes]]
+).decode
+
+
+@frozen(kw_only=True)
+class State:
+    """
+    All of a session that outlives the process.
+
+    @ivar createdAt: When the session was made, in seconds since the epoch.
+    @ivar idle: How long it lives unused, in seconds.
+    @ivar lifetime: How long it lives at most, in seconds.
+    @ivar secure: Whether its cookie is only for HTTPS.
+    @ivar cookieName: The name of the cookie that its uid comes in.
+    @ivar principal: Who is signed in.
+    @ivar parts: The encoded value of each part, by the part's name.
+    """
+
+    createdAt: float
+    idle: float
+    lifetime: float
+    secure: bool
+    cookieName: bytes
+    principal: str | None = field(default=None, repr=False)
+    parts: Mapping[bytes, bytes] = field(repr=False)
+
+
+def partName(kind: bytes, name: bytes) -> bytes:
+    """
+    Name a part.
+
+    @param kind: L{NAMESPACE}, L{ATTRIBUTE} or L{COMPONENT}.
+    @param name: What it is called among its kind.
+    """
+    if kind not in _KINDS:
+        raise ValueError(f"there is no kind of part named {kind!r}")
+    return kind + name
+
+
+def splitPart(name: bytes) -> tuple[bytes, bytes]:
+    """
+    Undo L{partName}.
+
+    @return: The kind, and what the part is called among its kind.
+    """
+    kind = name[:1]
+    if kind not in _KINDS:
+        raise ValueError("a part is of no kind that is known")
+    return kind, name[1:]
+
+
+def packState(state: State, tag: str = "") -> bytes:
+    """
+    Write a state as bytes: the same bytes for equal states whose parts have the
+    same order.
+
+    @param tag: Names the session in errors.
+    @raise SessionTooLarge: They would be more than L{MAX_PAYLOAD}.
+    @raise CannotBeKept: It has too many parts, or a principal that is no text.
+    @raise ValueError: L{unpackState} would refuse it.
+    """
+    parts = state.parts
+    if len(parts) > MAX_PARTS:
+        raise CannotBeKept(
+            "the session", f"it has {len(parts)} parts, and {MAX_PARTS} may be"
+        )
+    _check(state.createdAt, state.idle, state.lifetime, parts)
+    try:
+        data = _toBytes(
+            (
+                FORMAT,
+                float(state.createdAt),
+                float(state.idle),
+                float(state.lifetime),
+                state.secure,
+                state.cookieName,
+                state.principal,
+                parts if type(parts) is dict else dict(parts),
+            )
+        )
+    except UnicodeEncodeError:
+        raise CannotBeKept(
+            "the principal", "it holds a lone surrogate, which is no character"
+        ) from None
+    if len(data) > MAX_PAYLOAD:
+        raise SessionTooLarge(tag, len(data), MAX_PAYLOAD)
+    return data
+
+
+def unpackState(data: bytes) -> State:
+    """
+    Read what L{packState} wrote.
+
+    @raise ValueError: These are not bytes that L{packState} would write.
+    """
+    if len(data) > MAX_PAYLOAD:
+        raise ValueError("a kept session is larger than we would write it")
+    try:
+        fields = _fromBytes(data)
+    except (MsgspecError, UnicodeError, RecursionError):
+        raise ValueError("a kept session is malformed") from None
+    # Written again it is the same, unless a part stands twice or a number is
+    # written in another way than we would.
+    if fields[0] != FORMAT or _toBytes(fields) != data:
+        raise ValueError("a kept session is not written as we would")
+    _, createdAt, idle, lifetime, secure, cookieName, principal, parts = fields
+    if len(parts) > MAX_PARTS:
+        raise ValueError("a kept session has more parts than we would write")
+    _check(createdAt, idle, lifetime, parts)
+    return State(
+        createdAt=createdAt,
+        idle=idle,
+        lifetime=lifetime,
+        secure=secure,
+        cookieName=cookieName,
+        principal=principal,
+        parts=parts,
+    )
+
+
+def _check(
+    createdAt: float, idle: float, lifetime: float, parts: Mapping[bytes, bytes]
+) -> None:
+    """
+    Refuse what no session of ours has; neither does a NaN pass.
+    """
+    if not 0 <= createdAt <= MAX_SECONDS:
+        raise ValueError("a session was made before 1970 or after 9999")
+    if not 0 < idle <= MAX_SECONDS or not 0 < lifetime <= MAX_SECONDS:
+        raise ValueError("a session's idle time or lifetime is out of range")
+    for name in parts:
+        if name[:1] not in _KINDS:
+            raise ValueError("a part is of no kind that is known")
+
+
+__all__ = [
+    "ATTRIBUTE",
+    "COMPONENT",
+    "FORMAT",
+    "MAX_PARTS",
+    "MAX_PAYLOAD",
+    "NAMESPACE",
+    "State",
+    "packState",
+    "partName",
+    "splitPart",
+    "unpackState",
+]

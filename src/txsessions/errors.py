@@ -1,0 +1,234 @@
+"""
+Every exception that txsessions raises, in one tree under L{SessionError}.
+
+An error names what was expected, what was found and what to do about it.  None
+of them ever holds a uid, a key or session data: a session is named by its tag,
+the first sixteen hexadecimal characters of its store key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from txsessions.core.record import Record
+
+
+class SessionError(Exception):
+    """
+    The root of everything that goes wrong in txsessions.
+    """
+
+
+class ConfigurationError(SessionError, ValueError):
+    """
+    The program was told something that cannot work: a cookie policy that
+    browsers refuse, a limit that is not positive, a missing key.
+    """
+
+
+class AddressError(ConfigurationError):
+    """
+    A store address that cannot be read, or that names an unknown kind of store.
+    """
+
+
+class KeyFileError(ConfigurationError):
+    """
+    The key file is missing, malformed, or readable by others.  The message
+    names the fault and the file, never the bytes.
+    """
+
+
+class WrongThread(SessionError, RuntimeError):
+    """
+    A session was used outside the reactor's thread: use
+    C{reactor.callFromThread}.
+    """
+
+
+class _AboutSession(SessionError):
+    """
+    An error about one session, which it names by its tag.
+
+    @ivar tag: Sixteen hexadecimal characters of the store key, or the empty
+        string where the session has none yet.
+    """
+
+    explanation = "something is wrong with this session"
+
+    def __init__(self, tag: str = "", explanation: str | None = None) -> None:
+        self.tag = tag
+        said = explanation or self.explanation
+        super().__init__(f"{said} (session {tag})" if tag else said)
+
+
+class SessionExists(_AboutSession):
+    """
+    The store already holds a session with this key.
+    """
+
+    explanation = "a session with this key is already stored"
+
+
+class SessionGone(_AboutSession):
+    """
+    The session has ended, here or elsewhere: it was logged out, it expired, or
+    it was rotated away.
+    """
+
+    explanation = "the session has ended"
+
+
+class SessionConflict(_AboutSession):
+    """
+    Somebody else changed the session since it was loaded.
+
+    @ivar current: The record as it stands in the store.
+    """
+
+    explanation = "the session was changed elsewhere since it was loaded"
+
+    def __init__(self, current: Record) -> None:
+        self.current = current
+        super().__init__(current.tag)
+
+
+class SessionStale(_AboutSession):
+    """
+    This session object was dropped because its changes could not be saved; the
+    next request loads it afresh.
+    """
+
+    explanation = (
+        "this session object was dropped because saving it failed; "
+        "call request.getSession() in a new request"
+    )
+
+
+class SessionTooLarge(_AboutSession):
+    """
+    The state of the session is larger than its store may be given.
+
+    @ivar size: What it would take, in bytes.
+    @ivar limit: What is allowed, in bytes.
+    """
+
+    def __init__(self, tag: str, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            tag,
+            f"the session's state takes {size} bytes and the limit is {limit}: "
+            "keep large things elsewhere and only their names in the session",
+        )
+
+
+class CannotBeKept(SessionError, TypeError):
+    """
+    A value cannot be kept with the session.
+
+    @ivar where: The way to the value, such as C{sessionNamespaces['cart'][3]}.
+    @ivar reason: Why it cannot be kept, for people.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        self.where = where
+        self.reason = reason
+        super().__init__(f"{where or 'the value'} cannot be kept: {reason}")
+
+
+class SessionUnavailable(SessionError):
+    """
+    Sessions cannot be read now, because their store does not answer.  Left
+    uncaught by a resource it answers 503 with C{Retry-After}.
+
+    @ivar retryAfter: Seconds after which it is worth trying again.
+    """
+
+    def __init__(self, retryAfter: int = 2) -> None:
+        self.retryAfter = retryAfter
+        super().__init__(
+            "the session store does not answer; nobody has been logged out, "
+            f"try again in {retryAfter} s"
+        )
+
+
+class ResponseStarted(SessionError, RuntimeError):
+    """
+    The headers have been sent, so the cookie can no longer be changed: rotate
+    or sign in before the first C{request.write()}.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the response has started, so its cookie can no longer change: "
+            "call this before the first request.write()"
+        )
+
+
+class StoreError(SessionError):
+    """
+    A store is broken or out of reach.  Never raised for a session that is
+    merely absent.
+    """
+
+
+class StoreUnavailable(StoreError):
+    """
+    The store did not answer in time, is full, is closed, or refuses.  What a
+    write that ends so did to the store is unknown.
+    """
+
+
+class StoreCorrupt(StoreError):
+    """
+    The store itself is damaged, or was written by a newer version.
+    """
+
+
+class RecordDamaged(_AboutSession):
+    """
+    A record does not carry the seal that it should: damaged, swapped, planted,
+    or older than its version says.
+    """
+
+    explanation = "the record's seal is broken, so it is not used"
+
+
+class UnknownKey(SessionError):
+    """
+    A record was sealed under a key that this process does not have: a broken
+    deployment, not a damaged record.
+
+    @ivar keyId: The id of the missing key, 16 hexadecimal characters.
+    """
+
+    def __init__(self, keyId: str) -> None:
+        self.keyId = keyId
+        super().__init__(
+            f"a record is sealed under key {keyId}, which is not in the key "
+            "file: give this process the same keys as the others"
+        )
+
+
+__all__ = [
+    "AddressError",
+    "CannotBeKept",
+    "ConfigurationError",
+    "KeyFileError",
+    "RecordDamaged",
+    "ResponseStarted",
+    "SessionConflict",
+    "SessionError",
+    "SessionExists",
+    "SessionGone",
+    "SessionStale",
+    "SessionTooLarge",
+    "SessionUnavailable",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreUnavailable",
+    "UnknownKey",
+    "WrongThread",
+]

@@ -1,0 +1,3 @@
+"""
+The tests of txsessions: C{python -m twisted.trial tests}, or pytest.
+"""

@@ -1,0 +1,47 @@
+"""
+Tests for L{txsessions.core.record}.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txsessions.core.record import ROTATED, UNCHANGED, Answer, Record, tagOf
+
+KEY = bytes(range(32))
+
+
+class RecordTests(SynchronousTestCase):
+    """
+    What people see of a record.
+    """
+
+    def test_tag(self) -> None:
+        """
+        Logs see sixteen characters of the key.
+        """
+        self.assertEqual(tagOf(KEY), "0001020304050607")
+
+    def test_shown(self) -> None:
+        """
+        Its representation shows the tag, and neither the key nor what is in it.
+        """
+        record = Record(
+            key=KEY,
+            version=1,
+            createdAt=1.0,
+            touchedAt=1.0,
+            expiresAt=2.0,
+            principal=b"somebody",
+            payload=b"something",
+        )
+        self.assertEqual(record.tag, tagOf(KEY))
+        self.assertIn(tagOf(KEY), repr(record))
+        self.assertNotIn(KEY[8:].hex(), repr(record))
+        self.assertNotIn("some", repr(record))
+
+    def test_answers(self) -> None:
+        """
+        The answers are two.
+        """
+        self.assertEqual(list(Answer), [UNCHANGED, ROTATED])
