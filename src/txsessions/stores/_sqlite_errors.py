@@ -1,0 +1,67 @@
+"""
+What SQLite says went wrong, in the words of a session store.
+
+Owns the reading of SQLite's messages: they are the only thing that every Python
+hands out alike (error codes came with 3.11).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from txsessions.errors import StoreCorrupt, StoreError, StoreUnavailable
+
+_BUSY = ("locked", "locking protocol")
+_DAMAGED = (
+    "malformed",
+    "not a database",
+    "no such table",
+    "no such column",
+    "has no column",
+)
+_ADVICE = (
+    ("full", "make room on its disk"),
+    ("disk i/o", "look at the disk, its quota and the system's log"),
+    ("readonly", "make its file and directory writable for this process"),
+    ("unable to open", "look at the modes of its file and directory"),
+    ("locked", "another program holds it"),
+)
+
+
+def isBusy(error: sqlite3.Error) -> bool:
+    """
+    Was it only that somebody else holds the database at the moment?
+    """
+    said = str(error)
+    return any(word in said for word in _BUSY)
+
+
+def isFull(error: sqlite3.Error) -> bool:
+    """
+    Was there no room, on the disk or within the limits of this process?
+    """
+    said = str(error)
+    return "full" in said or "disk I/O error" in said
+
+
+def storeError(error: sqlite3.Error, path: str) -> StoreError:
+    """
+    Make the error that a caller sees.
+
+    @param path: The database's file, for the message.
+    @return: L{StoreCorrupt} for damage, L{StoreUnavailable} for all else.
+    """
+    said = str(error)
+    name = getattr(error, "sqlite_errorname", None)
+    what = f"{said} ({name})" if name else said
+    if any(word in said for word in _DAMAGED):
+        return StoreCorrupt(
+            f"the session database {path} is damaged: {what}; stop its users and "
+            "put back a backup, or move it away to begin anew"
+        )
+    advice = next((a for word, a in _ADVICE if word in said.lower()), None)
+    hint = f": {advice}" if advice else ""
+    return StoreUnavailable(f"the session database {path} refused: {what}{hint}")
+
+
+__all__ = ["isBusy", "isFull", "storeError"]

@@ -1,0 +1,166 @@
+"""
+Rows of the SQLite database: their checks, and what becomes a record.
+
+Owns the reading of a row.  A plain SQLite file does not notice a flipped bit
+inside a value, so each row carries a checksum over what only a change of the
+session moves, and C{span}, the difference of the two times that a touch moves
+without reading the rest.  Knows nothing of transactions and threads.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from struct import Struct
+from struct import error as StructError
+from typing import Any, Literal
+from zlib import crc32
+
+from twisted.logger import Logger
+
+from txsessions.core.record import ROTATED, UNCHANGED, Answer, Record, tagOf
+
+Row = tuple[Any, ...]
+Execute = Callable[..., sqlite3.Cursor]
+Found = Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None
+
+COLUMNS = """version, expires_at, touched_at, span, created_at, principal, checksum,
+    payload"""
+SELECT = """
+SELECT version, expires_at, touched_at, span, created_at, principal, checksum,
+    CASE version WHEN ? THEN NULL ELSE payload END
+FROM sessions WHERE key = ?
+"""
+SELECT_PAGE = f"""
+SELECT {COLUMNS}, key FROM sessions
+WHERE key > ? AND version IS NOT NULL ORDER BY key LIMIT ?
+"""
+COUNT = "SELECT count(*) FROM sessions WHERE version IS NOT NULL AND expires_at > ?"
+
+_log = Logger()
+_head = Struct("<qdq").pack
+
+
+class Damaged(Exception):
+    """
+    A row does not match its checks.
+    """
+
+
+UNREADABLE = (Damaged, TypeError, ValueError, OverflowError, StructError)
+
+
+def checksumOf(record: Record) -> int:
+    """
+    The checksum over all of a record but its times.
+    """
+    principal = record.principal
+    if principal is None:
+        head = _head(record.version, record.createdAt + 0.0, -1)
+    else:
+        head = _head(record.version, record.createdAt + 0.0, len(principal)) + principal
+    return crc32(record.payload, crc32(record.key + head))
+
+
+def recordOf(key: bytes, row: Row) -> Record:
+    """
+    Make the record of a row, the columns as in L{COLUMNS}, if it is undamaged.
+
+    @raise Damaged: It is not; or one of C{UNREADABLE}, for nonsense.
+    """
+    version, expiresAt, touchedAt, span, createdAt, principal, checksum, payload = row
+    if principal is None:
+        head = key + _head(version, createdAt, -1)
+    else:
+        head = key + _head(version, createdAt, len(principal)) + principal
+    if crc32(payload, crc32(head)) != checksum or expiresAt - touchedAt != span:
+        raise Damaged
+    return Record(
+        key=key,
+        version=version,
+        createdAt=createdAt,
+        touchedAt=touchedAt,
+        expiresAt=expiresAt,
+        principal=principal,
+        payload=payload,
+    )
+
+
+def readable(key: bytes, row: Row) -> Record | None:
+    """
+    Make the record of a row; tell the operator of a damaged one.
+
+    @return: L{None} if it is damaged.  The row stays where it is.
+    """
+    try:
+        return recordOf(key, row)
+    except UNREADABLE:
+        reportDamage(key)
+        return None
+
+
+def reportDamage(key: bytes) -> None:
+    """
+    Tell the operator of a row that cannot be used.
+    """
+    _log.error(
+        "The stored record of session {tag} is damaged: its checksum does not "
+        "match. It is treated as absent and left where it is",
+        tag=tagOf(key),
+    )
+
+
+def read(execute: Execute, key: bytes, now: float, known: int | None) -> Found:
+    """
+    See L{txsessions.interfaces.ISessionStore.load}.
+
+    @param execute: A cursor's method, on any connection.
+    """
+    row = execute(SELECT, (known, key)).fetchone()
+    if row is None:
+        return None
+    version = row[0]
+    try:
+        if row[1] <= now:
+            return None
+        if version is None:
+            return ROTATED
+        if version != known:
+            return recordOf(key, row)
+        if row[1] - row[2] != row[3]:
+            raise Damaged
+        return UNCHANGED
+    except UNREADABLE:
+        reportDamage(key)
+        return None
+
+
+def readPage(
+    execute: Execute, cursor: bytes | None, limit: int
+) -> tuple[list[Record], bytes | None]:
+    """
+    See L{txsessions.interfaces.ISessionStore.scan}.  Ordered by key: row numbers
+    may change when somebody runs VACUUM.
+    """
+    rows = execute(SELECT_PAGE, (cursor or b"", limit)).fetchall()
+    records = [readable(row[8], row[:8]) for row in rows]
+    following = rows[-1][8] if len(rows) == limit else None
+    return [record for record in records if record is not None], following
+
+
+__all__ = [
+    "COLUMNS",
+    "COUNT",
+    "SELECT",
+    "UNREADABLE",
+    "Damaged",
+    "Execute",
+    "Found",
+    "Row",
+    "checksumOf",
+    "read",
+    "readPage",
+    "readable",
+    "recordOf",
+    "reportDamage",
+]

@@ -1,0 +1,249 @@
+"""
+The writing verbs, as SQL.
+
+Owns the statements that change rows.  Each verb runs inside a transaction that
+somebody else opens and commits, together with the verbs of other requests: one
+that cannot be done raises its own error and has changed nothing.  There is no
+upsert here, and none may come.
+
+The common case is one conditional UPDATE; only where it met no row is the row
+looked at, to find out why.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from attrs import evolve
+
+from txsessions.core.record import Record, tagOf
+from txsessions.errors import SessionConflict, SessionExists, SessionGone
+from txsessions.interfaces import ROTATION_MARKER
+from txsessions.stores._sqlite_rows import (
+    COLUMNS,
+    Found,
+    checksumOf,
+    read,
+    readable,
+)
+
+_INSERT = """
+INSERT INTO sessions (version, expires_at, touched_at, span, created_at, principal,
+    checksum, payload, due, key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_REPLACE = """
+UPDATE sessions SET version = ?, expires_at = ?, touched_at = ?, span = ?,
+    created_at = ?, principal = ?, checksum = ?, payload = ?, claimed_until = NULL
+WHERE key = ? AND version = ? AND expires_at > ? AND touched_at <= ? AND due <= ?
+"""
+_REPLACE_ALL = """
+UPDATE sessions SET version = ?, expires_at = ?, touched_at = ?, span = ?,
+    created_at = ?, principal = ?, checksum = ?, payload = ?, due = ?,
+    claimed_until = NULL
+WHERE key = ?
+"""
+_TOUCH = """
+UPDATE sessions SET touched_at = ?, expires_at = ?, span = ?, claimed_until = NULL
+WHERE key = ? AND version IS NOT NULL AND expires_at > ? AND touched_at < ?
+    AND expires_at <= ? AND due <= ?
+"""
+_TOUCH_ALL = """
+UPDATE sessions SET touched_at = ?, expires_at = ?, span = ?, due = ?,
+    claimed_until = NULL
+WHERE key = ?
+"""
+_MARK = """
+UPDATE sessions SET version = NULL, created_at = 0, touched_at = 0, expires_at = ?,
+    span = 0, due = ?, claimed_until = NULL, checksum = 0, principal = NULL,
+    payload = x''
+WHERE key = ?
+"""
+_DELETE = "DELETE FROM sessions WHERE key = ? AND version IS NOT NULL"
+_SELECT_DUE = f"""
+SELECT {COLUMNS}, key, rowid FROM sessions WHERE due <= ? ORDER BY due LIMIT ?
+"""
+_SELECT_APPOINTMENT = "SELECT due FROM sessions WHERE key = ?"
+_CLAIM = "UPDATE sessions SET due = ?, claimed_until = ? WHERE rowid = ?"
+_POSTPONE = "UPDATE sessions SET due = ? WHERE rowid = ?"
+_REMOVE_MARKER = "DELETE FROM sessions WHERE rowid = ?"
+_ACKNOWLEDGE = "DELETE FROM sessions WHERE key = ? AND claimed_until IS NOT NULL"
+
+
+def insert(cursor: sqlite3.Cursor, record: Record) -> None:
+    """
+    See L{txsessions.interfaces.ISessionStore.insert}.
+    """
+    try:
+        cursor.execute(_INSERT, (*_values(record), record.expiresAt, record.key))
+    except sqlite3.IntegrityError as error:
+        if "UNIQUE" in str(error):
+            raise SessionExists(record.tag) from None
+        raise
+
+
+def replace(cursor: sqlite3.Cursor, record: Record, expected: int, now: float) -> None:
+    """
+    See L{txsessions.interfaces.ISessionStore.replace}.
+    """
+    where = (record.key, expected, now, record.touchedAt, record.expiresAt)
+    if cursor.execute(_REPLACE, (*_values(record), *where)).rowcount:
+        return
+    stored = _alive(cursor, record.key, expected, now)
+    record = _notBack(record, stored)
+    due = _dueAt(cursor, record.key, record.expiresAt)
+    cursor.execute(_REPLACE_ALL, (*_values(record), due, record.key))
+
+
+def touch(
+    cursor: sqlite3.Cursor, key: bytes, touchedAt: float, expiresAt: float, now: float
+) -> None:
+    """
+    See L{txsessions.interfaces.ISessionStore.touch}.
+    """
+    times = (touchedAt, expiresAt, expiresAt - touchedAt)
+    where = (key, now, touchedAt, expiresAt, expiresAt)
+    if cursor.execute(_TOUCH, (*times, *where)).rowcount:
+        return
+    stored = _alive(cursor, key, None, now)
+    if stored.touchedAt >= touchedAt:
+        return
+    expiresAt = max(stored.expiresAt, expiresAt)
+    times = (touchedAt, expiresAt, expiresAt - touchedAt)
+    due = _dueAt(cursor, key, expiresAt)
+    cursor.execute(_TOUCH_ALL, (*times, due, key))
+
+
+def rename(
+    cursor: sqlite3.Cursor, oldKey: bytes, record: Record, expected: int, now: float
+) -> None:
+    """
+    See L{txsessions.interfaces.ISessionStore.rename}.
+    """
+    stored = _alive(cursor, oldKey, expected, now)
+    insert(cursor, _notBack(record, stored))
+    until = now + ROTATION_MARKER
+    cursor.execute(_MARK, (until, until, oldKey))
+
+
+def delete(cursor: sqlite3.Cursor, key: bytes) -> bool:
+    """
+    See L{txsessions.interfaces.ISessionStore.delete}.
+    """
+    return cursor.execute(_DELETE, (key,)).rowcount > 0
+
+
+def load(cursor: sqlite3.Cursor, key: bytes, now: float, known: int | None) -> Found:
+    """
+    See L{txsessions.interfaces.ISessionStore.load}; for when the reading
+    connection found the database busy.
+    """
+    return read(cursor.execute, key, now, known)
+
+
+def claim(
+    cursor: sqlite3.Cursor, now: float, limit: int, lease: float
+) -> tuple[list[Record], bool]:
+    """
+    One slice of L{txsessions.interfaces.ISessionStore.claimExpired}.
+
+    @param limit: How many rows to look at.
+    @return: The records claimed, and whether there may be more.
+    """
+    claimed: list[Record] = []
+    claims: list[tuple[float, float, int]] = []
+    postponed: list[tuple[float | None, int]] = []
+    markers: list[tuple[int]] = []
+    rows = cursor.execute(_SELECT_DUE, (now, limit)).fetchall()
+    for row in rows:
+        version, expiresAt, key, rowid = row[0], row[1], row[8], row[9]
+        if version is None and expiresAt <= now:
+            markers.append((rowid,))
+        elif version is None:
+            postponed.append((expiresAt, rowid))
+        elif (record := readable(key, row[:8])) is None:
+            postponed.append((None, rowid))
+        elif record.expiresAt > now:
+            postponed.append((expiresAt, rowid))
+        else:
+            claimed.append(record)
+            claims.append((now + lease, now + lease, rowid))
+    cursor.executemany(_POSTPONE, postponed)
+    cursor.executemany(_REMOVE_MARKER, markers)
+    cursor.executemany(_CLAIM, claims)
+    return claimed, len(rows) == limit
+
+
+def acknowledge(cursor: sqlite3.Cursor, keys: Sequence[bytes]) -> None:
+    """
+    See L{txsessions.interfaces.ISessionStore.acknowledge}.  A touch takes the
+    claim away, so that a session used meanwhile is never swept.
+    """
+    cursor.executemany(_ACKNOWLEDGE, [(key,) for key in keys])
+
+
+def _values(record: Record) -> tuple[object, ...]:
+    """
+    The columns of a record, as the statements above name them.
+    """
+    return (
+        record.version,
+        record.expiresAt,
+        record.touchedAt,
+        record.expiresAt - record.touchedAt,
+        record.createdAt,
+        record.principal,
+        checksumOf(record),
+        record.payload,
+    )
+
+
+def _notBack(record: Record, stored: Record) -> Record:
+    """
+    Keep the stored time of the last touch, and the later deadline, where that
+    time is later than the record's.
+    """
+    if stored.touchedAt <= record.touchedAt:
+        return record
+    expiresAt = max(stored.expiresAt, record.expiresAt)
+    return evolve(record, touchedAt=stored.touchedAt, expiresAt=expiresAt)
+
+
+def _alive(
+    cursor: sqlite3.Cursor, key: bytes, expected: int | None, now: float
+) -> Record:
+    """
+    Find out why a conditional statement met no row.
+
+    @param expected: The version wanted, or L{None} for any.
+    @return: What is there after all, alive and at that version.
+    @raise SessionGone: It is absent, expired, rotated away or damaged.
+    @raise SessionConflict: It is at another version.
+    """
+    stored = read(cursor.execute, key, now, None)
+    if not isinstance(stored, Record):
+        raise SessionGone(tagOf(key))
+    if expected is not None and stored.version != expected:
+        raise SessionConflict(stored)
+    return stored
+
+
+def _dueAt(cursor: sqlite3.Cursor, key: bytes, expiresAt: float) -> float:
+    """
+    When the sweeper has to look at a row: never later than its deadline.
+    """
+    due: float | None = cursor.execute(_SELECT_APPOINTMENT, (key,)).fetchone()[0]
+    return expiresAt if due is None else min(due, expiresAt)
+
+
+__all__ = [
+    "acknowledge",
+    "claim",
+    "delete",
+    "insert",
+    "load",
+    "rename",
+    "replace",
+    "touch",
+]

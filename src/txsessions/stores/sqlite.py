@@ -1,0 +1,436 @@
+"""
+Sessions in a SQLite database: one file on a local disk, shared by the processes
+of one machine.
+
+Owns the store's face: what L{ISessionStore} promises, put together from its parts.
+Reads run on the reactor's thread over a connection of their own, for they take a
+few microseconds and never wait for a writer
+(L{txsessions.stores._sqlite_rows}); writes of one moment share one transaction and
+one sync (L{txsessions.stores._sqlite_writer}); long reads have threads of their own
+(L{txsessions.stores._sqlite_aside}).
+
+Put the file on a local disk: network file systems cannot carry its write-ahead
+log.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txsessions.core.record import Answer, Record
+from txsessions.errors import ConfigurationError, StoreCorrupt, StoreUnavailable
+from txsessions.interfaces import ISessionStore
+from txsessions.stores import _sqlite_aside, _sqlite_rows, _sqlite_schema, _sqlite_verbs
+from txsessions.stores._reactor import IStoreReactor, globalReactor, withDeadline
+from txsessions.stores._sqlite_connection import WriteConnection
+from txsessions.stores._sqlite_errors import isBusy, storeError
+from txsessions.stores._sqlite_writer import Writer
+from txsessions.stores._worker import IWorker, WorkerThread
+
+SLICE = 256
+"""How many rows one transaction of a sweep looks at."""
+
+PAGE = 100
+"""How many records one page of a scan holds at most: they are read on the
+reactor's thread."""
+
+_DURABILITY = {
+    "full": "every commit is synced to the disk before it is acknowledged",
+    "normal": (
+        "a crash of the program loses nothing; a power cut may lose the last "
+        "commits, but never a logout or a change of id"
+    ),
+}
+
+
+@implementer(ISessionStore)
+class SQLiteStore:
+    """
+    A session store in a SQLite database.
+
+    @ivar durability: See L{ISessionStore.durability}.
+    @ivar address: See L{ISessionStore.address}.
+    @ivar path: The database's file, absolute.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        reactor: IStoreReactor | None = None,
+        durability: str = "full",
+        deadline: float = 2.0,
+        makeWorker: Callable[[str], IWorker] = WorkerThread,
+    ) -> None:
+        """
+        Nothing is opened yet, so a store may be made before a fork.
+
+        @param path: The database's file.  What is missing is made: the file with
+            mode 0600, its directory with mode 0700.
+        @param reactor: Provides C{IReactorTime} and C{IReactorFromThreads};
+            by default the program's own, looked up by L{open}.
+        @param durability: C{"full"}: every commit is synced.  C{"normal"}:
+            faster, and only a logout or a change of id is synced at once.
+        @param deadline: After how many seconds a call fails.
+        @param makeWorker: Makes the threads, by name; for tests.
+        """
+        name = os.fspath(path)
+        if not name or "\0" in name:
+            raise ConfigurationError(
+                f"the path of a session database cannot be {name!r}: name a file"
+            )
+        if durability not in _DURABILITY:
+            raise ConfigurationError(
+                f"durability is 'full' or 'normal', not {durability!r}"
+            )
+        if not 0 < deadline < float("inf"):
+            raise ConfigurationError(
+                f"deadline is a positive number of seconds, not {deadline!r}"
+            )
+        self.path = os.path.abspath(name)
+        self.address = f"sqlite:{self.path}"
+        self.durability = _DURABILITY[durability]
+        self._full = durability == "full"
+        self._deadline = float(deadline)
+        self._reactor = reactor
+        self._makeWorker = makeWorker
+        self._steps: Sequence[_sqlite_schema.Step] = _sqlite_schema.STEPS
+        self._writer: Writer | None = None
+        self._aside: _sqlite_aside.Aside | None = None
+        self._connection: WriteConnection | None = None
+        self._waiting: list[Deferred[None]] = []
+        self._closing: list[Deferred[None]] | None = None
+        self._find: _sqlite_rows.Execute | None = None
+        self._ask: _sqlite_rows.Execute | None = None
+        self._pid = 0
+        self._generation = 0
+        self._lookAgainAt = 0.0
+        self._replaced = False
+
+    def open(self) -> Deferred[None]:
+        """
+        See L{ISessionStore.open}.
+        """
+        if self._writer is not None and self._pid != os.getpid():
+            try:
+                self._writer.disown()
+            except StoreUnavailable as error:
+                return fail(error)
+            self._forget()
+        if self._closing is not None:
+            closed: Deferred[None] = Deferred()
+            self._closing.append(closed)
+            return closed.addCallback(lambda _: self.open())
+        if self._find is not None:
+            return succeed(None)
+        if self._reactor is None:
+            self._reactor = globalReactor()
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append(waiter)
+        if self._writer is None:
+            self._begin(self._reactor)
+        return withDeadline(
+            waiter,
+            self._reactor,
+            self._deadline,
+            f"the session database {self.path} takes longer than "
+            f"{self._deadline:g} s to open",
+        )
+
+    def close(self) -> Deferred[None]:
+        """
+        See L{ISessionStore.close}.
+        """
+        self._find = self._ask = None
+        if self._writer is not None and self._pid != os.getpid():
+            self._forget()
+        if self._writer is None or self._aside is None:
+            return succeed(None)
+        closed: Deferred[None] = Deferred()
+        if self._closing is not None:
+            self._closing.append(closed)
+            return closed
+        self._closing = [closed]
+        assert self._reactor is not None
+        stopped = withDeadline(
+            self._aside.stop(), self._reactor, self._deadline, "a backup hangs"
+        )
+        writer = self._writer
+        stopped.addErrback(lambda failure: failure.trap(StoreUnavailable))
+        stopped.addCallback(lambda _: writer.close())
+        stopped.addBoth(self._closed)
+        return closed
+
+    def changes(self) -> int | None:
+        """
+        See L{ISessionStore.changes}.
+        """
+        if self._ask is None or self._pid != os.getpid():
+            return None
+        try:
+            found: int = self._ask("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error:
+            return None
+        return self._generation + found
+
+    def load(
+        self, key: bytes, now: float, known: int | None = None
+    ) -> Deferred[Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None]:
+        """
+        See L{ISessionStore.load}.
+        """
+        find = self._find
+        if find is None or self._pid != os.getpid():
+            return fail(self._notOpen())
+        if not 0.0 < self._lookAgainAt - now <= 1.0:
+            self._look(now)
+        if self._replaced:
+            return fail(self._otherFile())
+        try:
+            return succeed(_sqlite_rows.read(find, key, now, known))
+        except sqlite3.Error as error:
+            if isBusy(error) or "readonly" in str(error):
+                return self._submit(_sqlite_verbs.load, key, now, known)
+            return fail(storeError(error, self.path))
+
+    def insert(self, record: Record, now: float) -> Deferred[None]:
+        """
+        See L{ISessionStore.insert}.
+        """
+        pages = 3 + (len(record.payload) >> 12)
+        return self._submit(_sqlite_verbs.insert, record, pages=pages)
+
+    def replace(self, record: Record, expected: int, now: float) -> Deferred[None]:
+        """
+        See L{ISessionStore.replace}.
+        """
+        pages = 1 + (len(record.payload) >> 12)
+        return self._submit(_sqlite_verbs.replace, record, expected, now, pages=pages)
+
+    def touch(
+        self, key: bytes, touchedAt: float, expiresAt: float, now: float
+    ) -> Deferred[None]:
+        """
+        See L{ISessionStore.touch}.
+        """
+        return self._submit(_sqlite_verbs.touch, key, touchedAt, expiresAt, now)
+
+    def rename(
+        self, oldKey: bytes, record: Record, expected: int, now: float
+    ) -> Deferred[None]:
+        """
+        See L{ISessionStore.rename}.  Synced whatever the durability.
+        """
+        pages = 5 + (len(record.payload) >> 12)
+        return self._submit(
+            _sqlite_verbs.rename,
+            oldKey,
+            record,
+            expected,
+            now,
+            pages=pages,
+            final=True,
+        )
+
+    def delete(self, key: bytes) -> Deferred[bool]:
+        """
+        See L{ISessionStore.delete}.  Synced whatever the durability.
+        """
+        return self._submit(_sqlite_verbs.delete, key, pages=3, final=True)
+
+    def claimExpired(
+        self, now: float, limit: int, lease: float
+    ) -> Deferred[list[Record]]:
+        """
+        See L{ISessionStore.claimExpired}.  In slices, so that other writes come
+        in between; the deadline is each slice's, and where half of it has gone
+        by, what was claimed so far is handed out.
+        """
+        return Deferred.fromCoroutine(self._claim(now, limit, lease))
+
+    def acknowledge(self, keys: Sequence[bytes]) -> Deferred[None]:
+        """
+        See L{ISessionStore.acknowledge}.  In slices, as L{claimExpired}.
+        """
+        return Deferred.fromCoroutine(self._acknowledge(tuple(keys)))
+
+    def countSessions(self, now: float) -> Deferred[int]:
+        """
+        See L{ISessionStore.countSessions}.
+        """
+        if self._find is None or self._aside is None or self._pid != os.getpid():
+            return fail(self._notOpen())
+        assert self._reactor is not None
+        counted: Deferred[int] = self._aside.run(
+            lambda connection: (
+                connection.execute(_sqlite_rows.COUNT, (now,)).fetchone()[0]
+            )
+        )
+        late = f"counting all sessions of {self.path} takes too long"
+        return withDeadline(counted, self._reactor, self._deadline, late)
+
+    def scan(
+        self, cursor: bytes | None, limit: int
+    ) -> Deferred[tuple[list[Record], bytes | None]]:
+        """
+        See L{ISessionStore.scan}.  A page holds at most L{PAGE} records.
+        """
+        if self._find is None or self._pid != os.getpid():
+            return fail(self._notOpen())
+        try:
+            size = max(1, min(limit, PAGE))
+            return succeed(_sqlite_rows.readPage(self._find, cursor, size))
+        except sqlite3.Error as error:
+            return fail(storeError(error, self.path))
+
+    def backup(self, path: str | os.PathLike[str]) -> Deferred[None]:
+        """
+        Write a consistent copy of the database, while it is in use.  It is
+        compact, has mode 0600, and replaces what had that name in one step.  It
+        has no deadline; L{close} interrupts it.
+
+        @param path: The copy's file.
+        """
+        if self._find is None or self._aside is None or self._pid != os.getpid():
+            return fail(self._notOpen())
+        source, target = os.path.realpath(self.path), os.path.abspath(os.fspath(path))
+        return self._aside.run(
+            lambda connection: _sqlite_aside.copyInto(connection, source, target)
+        )
+
+    async def _claim(self, now: float, limit: int, lease: float) -> list[Record]:
+        """
+        Claim slice by slice.
+        """
+        if self._reactor is None:
+            raise self._notOpen()
+        claimed: list[Record] = []
+        began = self._reactor.seconds()
+        more = limit > 0
+        while more:
+            size = min(limit - len(claimed), SLICE)
+            found, more = await self._submit(
+                _sqlite_verbs.claim, now, size, lease, pages=size, heavy=True
+            )
+            claimed += found
+            late = self._reactor.seconds() - began > self._deadline / 2
+            more = more and len(claimed) < limit and not late
+        return claimed
+
+    async def _acknowledge(self, keys: Sequence[bytes]) -> None:
+        """
+        Acknowledge slice by slice.
+        """
+        for start in range(0, len(keys), SLICE):
+            part = keys[start : start + SLICE]
+            await self._submit(
+                _sqlite_verbs.acknowledge, part, pages=2 * len(part), heavy=True
+            )
+
+    def _submit(self, verb: Callable[..., Any], *args: Any, **how: Any) -> Deferred[Any]:
+        """
+        Have a verb run in the next transaction.
+        """
+        if self._find is None or self._writer is None or self._pid != os.getpid():
+            return fail(self._notOpen())
+        return self._writer.submit(verb, *args, **how)
+
+    def _begin(self, reactor: IStoreReactor) -> None:
+        """
+        Start the thread and have it open the database.
+        """
+        self._pid = os.getpid()
+        path = os.path.realpath(self.path)
+        connection = WriteConnection(path, self._full, self._steps)
+        worker = self._makeWorker("txsessions-sqlite")
+        writer = Writer(connection, worker, reactor, self._deadline)
+        self._connection = connection
+        self._writer = writer
+        self._aside = _sqlite_aside.Aside(path, reactor, self._makeWorker)
+        writer.open().addCallbacks(self._opened, self._failed)
+
+    def _opened(self, reader: sqlite3.Connection) -> None:
+        """
+        The database is open.
+        """
+        waiting, self._waiting = self._waiting, []
+        if self._closing is not None:
+            for waiter in waiting:
+                waiter.errback(self._notOpen())
+            return
+        self._find = reader.cursor().execute
+        self._ask = reader.cursor().execute
+        self._generation += 1 << 32
+        self._replaced = False
+        for waiter in waiting:
+            waiter.callback(None)
+
+    def _failed(self, failure: Failure) -> None:
+        """
+        The database cannot be opened: end the thread, then tell.
+        """
+
+        def tell(_: object) -> None:
+            waiting, self._waiting = self._waiting, []
+            self._forget()
+            for waiter in waiting:
+                waiter.errback(failure.value)
+
+        assert self._writer is not None
+        self._writer.close().addCallback(tell)
+
+    def _closed(self, result: object) -> None:
+        """
+        Everything is closed.
+        """
+        self._forget()
+        closing, self._closing = self._closing or [], None
+        for closed in closing:
+            closed.callback(None)
+
+    def _forget(self) -> None:
+        """
+        Be as before L{open}.
+        """
+        self._writer = self._aside = self._connection = None
+        self._find = self._ask = None
+
+    def _look(self, now: float) -> None:
+        """
+        Once a second, look whether the database is still the one of that name.
+        """
+        self._lookAgainAt = now + 1.0
+        if self._connection is not None and self._connection.files is not None:
+            self._replaced = self._connection.files.replaced()
+
+    def _notOpen(self) -> StoreUnavailable:
+        """
+        Say that the store is not open.
+        """
+        if self._find is not None:
+            return StoreUnavailable(
+                f"the session database {self.path} was opened before this process "
+                "was forked: open stores after the fork"
+            )
+        return StoreUnavailable(
+            f"the session database {self.path} is not open: call open() first"
+        )
+
+    def _otherFile(self) -> StoreCorrupt:
+        """
+        Say that the database was replaced.
+        """
+        return StoreCorrupt(
+            f"the session database {self.path} was replaced by another file while "
+            "it was open: stop all its users, then start them again"
+        )
+
+
+__all__ = ["PAGE", "SLICE", "SQLiteStore"]
