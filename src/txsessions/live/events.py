@@ -1,0 +1,123 @@
+"""
+What happens to sessions, told to the log and to listeners.
+
+Owns the kinds of events and how they are told.  An event names a session by its
+tag; it never holds a uid.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+from twisted.logger import Logger, LogLevel
+
+if TYPE_CHECKING:
+    from txsessions.interfaces import ISessionListener
+
+_log = Logger(namespace="txsessions")
+
+
+class EventKind(enum.Enum):
+    """
+    The turns in the life of a session.
+    """
+
+    CREATED = "created"
+    ROTATED = "rotated"
+    ENDED = "ended"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+    CONFLICT = "conflict"
+    UNAVAILABLE = "unavailable"
+
+
+LEVELS = {
+    EventKind.CREATED: LogLevel.debug,
+    EventKind.ROTATED: LogLevel.info,
+    EventKind.ENDED: LogLevel.info,
+    EventKind.EXPIRED: LogLevel.debug,
+    EventKind.REFUSED: LogLevel.info,
+    EventKind.CONFLICT: LogLevel.warn,
+    EventKind.UNAVAILABLE: LogLevel.warn,
+}
+"""How loud each kind is in the log."""
+
+
+@frozen(kw_only=True)
+class SessionEvent:
+    """
+    Something happened to a session.
+
+    @ivar kind: What.
+    @ivar tag: Which session, or the empty string where it is none in particular.
+    @ivar at: When, in seconds since the epoch.
+    @ivar reason: Why: for L{EventKind.ENDED} C{"expire"} (the application ended
+        it), C{"idle"}, C{"lifetime"} or C{"elsewhere"}; for
+        L{EventKind.REFUSED} C{"duplicate"}, C{"malformed"}, C{"scheme"},
+        C{"damaged"}, C{"future"}; else what went wrong.
+    @ivar createdAt: When the session was made, where that is known.
+    """
+
+    kind: EventKind
+    tag: str
+    at: float
+    reason: str = ""
+    createdAt: float | None = field(default=None)
+
+
+class Announcer:
+    """
+    Tells events to the log, to those who count, and to listeners.
+
+    @ivar counts: How often each kind has happened, by its value.
+    """
+
+    def __init__(self) -> None:
+        self._listeners: list[ISessionListener] = []
+        self.counts = {kind.value: 0 for kind in EventKind}
+
+    def add(self, listener: ISessionListener) -> None:
+        """
+        Tell C{listener} too, from now on.
+        """
+        self._listeners.append(listener)
+
+    def remove(self, listener: ISessionListener) -> None:
+        """
+        Tell C{listener} nothing more.
+        """
+        self._listeners.remove(listener)
+
+    def tell(
+        self,
+        kind: EventKind,
+        tag: str,
+        at: float,
+        reason: str = "",
+        createdAt: float | None = None,
+    ) -> None:
+        """
+        Something happened; the arguments are those of L{SessionEvent}.
+        """
+        self.counts[kind.value] += 1
+        details: dict[str, Any] = {"kind": kind.value, "tag": tag, "reason": reason}
+        _log.emit(
+            LEVELS[kind],
+            "session {tag} {kind}: {reason}" if reason else "session {tag} {kind}",
+            **details,
+        )
+        if not self._listeners:
+            return
+        event = SessionEvent(
+            kind=kind, tag=tag, at=at, reason=reason, createdAt=createdAt
+        )
+        for listener in list(self._listeners):
+            try:
+                listener.sessionEvent(event)
+            except Exception:
+                _log.failure("a session listener raised")
+
+
+__all__ = ["Announcer", "EventKind", "SessionEvent"]

@@ -1,0 +1,47 @@
+"""
+A Deferred that may be ignored.
+
+C{expire()}, C{rotate()} and C{save()} tell through one how they ended, and most
+callers have no use for that: the response waits anyway, and what failed is told
+as an event.  A plain Deferred that fails and is dropped would be reported as an
+unhandled error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+
+class IgnorableDeferred(Deferred[None]):
+    """
+    Fails only once somebody listens.
+    """
+
+    _kept: Failure | None = None
+
+    def fail(self, failure: Failure) -> None:
+        """
+        Fail, now or when somebody first listens.
+        """
+        if self.callbacks:
+            self.errback(failure)
+        else:
+            self._kept = failure
+
+    def addCallbacks(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """
+        See C{Deferred.addCallbacks}.
+        """
+        kept, self._kept = self._kept, None
+        result = super().addCallbacks(*args, **kwargs)
+        if kept is not None:
+            self.errback(kept)
+        return result
+
+
+__all__ = ["IgnorableDeferred"]

@@ -1,0 +1,240 @@
+"""
+From the opening of a store to its closing.
+
+Owns the waiting for a store that is not open yet, the trying again while it
+cannot be opened, the sweeper, and the order in which things end.  Knows no
+engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txsessions.core.keyring import KeyRing
+from txsessions.core.seal import Sealer
+from txsessions.errors import ConfigurationError, StoreUnavailable
+from txsessions.live.sweeper import Sweeper
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
+    from txsessions.live.table import LiveTable
+
+_log = Logger(namespace="txsessions")
+
+FIRST_RETRY, LAST_RETRY = 1.0, 30.0
+"""Seconds after which an opening that failed is tried again, at first and at
+last."""
+
+PATIENCE = 2.0
+"""Seconds that a request waits for a store that is being opened."""
+
+DRAIN = 10.0
+"""Seconds that the end waits for writes under way."""
+
+
+class Lifecycle:
+    """
+    Opens and closes the store of one live table.
+
+    @ivar isOpen: Whether the store may be used.
+    """
+
+    def __init__(self, table: LiveTable, ring: Callable[[], KeyRing] | None) -> None:
+        self._table = table
+        self._ring = ring
+        self.isOpen = False
+        self._users = 0
+        self._opening = False
+        self._waiting: list[Deferred[None]] = []
+        self._retry: IDelayedCall | None = None
+        self._delay = FIRST_RETRY
+        self._closing: Deferred[None] | None = None
+        self._sweeper = Sweeper(table)
+        self.openFailure: Failure | None = None
+
+    def start(self) -> None:
+        """
+        A site starts to serve.
+
+        @raise ConfigurationError: The keys cannot be had.
+        """
+        self._users += 1
+        if self._users == 1:
+            self._open()
+
+    def _open(self) -> None:
+        """
+        Open the store, unless it is open or being opened.
+
+        @raise ConfigurationError: The keys cannot be had.
+        """
+        if self.isOpen or self._opening or self._closing is not None:
+            return
+        table, ring = self._table, self._ring
+        assert ring is not None
+        table.sealer = Sealer(ring(), table.siteName)
+        self._opening = True
+        done: Deferred[None] = table.store.open()
+        done.addCallbacks(self._opened, self._notOpened)
+
+    def _opened(self, _: object) -> None:
+        """
+        The store is open.
+        """
+        self._opening = False
+        self.isOpen = True
+        self.openFailure = None
+        self._delay = FIRST_RETRY
+        store = self._table.store
+        _log.info(
+            "sessions are kept in {address}: {durability}",
+            address=store.address,
+            durability=store.durability,
+        )
+        if self._users:
+            self._sweeper.start()
+        self._tell(None)
+
+    def _notOpened(self, failure: Failure) -> None:
+        """
+        The store cannot be opened now.
+        """
+        self._opening = False
+        self.openFailure = failure
+        _log.critical(
+            "the session store {address} cannot be opened: {error}; pages with "
+            "sessions answer 503, trying again in {delay} s",
+            address=self._table.store.address,
+            error=str(failure.value),
+            delay=self._delay,
+        )
+        if self._users and self._retry is None:
+            self._retry = self._table.reactor.callLater(self._delay, self._again)
+            self._delay = min(self._delay * 2, LAST_RETRY)
+        self._tell(Failure(StoreUnavailable(str(failure.value))))
+
+    def _again(self) -> None:
+        """
+        Try once more.
+        """
+        self._retry = None
+        try:
+            self._open()
+        except ConfigurationError:
+            self._notOpened(Failure())
+
+    def _tell(self, failure: Failure | None) -> None:
+        """
+        Tell those who wait.
+        """
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            if failure is None:
+                done.callback(None)
+            else:
+                done.errback(failure)
+
+    def whenOpen(self) -> Deferred[None]:
+        """
+        Wait for the store, not for long.  A site that was never started, as in
+        a test, opens its store here.
+
+        @return: Fires when it is open; fails with C{StoreUnavailable}.
+        """
+        if self.isOpen:
+            return succeed(None)
+        if self._closing is not None:
+            return fail(StoreUnavailable("the session store is being closed"))
+        if self._retry is not None:
+            return fail(StoreUnavailable("the session store cannot be opened"))
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        try:
+            self._open()
+        except ConfigurationError:
+            self._notOpened(Failure())
+        if done in self._waiting:
+            patience = self._table.reactor.callLater(PATIENCE, self._tooLong, done)
+
+            def fired(result: Any) -> Any:
+                if patience.active():
+                    patience.cancel()
+                return result
+
+            done.addBoth(fired)
+        return done
+
+    def _tooLong(self, done: Deferred[None]) -> None:
+        """
+        A request has waited long enough.
+        """
+        if done in self._waiting:
+            self._waiting.remove(done)
+            done.errback(StoreUnavailable("the session store takes long to open"))
+
+    def stop(self) -> Deferred[None]:
+        """
+        A site no longer serves; with the last one the store is closed.
+
+        @return: Fires when it is.
+        """
+        self._users = max(0, self._users - 1)
+        if self._users:
+            return succeed(None)
+        return self.close()
+
+    def close(self) -> Deferred[None]:
+        """
+        Save what is to be saved, and close the store.
+
+        @return: Fires when it is closed, whatever went wrong.
+        """
+        if self._closing is not None:
+            done: Deferred[None] = Deferred()
+            self._closing.addCallback(lambda _: done.callback(None))
+            return done
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if not self.isOpen and not self._opening:
+            self._table.forgetAll()
+            return succeed(None)
+        self._sweeper.stop()
+        self._closing = self._drain()
+        self._closing.addCallback(lambda _: self._table.store.close())
+        self._closing.addErrback(
+            lambda failure: _log.failure("closing the session store", failure=failure)
+        )
+        self._closing.addCallback(self._closed)
+        if self._closing is None:
+            return succeed(None)
+        return self.close()
+
+    def _drain(self) -> Deferred[None]:
+        """
+        Wait for the writes under way, bounded.
+        """
+        done = self._table.drain()
+        if not done.called:
+            done.addTimeout(DRAIN, self._table.reactor)  # type: ignore[arg-type]
+            done.addErrback(lambda _: None)
+        return done
+
+    def _closed(self, _: object) -> None:
+        """
+        The store is closed.
+        """
+        self.isOpen = False
+        self._opening = False
+        self._closing = None
+        self._table.forgetAll()
+        self._tell(Failure(StoreUnavailable("the session store has been closed")))
+
+
+__all__ = ["Lifecycle"]

@@ -1,0 +1,96 @@
+"""
+Expiry callbacks whose session has left memory.
+
+Owns the callbacks until the session comes back or is seen to be gone.  They pin
+nothing but themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING
+
+from txsessions.core.lifetime import storedDeadline
+from txsessions.core.record import Record
+from txsessions.live.deadlines import deadlinesOf
+from txsessions.live.session import runCallbacks
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from txsessions.live.session import Session
+    from txsessions.live.table import LiveTable
+
+RETRY = 60.0
+"""Seconds after which a store that could not tell is asked again."""
+
+
+class Parked:
+    """
+    The callbacks of one session that is in the store only.
+    """
+
+    def __init__(self, table: LiveTable, key: bytes, session: Session) -> None:
+        self._table = table
+        self._key = key
+        self._callbacks = list(session.expireCallbacks)
+        self._queuedFor = inf
+        entry = session._entry
+        assert entry is not None
+        idle, lifetime = entry.terms[:2]
+        self._due: float | None = storedDeadline(
+            session._createdAt, session.lastModified, idle, lifetime
+        )
+        deadlinesOf(table.reactor).watch(self)
+
+    def release(self) -> list[Callable[[], object]]:
+        """
+        Give the callbacks back.
+        """
+        deadlinesOf(self._table.reactor).forget(self)
+        return self._callbacks
+
+    def gone(self) -> None:
+        """
+        The session has ended: run them.
+        """
+        self._table.parked.pop(self._key, None)
+        runCallbacks(self.release())
+
+    def _deadlinePassed(self) -> None:
+        """
+        By its last deadline the session is gone, unless somebody touched it.
+        """
+        table = self._table
+        table.store.load(self._key, table.seconds()).addCallbacks(
+            self._answered, self._unknown
+        )
+
+    def _answered(self, answer: object) -> None:
+        """
+        The store knows.
+        """
+        if self._table.parked.get(self._key) is not self:
+            return
+        if isinstance(answer, Record):
+            self._again(answer.expiresAt)
+        else:
+            self.gone()
+
+    def _unknown(self, failure: Failure) -> None:
+        """
+        The store does not know.
+        """
+        if self._table.parked.get(self._key) is self:
+            self._again(self._table.seconds() + RETRY)
+
+    def _again(self, due: float) -> None:
+        """
+        Ask again later.
+        """
+        self._due = due
+        deadlinesOf(self._table.reactor).watch(self)
+
+
+__all__ = ["Parked"]

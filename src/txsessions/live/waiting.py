@@ -1,0 +1,89 @@
+"""
+Waiting for a session to be saved.
+
+Owns what it is to wait: for a reply, for who called C{save()}, for nobody.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.python.failure import Failure
+
+from txsessions.errors import SessionGone
+from txsessions.live.ignorable import IgnorableDeferred
+
+
+class Waiter(Protocol):
+    """
+    Somebody who may not go on before a session is saved.
+    """
+
+    def sessionSaved(self) -> None:
+        """
+        The store has acknowledged what the session was.
+        """
+
+    def sessionGone(self) -> None:
+        """
+        The session has ended meanwhile.
+        """
+
+    def saveFailed(self, failure: Failure) -> None:
+        """
+        Whether it was saved is unknown.
+        """
+
+
+class DeferredWaiter:
+    """
+    A waiter that is a Deferred.
+    """
+
+    def __init__(self) -> None:
+        self.done = IgnorableDeferred()
+
+    def sessionSaved(self) -> None:
+        """
+        See L{Waiter.sessionSaved}.
+        """
+        self.done.callback(None)
+
+    def sessionGone(self) -> None:
+        """
+        See L{Waiter.sessionGone}.
+        """
+        self.done.fail(Failure(SessionGone()))
+
+    def saveFailed(self, failure: Failure) -> None:
+        """
+        See L{Waiter.saveFailed}.
+        """
+        self.done.fail(failure)
+
+
+class _NobodyWaits:
+    """
+    A waiter for what nobody waits for.
+    """
+
+    def sessionSaved(self) -> None:
+        """
+        So be it.
+        """
+
+    def sessionGone(self) -> None:
+        """
+        So be it.
+        """
+
+    def saveFailed(self, failure: Failure) -> None:
+        """
+        It has been told, and whoever needs the session finds it dropped.
+        """
+
+
+NOBODY = _NobodyWaits()
+
+
+__all__ = ["NOBODY", "DeferredWaiter", "Waiter"]
