@@ -1,0 +1,93 @@
+"""
+Answers that we give in the place of the application's.
+
+Owns how a response that was begun is taken back, and the pages that say that
+sessions are out of reach.  They hold nothing of the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.web.http import INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE
+
+RETRY_AFTER = 2
+"""Seconds after which a client may try again."""
+
+_KEPT = (b"server", b"date", b"connection")
+
+PAGES = {
+    INTERNAL_SERVER_ERROR: (
+        b"<!DOCTYPE html><title>Internal error</title>"
+        b"<h1>Internal error</h1><p>What you did could not be saved.</p>\n"
+    ),
+    SERVICE_UNAVAILABLE: (
+        b"<!DOCTYPE html><title>Unavailable</title>"
+        b"<h1>Unavailable for the moment</h1>"
+        b"<p>Please try again in a few seconds.</p>\n"
+    ),
+}
+
+
+def reset(request: Any, *, keepCookies: bool) -> None:
+    """
+    Take back a response of which nothing has been sent.
+    """
+    request.startedWriting = 0
+    request.chunked = 0
+    request.sentLength = 0
+    request.finished = 0
+    request.__dict__.pop("write", None)
+    request._encoder = None
+    request.etag = None
+    request.lastModified = None
+    if not keepCookies:
+        request.cookies[:] = []
+    headers = request.responseHeaders
+    for name, _ in list(headers.getAllRawHeaders()):
+        if name.lower() not in _KEPT:
+            headers.removeHeader(name)
+
+
+def answer(request: Any, code: int, deletions: Sequence[bytes]) -> None:
+    """
+    Answer in the place of the application.
+
+    @param deletions: Cookies that go nevertheless: a logout that the client
+        asked for.
+    """
+    if request._disconnected or not hasattr(request, "channel"):
+        return
+    reset(request, keepCookies=False)
+    producer = request.producer
+    if producer is not None:
+        request.unregisterProducer()
+        producer.stopProducing()
+    body = PAGES[code]
+    request.setResponseCode(code)
+    request.cookies.extend(deletions)
+    headers = request.responseHeaders
+    if code == SERVICE_UNAVAILABLE:
+        headers.setRawHeaders(b"Retry-After", [b"%d" % RETRY_AFTER])
+    headers.setRawHeaders(b"Cache-Control", [b"no-store"])
+    headers.setRawHeaders(b"Content-Type", [b"text/html; charset=utf-8"])
+    headers.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
+    request._plainWrite(body)
+    request._plainFinish()
+
+
+def abort(request: Any) -> None:
+    """
+    Cut a response short, so that what was sent is not taken for whole.
+    """
+    channel = getattr(request, "channel", None)
+    if channel is None:
+        return
+    if hasattr(channel, "abortConnection"):
+        channel.abortConnection()
+    else:
+        channel.transport.abortConnection()
+
+
+__all__ = ["INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "abort", "answer", "reset"]

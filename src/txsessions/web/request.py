@@ -1,0 +1,236 @@
+"""
+The request: Twisted's own, with sessions that are loaded before the resource is
+rendered and saved before the response goes out.
+
+Owns the points at which C{twisted.web.server.Request} is entered; what happens
+there is in L{txsessions.web.exchange}.  A request that has nothing to do with a
+session takes Twisted's way, with one comparison more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.python import reflect
+from twisted.web import server
+
+from txsessions.errors import ConfigurationError, SessionStale, SessionUnavailable
+from txsessions.web.arrival import readByHand
+from txsessions.web.exchange import Exchange
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from txsessions.live.session import Session
+
+
+class _Rendered:
+    """
+    A resource whose result is noted on its way to the request.
+    """
+
+    __slots__ = ("_exchange", "_resource")
+
+    def __init__(self, resource: Any, exchange: Exchange) -> None:
+        self._resource = resource
+        self._exchange = exchange
+
+    def render(self, request: Any) -> Any:
+        """
+        See C{IResource.render}.
+        """
+        body = self._resource.render(request)
+        exchange = request._exchange
+        if exchange is not None:
+            exchange.body = body if isinstance(body, bytes) else None
+        return body
+
+    def __repr__(self) -> str:
+        return repr(self._resource)
+
+
+class SessionRequest:
+    """
+    What L{Request} adds to Twisted's, and what other classes of requests get
+    too: a mixin that comes first, so that no write escapes it.  It has no
+    C{__init__} and only class-level defaults.
+    """
+
+    _exchange: Exchange | None = None
+
+    def process(self: Any) -> None:
+        """
+        See C{Request.process}; the sessions that the request came with are
+        loaded first.
+        """
+        site = self.channel.site
+        headers = self.requestHeaders.getRawHeaders(b"cookie")
+        if headers is not None and getattr(site, "_live", None) is not None:
+            exchange = self._exchange = Exchange(self, site)
+            if not exchange.load(headers, self._processLoaded):
+                return
+        self._processLoaded()
+
+    def _processLoaded(self: Any) -> None:
+        """
+        Traverse and render.
+        """
+        channel = getattr(self, "channel", None)
+        if channel is None or self._disconnected:
+            return
+        table = getattr(channel.site, "_live", None)
+        if table is None:
+            super().process()  # type: ignore[misc]
+            return
+        before, table.current = table.current, self
+        try:
+            super().process()  # type: ignore[misc]
+        finally:
+            table.current = before
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.turnEnds()
+
+    def render(self: Any, resrc: Any) -> None:
+        """
+        See C{Request.render}.
+        """
+        super().render(_Rendered(resrc, self._exchange))  # type: ignore[misc]
+
+    def _sessionExchange(self: Any) -> Exchange | None:
+        """
+        What this request has to do with sessions, or L{None} where no site of
+        ours is concerned.
+        """
+        exchange = self._exchange
+        if exchange is None:
+            site = getattr(getattr(self, "channel", None), "site", None)
+            sitepath: Any = ()
+            if getattr(site, "_live", None) is None:
+                site = self.site
+                if getattr(site, "_live", None) is None:
+                    return None
+            if self.site is None or self.prepath is None:
+                # Made by hand, never processed: it works on the live sessions.
+                site = self.site or site
+                sitepath = getattr(self, "sitepath", ())
+            exchange = self._exchange = Exchange(self, site, sitepath)
+            if self.prepath is None:
+                readByHand(exchange)
+        return exchange  # type: ignore[no-any-return]
+
+    def getSession(
+        self: Any, sessionInterface: Any = None, forceNotSecure: bool = False
+    ) -> Any:
+        """
+        See C{Request.getSession}.
+
+        @raise SessionUnavailable: The store does not answer.  Left alone, it
+            answers 503.
+        """
+        exchange = self._exchange or self._sessionExchange()
+        if exchange is None:
+            return super().getSession(sessionInterface, forceNotSecure)  # type: ignore[misc]
+        secure = not forceNotSecure and exchange.site.cookies.isSecure(self.isSecure())
+        session = exchange.session(secure)
+        if sessionInterface:
+            return session.getComponent(sessionInterface)
+        return session
+
+    @property
+    def session(self: Any) -> Session | None:
+        """
+        See C{Request.session}.
+        """
+        exchange = self._exchange
+        if exchange is None:
+            return super().session  # type: ignore[misc, no-any-return]
+        return exchange.current(exchange.site.cookies.isSecure(self.isSecure()))
+
+    def _sessionRotates(self: Any, session: Session) -> None:
+        """
+        The response is to carry the new cookie of a session.
+        """
+        exchange = self._sessionExchange()
+        if exchange is None:
+            raise ConfigurationError(
+                "rotate(request) needs a request of a txsessions Site"
+            )
+        exchange.rotates(session)
+
+    # -- writing
+
+    def _plainWrite(self: Any, data: bytes) -> None:
+        """
+        Twisted's own C{write}.
+        """
+        super().write(data)  # type: ignore[misc]
+
+    def _plainFinish(self: Any) -> None:
+        """
+        Twisted's own C{finish}.
+        """
+        super().finish()  # type: ignore[misc]
+
+    def write(self: Any, data: bytes) -> None:
+        """
+        See C{Request.write}.
+        """
+        if self._exchange is None:
+            super().write(data)  # type: ignore[misc]
+        else:
+            self._exchange.write(data)
+
+    def finish(self: Any) -> None:
+        """
+        See C{Request.finish}.
+        """
+        if self._exchange is None:
+            super().finish()  # type: ignore[misc]
+        else:
+            self._exchange.finish()
+
+    def connectionLost(self: Any, reason: Any) -> None:
+        """
+        See C{Request.connectionLost}.
+        """
+        if self._exchange is not None:
+            self._exchange.lost()
+        super().connectionLost(reason)  # type: ignore[misc]
+
+    def processingFailed(self: Any, reason: Failure) -> Any:
+        """
+        See C{Request.processingFailed}.
+        """
+        exchange = self._exchange
+        if exchange is not None:
+            if reason.check(SessionUnavailable, SessionStale):
+                exchange.unavailable(reason)
+                return reason
+            exchange.startAgain()
+        return super().processingFailed(reason)  # type: ignore[misc]
+
+    # -- being sent elsewhere
+
+    def getTypeToCopyFor(self: Any, perspective: Any) -> bytes:
+        """
+        See C{Copyable.getTypeToCopyFor}: C{distrib} knows Twisted's request.
+        """
+        return reflect.qual(server.Request).encode("ascii")
+
+    def getStateToCopyFor(self: Any, issuer: Any) -> dict[str, Any]:
+        """
+        See C{Copyable.getStateToCopyFor}.
+        """
+        state: dict[str, Any] = super().getStateToCopyFor(issuer)  # type: ignore[misc]
+        state.pop("_exchange", None)
+        return state
+
+
+class Request(SessionRequest, server.Request):  # type: ignore[misc]
+    """
+    An HTTP request to a L{Site<txsessions.Site>}.
+    """
+
+
+__all__ = ["Request", "SessionRequest"]

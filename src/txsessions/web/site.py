@@ -1,0 +1,268 @@
+"""
+The site: Twisted's own, with a store for its sessions.
+
+Owns the arguments, and which live table the site shares.  What happens to a
+request is in L{txsessions.web.exchange}, what happens to sessions in
+L{txsessions.live}.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+from twisted.web import server
+
+from txsessions.core.keyring import KeyRing
+from txsessions.core.uid import isUid, mintUid
+from txsessions.errors import ConfigurationError, SessionUnavailable
+from txsessions.live.events import Announcer
+from txsessions.live.lifecycle import Lifecycle
+from txsessions.live.session import Session
+from txsessions.live.table import LiveTable
+from txsessions.stores import openStore
+from txsessions.web.channel import halfClosing
+from txsessions.web.composing import composeRequest, composeSession, warnForeign
+from txsessions.web.keys import keySource
+from txsessions.web.policy import CookiePolicy
+from txsessions.web.request import Request
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress
+
+    from txsessions.interfaces import ISessionListener, ISessionStore
+
+_tables: WeakKeyDictionary[Any, dict[bytes, LiveTable]] = WeakKeyDictionary()
+
+
+class Site(server.Site):
+    """
+    A web site whose sessions are kept in a store.
+
+    Takes the place of C{twisted.web.server.Site}.
+
+    @ivar cookies: The cookie policy.
+    @ivar sessions: The live sessions by uid.
+    """
+
+    requestFactory = Request
+    sessionFactory = Session
+
+    def __init__(
+        self,
+        resource: Any,
+        requestFactory: Any = None,
+        *args: Any,
+        store: ISessionStore | str | None = None,
+        cookies: CookiePolicy | None = None,
+        keys: KeyRing | str | os.PathLike[str] | None = None,
+        siteName: bytes = b"",
+        strict: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """
+        Twisted's own arguments come first.
+
+        @param store: A store, an address such as C{"sqlite:sessions.sqlite"},
+            or L{None}: the sessions live and end with this process.
+        @param cookies: What the cookie is like; hardened, if not given.
+        @param keys: What sessions are sealed with: the path of a key file, or
+            L{None} for the one beside a SQLite database, which is made with it.
+        @param siteName: Tells the sessions of sites apart that share a store.
+        @param strict: Make it an error if something in a session cannot be
+            kept.
+        @raise ConfigurationError: One of these cannot work.
+        """
+        super().__init__(resource, requestFactory, *args, **kwargs)
+        if isinstance(store, str):
+            store = openStore(store, reactor=self.reactor)
+        if not isinstance(siteName, bytes):
+            raise ConfigurationError(f"siteName takes bytes, not {siteName!r}")
+        if cookies is not None and not isinstance(cookies, CookiePolicy):
+            raise ConfigurationError(f"cookies takes a CookiePolicy, not {cookies!r}")
+        self.cookies = cookies or CookiePolicy()
+        self._cookieNames = _cookieNames(self.cookies)
+        self._announcer: Announcer
+        self._live = self._shareTable(store, keys, siteName, strict=strict)
+        self.sessions = self._live.sessions
+        self._stopTrigger: Any = None
+        self._atEnd = False
+
+    def _shareTable(
+        self, store: Any, keys: Any, siteName: bytes, *, strict: bool
+    ) -> LiveTable:
+        """
+        The live table for this store and site name: one, however many sites.
+        """
+        tables = {} if store is None else _tables.setdefault(store, {})
+        table = tables.get(siteName)
+        if table is None:
+            table = LiveTable(self.reactor, store, siteName, Announcer(), strict=strict)
+            source = None if store is None else keySource(store, keys)
+            table.lifecycle = Lifecycle(table, source)
+            table.makeObject = self._makeObject
+            table.draw = self._mkuid
+            tables[siteName] = table
+        return table
+
+    def __getstate__(self) -> dict[str, Any]:
+        """
+        See C{Site.__getstate__}: sessions do not go with it.
+        """
+        state: dict[str, Any] = super().__getstate__()
+        del state["_live"]
+        return state
+
+    # -- sessions
+
+    def _mkuid(self) -> bytes:
+        """
+        Draw a uid: 256 bits of chance, in hexadecimal.
+        """
+        self.counter += 1
+        return mintUid(self._entropy)
+
+    def _makeObject(self, uid: bytes) -> Any:
+        """
+        Make a session object by whatever the application set as
+        C{sessionFactory}.
+        """
+        factory = composeSession(self.sessionFactory)
+        session = factory(self, uid)
+        if not isinstance(session, Session):
+            warnForeign(factory, session)
+        return session
+
+    def makeSession(self) -> Any:
+        """
+        See C{Site.makeSession}.
+
+        @raise SessionUnavailable: No uid can be drawn.
+        """
+        uid = self._live.mint(self._mkuid)
+        session = self._makeObject(uid)
+        self.sessions[uid] = session
+        session.startCheckingExpiration()
+        if isinstance(session, Session):
+            self._live.receive(session, None)
+        return session
+
+    def getSession(self, uid: bytes) -> Any:
+        """
+        See C{Site.getSession}: finds live sessions only.
+
+        @raise KeyError: It is not live.  The error does not hold the uid.
+        """
+        session = self.sessions.get(uid)
+        if session is None:
+            raise KeyError("no live session has this uid")
+        return session
+
+    def loadSession(self, uid: bytes) -> Deferred[Any]:
+        """
+        Find a session, live or stored.
+
+        @return: Fires with the session, or with L{None} if there is none; fails
+            with C{SessionUnavailable} if the store does not answer.
+        """
+        if not isUid(uid):
+            return succeed(None)
+        live = self._live
+        session = live.loader.find(uid)
+        if session is not None or live.store is None:
+            return succeed(session)
+
+        def unavailable(_: Failure) -> None:
+            raise SessionUnavailable
+
+        return live.loader.fetch(uid).addErrback(unavailable)
+
+    def addSessionListener(self, listener: ISessionListener) -> None:
+        """
+        Tell C{listener} what happens to sessions.
+        """
+        self._live.announcer.add(listener)
+
+    def removeSessionListener(self, listener: ISessionListener) -> None:
+        """
+        Tell it nothing more.
+        """
+        self._live.announcer.remove(listener)
+
+    # -- serving
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """
+        See C{Site.buildProtocol}.
+        """
+        channel: Any = super().buildProtocol(addr)
+        channel.requestFactory = composeRequest(self.requestFactory)
+        return halfClosing(channel)
+
+    def startFactory(self) -> None:
+        """
+        See C{Factory.startFactory}; opens the store.
+
+        @raise ConfigurationError: The keys cannot be had.
+        """
+        super().startFactory()
+        live = self._live
+        if live.store is None:
+            return
+        live.lifecycle.start()
+        if self._stopTrigger is None and hasattr(self.reactor, "addSystemEventTrigger"):
+            self._stopTrigger = self.reactor.addSystemEventTrigger(
+                "before", "shutdown", self._close
+            )
+
+    def stopFactory(self) -> None:
+        """
+        See C{Factory.stopFactory}; saves what is to be saved and closes the
+        store.  L{closed} tells when that is done.
+        """
+        super().stopFactory()
+        if self._live.store is not None:
+            self._live.lifecycle.stop().addCallback(self._forgetTrigger)
+
+    def _forgetTrigger(self, _: object) -> None:
+        """
+        The store is closed, so the end of the reactor need not wait for it.
+        """
+        trigger, self._stopTrigger = self._stopTrigger, None
+        if trigger is not None and not self._atEnd:
+            self.reactor.removeSystemEventTrigger(trigger)
+
+    def _close(self) -> Deferred[None]:
+        """
+        The reactor is about to stop.
+        """
+        self._atEnd = True
+        return self.closed()
+
+    def closed(self) -> Deferred[None]:
+        """
+        Save what is to be saved and close the store, as the end of the reactor
+        does by itself; for programs and tests that wait for it.
+
+        @return: Fires when the store is closed.
+        """
+        if self._live.store is None:
+            return succeed(None)
+        return self._live.lifecycle.close()
+
+
+def _cookieNames(policy: CookiePolicy) -> tuple[tuple[bool, bytes], ...]:
+    """
+    The cookies that a request may bring: for each whether it is the secure one,
+    and its name.
+    """
+    if policy.secure == "auto":
+        return tuple((secure, policy.nameFor(secure)) for secure in (False, True))
+    secure = policy.secure == "always"
+    return ((secure, policy.nameFor(secure)),)
+
+
+__all__ = ["Site"]

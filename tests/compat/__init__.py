@@ -1,0 +1,3 @@
+"""
+Other people's tests, run with our classes in the place of Twisted's.
+"""
