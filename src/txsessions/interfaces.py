@@ -45,7 +45,7 @@ class ISessionStore(Interface):
         "never a password."
     )
 
-    def open() -> Deferred[None]:  # type: ignore[misc]
+    def open() -> Deferred[None]:
         """
         Make ready: connect, create or migrate the schema.  Called again after
         L{close} it opens again; called while open it does nothing.
@@ -53,13 +53,13 @@ class ISessionStore(Interface):
         @raise StoreCorrupt: What is there is damaged, or newer than this code.
         """
 
-    def close() -> Deferred[None]:  # type: ignore[misc]
+    def close() -> Deferred[None]:
         """
         Finish what was accepted, then let go of every file, thread, connection
         and timer.  Calls made afterwards fail with C{StoreUnavailable}.
         """
 
-    def changes() -> int | None:  # type: ignore[misc]
+    def changes() -> int | None:
         """
         The cheap question, answered at once: has anybody changed anything?
 

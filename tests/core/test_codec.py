@@ -7,6 +7,7 @@ from __future__ import annotations
 import collections
 import enum
 import math
+import struct
 from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID
@@ -55,7 +56,7 @@ def shape(value: Any) -> object:
     types, NaN, signs of zeros, the order of dicts.
     """
     if type(value) is float:
-        return float, value.hex(), math.copysign(1, value)
+        return float, struct.pack(">d", value)
     if isinstance(value, dict):
         return dict, [(shape(key), shape(item)) for key, item in value.items()]
     if isinstance(value, (set, frozenset)):
@@ -110,6 +111,10 @@ class RoundTripTests(SynchronousTestCase):
             (frozenset({"a"}), "92c70012a161"),
             ({"a": 1, b"b": 2, 3: None}, "83a16101c401620203c0"),
             ({(1,): 2}, "93c7001392c700100102"),
+            ((2**63,), "92c70010cf8000000000000000"),
+            ((2**64 - 1,), "92c70010cfffffffffffffffff"),
+            ((-(2**63),), "92c70010d38000000000000000"),
+            ((2**64,), "92c70010c70901010000000000000000"),
         ):
             self.assertEqual(encodeValue(value).hex(), data, value)
             self.assertEqual(shape(decodeValue(bytes.fromhex(data))), shape(value))

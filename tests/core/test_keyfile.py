@@ -309,6 +309,21 @@ class CreateTests(SynchronousTestCase):
         self.assertRaises(FileExistsError, createKeyFile, link)
         self.assertEqual(sorted(os.listdir(self.folder)), ["keys", "link"])
 
+    def test_inTheWay(self) -> None:
+        """
+        A link that somebody laid where the draft goes is not followed.
+        """
+        victim = os.path.join(self.folder, "victim")
+        with open(victim, "w") as made:
+            made.write("precious")
+        os.symlink("victim", f"{self.path}.{SECRETS[0][:8].hex()}.new")
+        self.assertRaises(
+            FileExistsError, createKeyFile, self.path, lambda count: SECRETS[0][:count]
+        )
+        with open(victim) as opened:
+            self.assertEqual(opened.read(), "precious")
+        self.assertFalse(os.path.lexists(self.path))
+
     def test_synced(self) -> None:
         """
         The key is on the disk before its name is, and then the name too.

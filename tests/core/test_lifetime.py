@@ -104,6 +104,14 @@ class LimitTests(SynchronousTestCase):
         self.assertFalse(fromFuture(NOW, NOW + SKEW))
         self.assertTrue(fromFuture(NOW, NOW + SKEW + 1))
 
+    def test_stored(self) -> None:
+        """
+        The store hands it out one touch interval longer than its holder.
+        """
+        self.assertEqual(storedDeadline(NOW, NOW + 5, IDLE, LIFETIME), NOW + 965)
+        self.assertEqual(localDeadline(NOW, NOW + 5, IDLE, LIFETIME), NOW + 905)
+        self.assertEqual(storedDeadline(NOW, NOW + 5, 30.0, LIFETIME), NOW + 37)
+
     @settings(deadline=None)
     @given(instants, instants, spans, spans)
     def test_neverEarly(

@@ -113,6 +113,8 @@ class PartTests(SynchronousTestCase):
         self.assertTrue(conflict)
         value, conflict = merge({"a": 1, "b": 0}, {"a": 1, "b": 1}, {"a": 1.0, "b": 0})
         self.assertEqual((type(value["a"]), value["b"], conflict), (float, 1, False))
+        value, conflict = merge({"a": 1, "b": 0}, {"a": True, "b": 0}, {"a": 1, "b": 1})
+        self.assertEqual((type(value["a"]), value["b"], conflict), (bool, 1, False))
 
     def test_unreadable(self) -> None:
         """

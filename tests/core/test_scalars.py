@@ -104,6 +104,10 @@ class RoundTripTests(SynchronousTestCase):
         for value, code, data in (
             (2**64, INT, "010000000000000000"),
             (-(2**63) - 1, INT, "ff7fffffffffffffff"),
+            (2**71 - 1, INT, "7fffffffffffffffff"),
+            (2**71, INT, "00800000000000000000"),
+            (-(2**71), INT, "800000000000000000"),
+            (-(2**71) - 1, INT, "ff7fffffffffffffffff"),
             (date(2026, 7, 31), DATE, "07ea071f"),
             (time(23, 59, 58, 7), TIME, "173b3a0000000700"),
             (

@@ -157,7 +157,8 @@ def _mergeObjects(
 
 def _mergeValues(base: object, mine: object, theirs: object) -> tuple[object, bool]:
     """
-    Merge two values that differ from one another and from what they were.
+    Merge two values that differ from one another and from what they were; each
+    may be absent.
 
     @return: The value, and whether nothing was lost.
     """
@@ -183,8 +184,6 @@ def _mergeDicts(
             value = their
         elif _same(their, was):
             value = my
-        elif my is _ABSENT or their is _ABSENT:
-            value, clean = my, False
         else:
             value, kept = _mergeValues(was, my, their)
             clean = clean and kept

@@ -163,7 +163,7 @@ def dropDormant(session: Session, name: str) -> bool:
     """
     part = partName(COMPONENT, name.encode("utf-8"))
     dormant = session._dormant
-    return bool(dormant) and dormant.pop(part, None) is not None
+    return dormant is not None and dormant.pop(part, None) is not None
 
 
 def mergerFor(session: Session, part: bytes) -> Any:

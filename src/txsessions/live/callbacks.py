@@ -26,7 +26,7 @@ def runCallbacks(callbacks: list[Callable[[], object]]) -> None:
         try:
             result = callback()
             if isinstance(result, Deferred):
-                result.addErrback(_logCallback)
+                _ = result.addErrback(_logCallback)
         except BaseException:
             _log.failure("an expiry callback raised")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import msgspec
@@ -125,7 +125,7 @@ def remake(cls: type, version: int, state: Any) -> Any:
         raise ValueError(
             f"kept by version {version} of {reflect.qual(cls)}, this is {current}"
         )
-    made = cls.__new__(cls)
+    made: Any = cast("Any", cls).__new__(cls)
     fillIn(made, state)
     for step in range(version + 1, current + 1):
         upgrade = getattr(made, f"upgradeToVersion{step}", None)

@@ -8,6 +8,7 @@ how an adapter makes a fresh one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.python.components import Componentized

@@ -39,7 +39,7 @@ class Ending:
         rotated.
         """
         self._waiters = []
-        table.tombstones.bury(keys).addCallbacks(self._deleted, self._notDeleted)
+        _ = table.tombstones.bury(keys).addCallbacks(self._deleted, self._notDeleted)
 
     @property
     def isUnderWay(self) -> bool:

@@ -15,15 +15,16 @@ request loads it afresh.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txsessions.core.lifetime import lifetimeOf, storedDeadline, touchDue
+from txsessions.core.lifetime import lifetimeOf, storedDeadline, touchInterval
 from txsessions.core.merge import mergeParts
 from txsessions.core.record import Record, tagOf
-from txsessions.core.settle import Facts, Need, decide
+from txsessions.core.settle import DECISIONS, Need
 from txsessions.core.state import State, packState
 from txsessions.errors import (
     SessionConflict,
@@ -74,6 +75,11 @@ class Entry:
     """
 
     __slots__ = (
+        "_due",
+        "_given",
+        "_queuedFor",
+        "_terms",
+        "_touchInterval",
         "again",
         "constructed",
         "ending",
@@ -105,6 +111,11 @@ class Entry:
         self.pinned = False
         self.constructed: dict[bytes, bytes] | None = _NOTHING
         self.ending = Ending()
+        self._given: tuple[Any, ...] = ()
+        self._terms: tuple[Any, ...] = ()
+        self._touchInterval = 0.0
+        self._due: float | None = None
+        self._queuedFor = inf
 
     @property
     def tag(self) -> str:
@@ -120,10 +131,15 @@ class Entry:
         the cookie's name.
         """
         session = self.session
-        idle = session.sessionTimeout
-        lifetime = lifetimeOf(idle, session.sessionLifetime)
-        secure, cookieName = session._scheme or _NO_SCHEME
-        return idle, lifetime, secure, cookieName
+        given = session.sessionTimeout, session.sessionLifetime, session._scheme
+        if given != self._given:
+            self._given = given
+            idle = session.sessionTimeout
+            secure, cookieName = session._scheme or _NO_SCHEME
+            lifetime = lifetimeOf(idle, session.sessionLifetime)
+            self._terms = idle, lifetime, secure, cookieName
+            self._touchInterval = touchInterval(idle)
+        return self._terms
 
     # -- settling
 
@@ -204,14 +220,14 @@ class Entry:
                 self.again.append(waiter)
             return False
         stored = self.storedKey is not None
-        need = decide(
-            Facts(
-                stored=stored,
-                changed=parts != self.parts or terms != self.storedTerms,
-                renamed=stored and self.storedKey != self.key,
-                touchDue=touchDue(session.lastModified, self.touchedAt, terms[0]),
-            )
-        )
+        need = DECISIONS[
+            stored,
+            False,
+            False,
+            parts != self.parts or terms != self.storedTerms,
+            stored and self.storedKey != self.key,
+            session.lastModified - self.touchedAt >= self._touchInterval,
+        ]
         if need is Need.NOTHING:
             return True
         if need is Need.TOUCH:
@@ -236,7 +252,7 @@ class Entry:
             flight = Flight(need, None, parts, terms, waiters, tries)
             self.flight = flight
             self.table.flights += 1
-            lifecycle.whenOpen().addCallbacks(
+            _ = lifecycle.whenOpen().addCallbacks(
                 self._writeLate,
                 self._refused,
                 callbackArgs=(flight,),
@@ -282,7 +298,7 @@ class Entry:
         else:
             assert self.storedKey is not None
             done = store.rename(self.storedKey, record, self.version, now)
-        done.addCallbacks(
+        _ = done.addCallbacks(
             self._acknowledged,
             self._refused,
             callbackArgs=(flight,),
@@ -433,9 +449,22 @@ class Entry:
         The store does not have it any more.
         """
         self.ending.isOver = True
-        self.session._end("elsewhere")
+        _ = self.session._end("elsewhere")
 
     # -- time
+
+    def _deadlinePassed(self) -> None:
+        """
+        The session has rested in memory long enough.
+        """
+        self.table.resting.alarm(self)
+
+    def released(self) -> None:
+        """
+        No request holds the session any more.
+        """
+        if self.session._phase < ENDED:
+            self.table.resting.rest(self)
 
     def touched(self) -> None:
         """
@@ -475,10 +504,10 @@ class Entry:
         """
         session = self.session
         if self.storedKey is None or self.flight is not None or self.isAlone():
-            session._end(session._outlived())
+            _ = session._end(session._outlived())
             return
         done = self.table.loader.fetch(self.session._uid)
-        done.addBoth(self._checkedAtDeadline)
+        _ = done.addBoth(self._checkedAtDeadline)
 
     def _checkedAtDeadline(self, _: object) -> None:
         """
@@ -492,7 +521,15 @@ class Entry:
             session._due = session._deadline()
             deadlinesOf(session._reactor).watch(session)
         else:
-            session._end(session._outlived())
+            _ = session._end(session._outlived())
+
+    def isCurrent(self) -> bool:
+        """
+        Whether the live session may be used without asking the store.
+        """
+        return (
+            self.session._phase == NEW or self.flight is not None or self.isAlone()
+        )
 
     def isAlone(self) -> bool:
         """

@@ -125,9 +125,7 @@ def _gatherComponents(
         part = partName(COMPONENT, name.encode("utf-8"))
         first = seen.setdefault(id(component), name)
         if first != name:
-            gathered.parts[part] = encodeValue(
-                component, "", lambda _, first=first: (ALIAS, 0, first)
-            )
+            gathered.parts[part] = encodeValue(component, "", partial(_alias, first))
             continue
         try:
             encoded = encodeComponent(session, name, component)
@@ -143,6 +141,13 @@ def _gatherComponents(
         ):
             continue
         gathered.parts[part] = encoded
+
+
+def _alias(first: str, _: object) -> tuple[str, int, object]:
+    """
+    What the codec is told of a component that stands under C{first} already.
+    """
+    return ALIAS, 0, first
 
 
 def encodeComponent(session: Session, name: str, component: object) -> bytes:

@@ -23,20 +23,22 @@ class IgnorableDeferred(Deferred[None]):
     """
 
     _kept: Failure | None = None
+    _isHeard = False
 
     def fail(self, failure: Failure) -> None:
         """
         Fail, now or when somebody first listens.
         """
-        if self.callbacks:
+        if self._isHeard:
             self.errback(failure)
         else:
             self._kept = failure
 
-    def addCallbacks(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def addCallbacks(self, *args: Any, **kwargs: Any) -> Any:
         """
         See C{Deferred.addCallbacks}.
         """
+        self._isHeard = True
         kept, self._kept = self._kept, None
         result = super().addCallbacks(*args, **kwargs)
         if kept is not None:

@@ -54,7 +54,7 @@ class Lifecycle:
         self._waiting: list[Deferred[None]] = []
         self._retry: IDelayedCall | None = None
         self._delay = FIRST_RETRY
-        self._closing: Deferred[None] | None = None
+        self._closing: list[Deferred[None]] | None = None
         self._sweeper = Sweeper(table)
         self.openFailure: Failure | None = None
 
@@ -81,7 +81,7 @@ class Lifecycle:
         table.sealer = Sealer(ring(), table.siteName)
         self._opening = True
         done: Deferred[None] = table.store.open()
-        done.addCallbacks(self._opened, self._notOpened)
+        _ = done.addCallbacks(self._opened, self._notOpened)
 
     def _opened(self, _: object) -> None:
         """
@@ -97,7 +97,7 @@ class Lifecycle:
             address=store.address,
             durability=store.durability,
         )
-        if self._users:
+        if self._users and self._closing is None:
             self._sweeper.start()
         self._tell(None)
 
@@ -114,7 +114,7 @@ class Lifecycle:
             error=str(failure.value),
             delay=self._delay,
         )
-        if self._users and self._retry is None:
+        if self._users and self._retry is None and self._closing is None:
             self._retry = self._table.reactor.callLater(self._delay, self._again)
             self._delay = min(self._delay * 2, LAST_RETRY)
         self._tell(Failure(StoreUnavailable(str(failure.value))))
@@ -167,7 +167,7 @@ class Lifecycle:
                     patience.cancel()
                 return result
 
-            done.addBoth(fired)
+            _ = done.addBoth(fired)
         return done
 
     def _tooLong(self, done: Deferred[None]) -> None:
@@ -195,9 +195,9 @@ class Lifecycle:
 
         @return: Fires when it is closed, whatever went wrong.
         """
+        done: Deferred[None] = Deferred()
         if self._closing is not None:
-            done: Deferred[None] = Deferred()
-            self._closing.addCallback(lambda _: done.callback(None))
+            self._closing.append(done)
             return done
         if self._retry is not None:
             self._retry.cancel()
@@ -206,15 +206,12 @@ class Lifecycle:
             self._table.forgetAll()
             return succeed(None)
         self._sweeper.stop()
-        self._closing = self._drain()
-        self._closing.addCallback(lambda _: self._table.store.close())
-        self._closing.addErrback(
+        self._closing = [done]
+        closed = self._drain().addCallback(lambda _: self._table.store.close())
+        _ = closed.addErrback(
             lambda failure: _log.failure("closing the session store", failure=failure)
-        )
-        self._closing.addCallback(self._closed)
-        if self._closing is None:
-            return succeed(None)
-        return self.close()
+        ).addCallback(self._closed)
+        return done
 
     def _drain(self) -> Deferred[None]:
         """
@@ -222,8 +219,8 @@ class Lifecycle:
         """
         done = self._table.drain()
         if not done.called:
-            done.addTimeout(DRAIN, self._table.reactor)  # type: ignore[arg-type]
-            done.addErrback(lambda _: None)
+            _ = done.addTimeout(DRAIN, self._table.reactor)
+            _ = done.addErrback(lambda _: None)
         return done
 
     def _closed(self, _: object) -> None:
@@ -232,8 +229,10 @@ class Lifecycle:
         """
         self.isOpen = False
         self._opening = False
-        self._closing = None
         self._table.forgetAll()
+        closing, self._closing = self._closing or [], None
+        for done in closing:
+            done.callback(None)
         self._tell(Failure(StoreUnavailable("the session store has been closed")))
 
 

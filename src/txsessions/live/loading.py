@@ -48,9 +48,7 @@ class Loader:
         if session is None:
             return None
         entry = session._entry
-        if entry is None or session._phase == NEW or entry.flight is not None:
-            return session
-        return session if entry.isAlone() else None
+        return session if entry is None or entry.isCurrent() else None
 
     def fetch(self, uid: bytes) -> Deferred[Session | None]:
         """
@@ -166,7 +164,7 @@ class Loader:
             return None
         if rules.fromFuture(now, state.createdAt):
             self._table.announcer.tell(EventKind.REFUSED, record.tag, now, "future")
-        session = self._table.makeObject(uid)
+        session: Session = self._table.makeObject(uid)
         session._uid, session._uidRead = uid, False
         session._createdAt = state.createdAt
         session.lastModified = record.touchedAt
@@ -204,6 +202,9 @@ class Loader:
             if session._due is None:
                 # A session that has outlived its idle time by less than the
                 # interval at which touches are written may have been used since.
+                session._endsAt = session._createdAt + rules.lifetimeOf(
+                    session.sessionTimeout, session.sessionLifetime
+                )
                 session._due = max(session._deadline(), self._table.seconds() + 1.0)
                 deadlinesOf(session._reactor).watch(session)
         return session

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from txsessions.core.lifetime import storedDeadline
 from txsessions.core.record import Record
 from txsessions.live.deadlines import deadlinesOf
-from txsessions.live.session import runCallbacks
+from txsessions.live.callbacks import runCallbacks
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure

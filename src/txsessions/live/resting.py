@@ -41,79 +41,70 @@ class Resting:
 
     def __init__(self, table: LiveTable) -> None:
         self._table = table
-        self._idle: OrderedDict[Entry, float] = OrderedDict()
+        self._order: OrderedDict[Entry, float] = OrderedDict()
         self.departed: WeakValueDictionary[bytes, Session] = WeakValueDictionary()
-        self._due: float | None = None
-        self._queuedFor = inf
 
     def forget(self, entry: Entry) -> None:
         """
         A session is live no more.
         """
-        self._idle.pop(entry, None)
+        if self._order.pop(entry, None) is not None:
+            deadlinesOf(self._table.reactor).forget(entry)
 
     def clear(self) -> None:
         """
         No session is live any more.
         """
-        self._idle.clear()
-        deadlinesOf(self._table.reactor).forget(self)
-
-    def hold(self, session: Session, visit: Any) -> None:
-        """
-        A request holds the session.
-        """
-        visits = session._visits
-        if visits is None:
-            visits = session._visits = {}
-            if session._entry is not None:
-                self._idle.pop(session._entry, None)
-        visits[visit] = None
-
-    def release(self, session: Session, visit: Any) -> None:
-        """
-        A request no longer holds the session.
-        """
-        visits = session._visits
-        if visits is None:
-            return
-        visits.pop(visit, None)
-        if not visits:
-            session._visits = None
-            entry = session._entry
-            if entry is not None and session._phase < ENDED:
-                self.rest(entry)
+        queue = deadlinesOf(self._table.reactor)
+        for entry in self._order:
+            queue.forget(entry)
+        self._order.clear()
 
     def rest(self, entry: Entry) -> None:
         """
-        Nobody holds the session.
+        Nobody holds the session.  Its alarm only moves forward, so that
+        most of the time this is two assignments.
         """
-        self._idle[entry] = self._table.seconds()
-        self._idle.move_to_end(entry)
-        if self._due is None:
-            self._due = self._table.seconds() + LINGER
-            deadlinesOf(self._table.reactor).watch(self)
-        if len(self._idle) > MAX_LIVE:
-            self._leave(next(iter(self._idle)))
+        reactor = self._table.reactor
+        entry._due = reactor.seconds() + LINGER
+        if entry._queuedFor == inf:
+            deadlinesOf(reactor).watch(entry)
+            self._order[entry] = entry._due
+            if len(self._order) > MAX_LIVE:
+                self._leaveOldest()
 
-    def _deadlinePassed(self) -> None:
+    def _leaveOldest(self) -> None:
         """
-        Somebody has rested long enough.
+        Too many sessions are in memory: the longest unused that no request
+        holds leaves.
         """
-        now = self._table.seconds()
-        for _ in range(len(self._idle)):
-            entry, since = next(iter(self._idle.items()))
-            if since + LINGER > now:
-                self._due = since + LINGER
-                deadlinesOf(self._table.reactor).watch(self)
-                return
+        order = self._order
+        for _ in range(len(order)):
+            entry, noted = next(iter(order.items()))
+            due = entry._due or 0.0
+            if entry.session._visits or due > noted:
+                # Used since it was put here.
+                order[entry] = due
+                order.move_to_end(entry)
+                continue
+            deadlinesOf(self._table.reactor).forget(entry)
+            self._leave(entry)
+            return
+
+    def alarm(self, entry: Entry) -> None:
+        """
+        A session has rested long enough, unless a request holds it.
+        """
+        if entry.session._visits:
+            self.rest(entry)
+        else:
             self._leave(entry)
 
     def _leave(self, entry: Entry) -> None:
         """
         Let a session leave memory, once it is saved.
         """
-        self._idle.pop(entry, None)
+        self._order.pop(entry, None)
         session = entry.session
         if session._phase >= ENDED or session._visits:
             return

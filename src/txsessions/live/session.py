@@ -30,6 +30,7 @@ from txsessions.live.components import KeptComponents, Offered
 from txsessions.live.deadlines import ExpireCall, deadlinesOf
 
 if TYPE_CHECKING:
+    from txsessions.live.entry import Entry
     from txsessions.live.table import LiveTable
 
 _log = Logger(namespace="txsessions")
@@ -57,7 +58,7 @@ class Session(KeptComponents, _TwistedSession):
     @ivar expireCallbacks: What is called when it has ended.
     """
 
-    sessionTimeout: float = 900
+    sessionTimeout: float = 900  # type: ignore[assignment]
     sessionLifetime: float | None = None
 
     __slots__ = (
@@ -66,6 +67,7 @@ class Session(KeptComponents, _TwistedSession):
         "_createdAt",
         "_dormant",
         "_due",
+        "_endsAt",
         "_entry",
         "_isNew",
         "_phase",
@@ -81,12 +83,33 @@ class Session(KeptComponents, _TwistedSession):
         "site",
     )
 
+    _adapterCache: dict[str, Any]
+    _baseline: dict[str, bytes] | None
+    _createdAt: float
+    _dormant: dict[bytes, bytes] | None
+    _due: float | None
+    _endsAt: float
+    _entry: Entry | None
+    _isNew: bool
+    _phase: int
+    _queuedFor: float
+    _reactor: Any
+    _scheme: tuple[bool, bytes] | None
+    _uid: bytes
+    _uidRead: bool
+    _visits: dict[Any, None] | None
+    expireCallbacks: list[Callable[[], object]]
+    lastModified: float
+    sessionNamespaces: dict[Any, Any]
+    site: Any
+
     # What a slot holds that nobody has filled, be it for thrift or because a
     # subclass never called our __init__.
     _absent = {  # noqa: RUF012 - a constant
         "_baseline": None,
         "_dormant": None,
         "_due": None,
+        "_endsAt": inf,
         "_entry": None,
         "_isNew": False,
         "_phase": NEW,
@@ -117,6 +140,13 @@ class Session(KeptComponents, _TwistedSession):
         self.site = site
         self._uid = uid
         self._createdAt = self.lastModified = reactor.seconds()
+        # What every request looks at is filled in; the way by __getattr__ is
+        # twenty times as long.
+        self._phase = NEW
+        self._due = self._entry = self._scheme = self._visits = None
+        self._baseline = self._dormant = None
+        self._queuedFor = self._endsAt = inf
+        self._isNew = self._uidRead = False
 
     def __getattr__(self, name: str) -> Any:
         """
@@ -187,7 +217,7 @@ class Session(KeptComponents, _TwistedSession):
         """
         @raise WrongThread: This is not the reactor's thread.
         """
-        ioThread = threadable.ioThread
+        ioThread: int | None = threadable.ioThread
         if ioThread is not None and ioThread != threading.get_ident():
             raise WrongThread(
                 "sessions belong to the reactor's thread: use "
@@ -225,6 +255,7 @@ class Session(KeptComponents, _TwistedSession):
             end = self._createdAt + lifetimeOf(idle, self.sessionLifetime)
             # From now on, as the builtin does: the reactor may be another one
             # than the session was made with.
+            self._endsAt = end
             self._due = min(self._reactor.seconds() + idle, end)
             deadlinesOf(self._reactor).watch(self)
 
@@ -236,12 +267,14 @@ class Session(KeptComponents, _TwistedSession):
         """
         if self._phase >= ENDED:
             raise AlreadyCalled
-        self.lastModified = self._reactor.seconds()
+        self.lastModified = now = self._reactor.seconds()
         if self._due is not None:
-            self._due = due = self._deadline()
+            due = now + self.sessionTimeout
+            due = min(due, self._endsAt)
+            self._due = due
             if due < self._queuedFor:
                 deadlinesOf(self._reactor).watch(self)
-        if self._entry is not None:
+        if self._visits is None and self._entry is not None:
             self._entry.touched()
 
     def _deadlinePassed(self) -> None:
@@ -249,7 +282,7 @@ class Session(KeptComponents, _TwistedSession):
         Nobody has touched this session for long enough.
         """
         if self._entry is None:
-            self._end(self._outlived())
+            _ = self._end(self._outlived())
         else:
             self._entry.deadlinePassed()
 

@@ -66,7 +66,7 @@ def _removedByHand(session: Any) -> None:
         table = session._table()
         session._close()
         if table is not None:
-            table.ended(session, "expire")
+            _ = table.ended(session, "expire")
 
 
 __all__ = ["Sessions"]

@@ -74,7 +74,7 @@ class Sweeper:
         Deal with one slice.
         """
         self._call = None
-        self.sweepSlice().addCallbacks(self._swept, self._failed)
+        _ = self.sweepSlice().addCallbacks(self._swept, self._failed)
 
     def _swept(self, count: int) -> None:
         """
@@ -121,7 +121,7 @@ class Sweeper:
             entry = session._entry
             if entry is not None and entry.key == record.key:
                 if session._phase < ENDED:
-                    session._end(session._outlived())
+                    _ = session._end(session._outlived())
                 return
         table.announcer.tell(
             EventKind.EXPIRED, record.tag, table.seconds(), reason, record.createdAt

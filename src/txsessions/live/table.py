@@ -197,7 +197,7 @@ class LiveTable:
             if session._entry is not None and session._entry.pinned
         ]
         if len(pinned) >= MAX_PINNED:
-            min(pinned, key=lambda session: session.lastModified)._end("pinned")
+            _ = min(pinned, key=lambda session: session.lastModified)._end("pinned")
 
     # -- changing ids
 

@@ -9,9 +9,9 @@ back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -91,7 +91,7 @@ class Tombstones:
         """
         self._retry = None
         for key in list(self._keys):
-            self._delete(key).addErrback(_nothing)
+            _ = self._delete(key).addErrback(_nothing)
 
     def stop(self) -> None:
         """
@@ -112,7 +112,8 @@ def _firstError(failure: Failure) -> Failure:
     """
     What failed first of several.
     """
-    return failure.value.subFailure  # type: ignore[no-any-return, attr-defined]
+    first: Failure = cast(FirstError, failure.value).subFailure
+    return first
 
 
 __all__ = ["Tombstones"]

@@ -38,6 +38,12 @@ class IStoreReactor(Protocol):
         """
 
 
+def handled(deferred: Deferred[Any]) -> None:
+    """
+    Nobody waits for this: its callbacks see to whatever comes.
+    """
+
+
 def withDeadline(
     waited: Deferred[_T], reactor: IStoreReactor, deadline: float, late: str
 ) -> Deferred[_T]:
@@ -57,7 +63,7 @@ def withDeadline(
             result.callback(value)  # type: ignore[arg-type]
 
     timer = reactor.callLater(deadline, tooLate)
-    waited.addBoth(fire)
+    handled(waited.addBoth(fire))
     return result
 
 
@@ -71,4 +77,4 @@ def globalReactor() -> Any:
     return reactor
 
 
-__all__ = ["IStoreReactor", "globalReactor", "withDeadline"]
+__all__ = ["IStoreReactor", "globalReactor", "handled", "withDeadline"]

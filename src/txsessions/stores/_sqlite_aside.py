@@ -82,7 +82,7 @@ class Aside:
             found = work(connection)
         except sqlite3.Error as error:
             found = storeError(error, self._path)
-        except Exception as error:  # noqa: BLE001 - it is the caller's
+        except Exception as error:
             found = error
         finally:
             self._running[worker] = None

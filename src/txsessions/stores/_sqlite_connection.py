@@ -98,6 +98,8 @@ class WriteConnection:
         self._steps = steps
         self._synchronous = "FULL" if full else "NORMAL"
         self._pages = 0
+        self._ratio = 1.0
+        self._free = 0
         self._connection: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor | None = None
 
@@ -186,7 +188,7 @@ class WriteConnection:
                 operation.result = operation.verb(cursor, *operation.args)
             except (sqlite3.OperationalError, sqlite3.InternalError):
                 raise
-            except Exception as error:  # noqa: BLE001 - it is its caller's
+            except Exception as error:
                 if type(error) is sqlite3.DatabaseError:
                     raise
                 operation.error = error.with_traceback(None)
@@ -209,7 +211,7 @@ class WriteConnection:
         After an error inside a transaction: undo it and begin anew with a fresh
         connection, for after a failed sync the old one's idea of what is on the
         disk is worth nothing.  Where it cannot be had now, the next transaction
-        tries again.  Keeps the gate.
+        tries again.  Takes and keeps the gate.
         """
         connection = self._connection
         if connection is not None and connection.in_transaction:
@@ -219,24 +221,31 @@ class WriteConnection:
         with contextlib.suppress(sqlite3.Error, StoreError):
             if self.files is not None:
                 self.files.check()
-            self._connect()
+            if self.gate.tryAcquire():
+                self._connect()
 
     def checkpointDue(self) -> bool:
         """
         Has the write-ahead log grown enough?
         """
-        return self._pages >= CHECKPOINT_PAGES
+        return self._pages * self._ratio >= CHECKPOINT_PAGES
 
     def checkpoint(self, kind: str = "PASSIVE") -> None:
         """
         Copy the write-ahead log into the database.  The caller holds the gate.
         What fails here is tried again later and loses nothing.
+
+        SQLite says how many frames there were, so the guess that each verb makes
+        of its pages is set right by that: verbs on few sessions share pages.
         """
-        self._pages = 0
+        guessed, self._pages = self._pages, 0
         if self._connection is None:
             return
         try:
-            self._connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchall()
+            answer = self._connection.execute(f"PRAGMA wal_checkpoint({kind})")
+            frames = answer.fetchone()[1]
+            if guessed:
+                self._ratio = min(1.0, max(0.01, frames / guessed))
         except sqlite3.Error as error:
             self._log.error(
                 "The session database {path} could not be checkpointed: {error}",
@@ -247,7 +256,8 @@ class WriteConnection:
 
     def lookForSurplus(self) -> None:
         """
-        See whether a sweep has left many free pages in the file.
+        See whether a sweep has left many free pages in the file, and whether
+        giving some back helped, the last time.
         """
         self.surplus = False
         if self._connection is not None:
@@ -255,7 +265,9 @@ class WriteConnection:
                 execute = self._connection.execute
                 free = execute("PRAGMA freelist_count").fetchone()[0]
                 pages = execute("PRAGMA page_count").fetchone()[0]
-                self.surplus = free > SURPLUS_PAGES and free * 4 > pages
+                many = free > SURPLUS_PAGES and free * 4 > pages
+                self.surplus = many and free != self._free
+                self._free = free
 
     def close(self, reader: sqlite3.Connection | None, patience: float) -> None:
         """

@@ -126,9 +126,7 @@ class Files:
         files = []
         for suffix in suffixes:
             found = os.stat(path + suffix)
-            files.append(
-                _File(path + suffix, found.st_dev, found.st_ino, bool(suffix))
-            )
+            files.append(_File(path + suffix, found.st_dev, found.st_ino, bool(suffix)))
         self._files = tuple(files)
 
     def check(self) -> None:

@@ -10,9 +10,8 @@ without reading the rest.  Knows nothing of transactions and threads.
 from __future__ import annotations
 
 import sqlite3
+import struct
 from collections.abc import Callable
-from struct import Struct
-from struct import error as StructError
 from typing import Any, Literal
 from zlib import crc32
 
@@ -24,21 +23,20 @@ Row = tuple[Any, ...]
 Execute = Callable[..., sqlite3.Cursor]
 Found = Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None
 
-COLUMNS = """version, expires_at, touched_at, span, created_at, principal, checksum,
-    payload"""
 SELECT = """
 SELECT version, expires_at, touched_at, span, created_at, principal, checksum,
     CASE version WHEN ? THEN NULL ELSE payload END
 FROM sessions WHERE key = ?
 """
-SELECT_PAGE = f"""
-SELECT {COLUMNS}, key FROM sessions
-WHERE key > ? AND version IS NOT NULL ORDER BY key LIMIT ?
+SELECT_PAGE = """
+SELECT version, expires_at, touched_at, span, created_at, principal, checksum,
+    payload, key
+FROM sessions WHERE key > ? AND version IS NOT NULL ORDER BY key LIMIT ?
 """
 COUNT = "SELECT count(*) FROM sessions WHERE version IS NOT NULL AND expires_at > ?"
 
 _log = Logger()
-_head = Struct("<qdq").pack
+_head = struct.Struct("<qdq").pack
 
 
 class Damaged(Exception):
@@ -47,7 +45,7 @@ class Damaged(Exception):
     """
 
 
-UNREADABLE = (Damaged, TypeError, ValueError, OverflowError, StructError)
+UNREADABLE = (Damaged, TypeError, ValueError, OverflowError, struct.error)
 
 
 def checksumOf(record: Record) -> int:
@@ -64,7 +62,7 @@ def checksumOf(record: Record) -> int:
 
 def recordOf(key: bytes, row: Row) -> Record:
     """
-    Make the record of a row, the columns as in L{COLUMNS}, if it is undamaged.
+    Make the record of a row, the columns as in L{SELECT}, if it is undamaged.
 
     @raise Damaged: It is not; or one of C{UNREADABLE}, for nonsense.
     """
@@ -149,7 +147,6 @@ def readPage(
 
 
 __all__ = [
-    "COLUMNS",
     "COUNT",
     "SELECT",
     "UNREADABLE",

@@ -21,7 +21,6 @@ from txsessions.core.record import Record, tagOf
 from txsessions.errors import SessionConflict, SessionExists, SessionGone
 from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores._sqlite_rows import (
-    COLUMNS,
     Found,
     checksumOf,
     read,
@@ -61,8 +60,10 @@ UPDATE sessions SET version = NULL, created_at = 0, touched_at = 0, expires_at =
 WHERE key = ?
 """
 _DELETE = "DELETE FROM sessions WHERE key = ? AND version IS NOT NULL"
-_SELECT_DUE = f"""
-SELECT {COLUMNS}, key, rowid FROM sessions WHERE due <= ? ORDER BY due LIMIT ?
+_SELECT_DUE = """
+SELECT version, expires_at, touched_at, span, created_at, principal, checksum,
+    payload, key, rowid
+FROM sessions WHERE due <= ? ORDER BY due LIMIT ?
 """
 _SELECT_APPOINTMENT = "SELECT due FROM sessions WHERE key = ?"
 _CLAIM = "UPDATE sessions SET due = ?, claimed_until = ? WHERE rowid = ?"

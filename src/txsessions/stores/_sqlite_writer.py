@@ -21,18 +21,25 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from txsessions.errors import SessionError, StoreError, StoreUnavailable
-from txsessions.stores import _sqlite_verbs
-from txsessions.stores._reactor import IStoreReactor
+from txsessions.errors import StoreError, StoreUnavailable
+from txsessions.stores._reactor import IStoreReactor, handled
 from txsessions.stores._sqlite_connection import WriteConnection, giveBack
-from txsessions.stores._sqlite_errors import isFull, storeError
+from txsessions.stores._sqlite_flight import (
+    Flight,
+    Operation,
+    crash,
+    failAll,
+    flyAll,
+    flyHome,
+    recover,
+)
 from txsessions.stores._worker import IWorker
 
 QUEUE_LIMIT = 10000
@@ -48,77 +55,6 @@ its statements take of the reactor's."""
 _THREADS_SHARE = 0.8
 """How much of the time left the thread may wait for other processes, so that it is
 back, and knows that nothing was written, before the deadline."""
-
-
-class Operation:
-    """
-    One verb, and who waits for it.
-    """
-
-    __slots__ = (
-        "args",
-        "deferred",
-        "due",
-        "error",
-        "final",
-        "heavy",
-        "pages",
-        "result",
-        "verb",
-    )
-
-    def __init__(
-        self,
-        verb: Callable[..., Any],
-        args: tuple[Any, ...],
-        pages: int,
-        final: bool,
-        heavy: bool,
-        due: float,
-    ) -> None:
-        """
-        @param pages: How many pages it will write, about.
-        @param final: Whether no power cut may undo it.
-        @param heavy: Whether it is too long for the reactor's thread.
-        @param due: When whoever waits is told that it is too late.
-        """
-        self.verb = verb
-        self.args = args
-        self.pages = pages
-        self.final = final
-        self.heavy = heavy
-        self.due = due
-        self.result: Any = None
-        self.error: Exception | None = None
-        self.deferred: Deferred[Any] = Deferred()
-
-    def fire(self) -> None:
-        """
-        Tell whoever waits, unless they were told already.
-        """
-        deferred = self.deferred
-        if deferred.called:
-            return
-        if self.error is None:
-            deferred.callback(self.result)
-        else:
-            deferred.errback(self.error)
-
-
-class Flight:
-    """
-    The batch under way.
-
-    @ivar operations: Its verbs, empty once everybody was told.
-    @ivar abandoned: Whether the reactor has given it up.
-    """
-
-    __slots__ = ("abandoned", "due", "operations")
-
-    def __init__(self, operations: Sequence[Operation], due: float) -> None:
-        self.operations = operations
-        self.due = due
-        self.abandoned = False
 
 
 class Writer:
@@ -150,13 +86,6 @@ class Writer:
         self._closing: Deferred[None] | None = None
         self._closed = False
         self._limit: IDelayedCall | None = None
-
-    @property
-    def idle(self) -> bool:
-        """
-        Is nothing under way in the thread?
-        """
-        return self._flight is None
 
     def open(self) -> Deferred[sqlite3.Connection]:
         """
@@ -251,30 +180,34 @@ class Writer:
         try:
             self._depart(flight)
         except sqlite3.Error as error:
-            self._give(self._recoverInThread, flight, error)
+            self._give(recover, flight, error)
         except StoreError as error:
-            _failAll(operations, error)
+            failAll(operations, error)
             self._landed(flight)
+        except BaseException as error:
+            crash(self._connection, flight, error)
+            self._connection.gate.release()
+            self._landed(flight)
+            raise
 
-    def _give(
-        self, work: Callable[..., None], flight: Flight, *args: object
-    ) -> None:
+    def _give(self, work: Callable[..., None], flight: Flight, *args: object) -> None:
         """
         Have the thread go on with a flight, and land it whatever happens.
         """
+        connection = self._connection
+        inReactor = self._reactor.callFromThread
 
-        def guarded() -> None:
+        def inThread() -> None:
             try:
-                work(flight, *args)
+                work(connection, flight, lambda: inReactor(self._tell, flight), *args)
             except BaseException as error:
-                found = StoreUnavailable(f"the session store failed: {error!r}")
-                self._connection.recover()
-                self._connection.gate.release()
-                _failAll(flight.operations, found)
-                self._reactor.callFromThread(self._landed, flight)
+                crash(connection, flight, error)
                 raise
+            finally:
+                connection.gate.release()
+                inReactor(self._landed, flight)
 
-        self._worker.do(guarded)
+        self._worker.do(inThread)
 
     def _take(self) -> list[Operation]:
         """
@@ -304,91 +237,13 @@ class Writer:
         quick = not operations[0].heavy and connection.ready
         if not quick or not connection.tryBegin(final):
             patience = max(0.0, flight.due - self._reactor.seconds()) * _THREADS_SHARE
-            self._give(self._wholeInThread, flight, final, patience)
+            self._give(flyAll, flight, final, patience)
         elif connection.perform(operations):
-            self._give(self._commitInThread, flight)
+            self._give(flyHome, flight)
         else:
             connection.commit()
             connection.gate.release()
             self._landed(flight)
-
-    def _wholeInThread(self, flight: Flight, final: bool, patience: float) -> None:
-        """
-        In the thread: do all of a batch.
-        """
-        connection = self._connection
-        operations = flight.operations
-        try:
-            if flight.abandoned:
-                raise StoreUnavailable("it was too late to begin")
-            connection.begin(final, patience)
-            connection.perform(operations)
-        except sqlite3.Error as error:
-            self._recoverInThread(flight, error)
-        except StoreError as error:
-            _failAll(operations, error)
-            self._reactor.callFromThread(self._landed, flight)
-        else:
-            self._commitInThread(flight)
-
-    def _commitInThread(self, flight: Flight) -> None:
-        """
-        In the thread: commit, tell, then do what can wait.
-        """
-        connection = self._connection
-        try:
-            connection.commit()
-        except sqlite3.Error as error:
-            self._recoverInThread(flight, error)
-            return
-        heavy = bool(flight.operations) and flight.operations[0].heavy
-        if not heavy and not connection.checkpointDue():
-            connection.gate.release()
-            self._reactor.callFromThread(self._landed, flight)
-            return
-        self._reactor.callFromThread(self._tell, flight)
-        if heavy:
-            connection.lookForSurplus()
-        if connection.checkpointDue():
-            connection.checkpoint()
-        connection.gate.release()
-        self._reactor.callFromThread(self._landed, flight)
-
-    def _recoverInThread(self, flight: Flight, error: sqlite3.Error) -> None:
-        """
-        In the thread: a transaction failed.  Where there was no room, the final
-        verbs (logouts) are tried again, alone, in the room that a checkpoint
-        makes in the write-ahead log.
-        """
-        connection = self._connection
-        operations = flight.operations
-        connection.recover()
-        path = connection.path
-        _failAll(operations, storeError(error, path))
-        again = [each for each in operations if each.verb is _sqlite_verbs.delete]
-        if again and isFull(error) and connection.ready:
-            try:
-                self._tryAgainInThread(again)
-            except sqlite3.Error as second:
-                connection.recover()
-                _failAll(again, storeError(second, path))
-            except StoreError as second:
-                _failAll(again, second)
-        connection.gate.release()
-        self._reactor.callFromThread(self._landed, flight)
-
-    def _tryAgainInThread(self, operations: Sequence[Operation]) -> None:
-        """
-        In the thread: make room, and run these alone.
-        """
-        connection = self._connection
-        connection.checkpoint()
-        connection.gate.release()
-        connection.begin(True, 0.0)
-        for operation in operations:
-            operation.error = None
-        connection.perform(operations)
-        connection.commit()
 
     def _openInThread(self, flight: Flight) -> None:
         """
@@ -396,8 +251,8 @@ class Writer:
         """
         operation = flight.operations[0]
         try:
-            operation.result = operation.verb(*operation.args)
-        except Exception as error:  # noqa: BLE001 - it is the caller's
+            self._reader = operation.result = operation.verb(*operation.args)
+        except Exception as error:
             operation.error = error
         self._reactor.callFromThread(self._opened, flight, operation)
 
@@ -405,7 +260,6 @@ class Writer:
         """
         The database is open, or cannot be.
         """
-        self._reader = operation.result
         if operation.error is None and self._closing is None:
             self._refusal = None
         self._landed(flight)
@@ -429,7 +283,8 @@ class Writer:
             self._log.info("The session database answers again")
         if self._connection.surplus and self._refusal is None:
             self._connection.surplus = False
-            self.submit(giveBack, pages=256, heavy=True).addErrback(lambda _: None)
+            again = self.submit(giveBack, pages=256, heavy=True)
+            handled(again.addErrback(lambda _: None))
         self._tell(flight)
         if self._flight is None:
             self._plan()
@@ -537,20 +392,9 @@ class Writer:
             self._closing.callback(None)
 
 
-def _failAll(operations: Sequence[Operation], error: StoreError) -> None:
-    """
-    Give each verb an error of its own, for none of them is done.
-    """
-    for operation in operations:
-        operation.result = None
-        operation.error = type(error)(str(error))
-
-
 __all__ = [
     "BATCH_PAGES",
     "BATCH_VERBS",
     "QUEUE_LIMIT",
-    "Flight",
-    "Operation",
     "Writer",
 ]

@@ -88,7 +88,7 @@ class WorkerThread:
                 return
             try:
                 work()
-            except BaseException:  # noqa: BLE001 - the thread must outlive its work
+            except BaseException:
                 self._log.failure("A session store's thread met an unexpected error")
 
 

@@ -113,8 +113,8 @@ def _seconds(value: object) -> float:
     Read a number of seconds.
     """
     try:
-        return float(value)  # type: ignore[arg-type] - what it cannot take it refuses
-    except (TypeError, ValueError):
+        return float(str(value))
+    except ValueError:
         raise _bad(f"deadline is a number of seconds, not {value!r}") from None
 
 

@@ -21,17 +21,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txsessions.core.record import Answer, Record
 from txsessions.errors import ConfigurationError, StoreCorrupt, StoreUnavailable
 from txsessions.interfaces import ISessionStore
-from txsessions.stores import _sqlite_aside, _sqlite_rows, _sqlite_schema, _sqlite_verbs
+from txsessions.stores import _sqlite_rows, _sqlite_schema, _sqlite_verbs
 from txsessions.stores._reactor import IStoreReactor, globalReactor, withDeadline
-from txsessions.stores._sqlite_connection import WriteConnection
+from txsessions.stores._sqlite_aside import copyInto
+from txsessions.stores._sqlite_database import Database
 from txsessions.stores._sqlite_errors import isBusy, storeError
-from txsessions.stores._sqlite_writer import Writer
 from txsessions.stores._worker import IWorker, WorkerThread
 
 SLICE = 256
@@ -102,11 +101,7 @@ class SQLiteStore:
         self._reactor = reactor
         self._makeWorker = makeWorker
         self._steps: Sequence[_sqlite_schema.Step] = _sqlite_schema.STEPS
-        self._writer: Writer | None = None
-        self._aside: _sqlite_aside.Aside | None = None
-        self._connection: WriteConnection | None = None
-        self._waiting: list[Deferred[None]] = []
-        self._closing: list[Deferred[None]] | None = None
+        self._database: Database | None = None
         self._find: _sqlite_rows.Execute | None = None
         self._ask: _sqlite_rows.Execute | None = None
         self._pid = 0
@@ -118,55 +113,38 @@ class SQLiteStore:
         """
         See L{ISessionStore.open}.
         """
-        if self._writer is not None and self._pid != os.getpid():
+        database = self._database
+        if database is not None and database.pid != os.getpid():
             try:
-                self._writer.disown()
+                self._disown(database)
             except StoreUnavailable as error:
                 return fail(error)
-            self._forget()
-        if self._closing is not None:
-            closed: Deferred[None] = Deferred()
-            self._closing.append(closed)
-            return closed.addCallback(lambda _: self.open())
-        if self._find is not None:
-            return succeed(None)
-        if self._reactor is None:
-            self._reactor = globalReactor()
-        waiter: Deferred[None] = Deferred()
-        self._waiting.append(waiter)
-        if self._writer is None:
-            self._begin(self._reactor)
-        return withDeadline(
-            waiter,
-            self._reactor,
-            self._deadline,
-            f"the session database {self.path} takes longer than "
-            f"{self._deadline:g} s to open",
-        )
+            database = None
+        if database is not None and database.closing:
+            return Deferred.fromCoroutine(self._openAgain(database))
+        if database is None:
+            if self._reactor is None:
+                self._reactor = globalReactor()
+            self._pid = os.getpid()
+            database = self._database = Database(
+                self.path,
+                self._full,
+                self._deadline,
+                self._steps,
+                self._reactor,
+                self._makeWorker,
+                self._adopt,
+            )
+        return database.whenOpen()
 
     def close(self) -> Deferred[None]:
         """
         See L{ISessionStore.close}.
         """
         self._find = self._ask = None
-        if self._writer is not None and self._pid != os.getpid():
-            self._forget()
-        if self._writer is None or self._aside is None:
+        if self._database is None or self._database.pid != os.getpid():
             return succeed(None)
-        closed: Deferred[None] = Deferred()
-        if self._closing is not None:
-            self._closing.append(closed)
-            return closed
-        self._closing = [closed]
-        assert self._reactor is not None
-        stopped = withDeadline(
-            self._aside.stop(), self._reactor, self._deadline, "a backup hangs"
-        )
-        writer = self._writer
-        stopped.addErrback(lambda failure: failure.trap(StoreUnavailable))
-        stopped.addCallback(lambda _: writer.close())
-        stopped.addBoth(self._closed)
-        return closed
+        return self._database.close()
 
     def changes(self) -> int | None:
         """
@@ -265,13 +243,14 @@ class SQLiteStore:
         """
         See L{ISessionStore.countSessions}.
         """
-        if self._find is None or self._aside is None or self._pid != os.getpid():
+        database = self._database
+        if self._find is None or database is None or self._pid != os.getpid():
             return fail(self._notOpen())
         assert self._reactor is not None
-        counted: Deferred[int] = self._aside.run(
-            lambda connection: (
-                connection.execute(_sqlite_rows.COUNT, (now,)).fetchone()[0]
-            )
+        counted: Deferred[int] = database.aside.run(
+            lambda connection: connection.execute(
+                _sqlite_rows.COUNT, (now,)
+            ).fetchone()[0]
         )
         late = f"counting all sessions of {self.path} takes too long"
         return withDeadline(counted, self._reactor, self._deadline, late)
@@ -298,11 +277,12 @@ class SQLiteStore:
 
         @param path: The copy's file.
         """
-        if self._find is None or self._aside is None or self._pid != os.getpid():
+        database = self._database
+        if self._find is None or database is None or self._pid != os.getpid():
             return fail(self._notOpen())
-        source, target = os.path.realpath(self.path), os.path.abspath(os.fspath(path))
-        return self._aside.run(
-            lambda connection: _sqlite_aside.copyInto(connection, source, target)
+        source, target = database.path, os.path.abspath(os.fspath(path))
+        return database.aside.run(
+            lambda connection: copyInto(connection, source, target)
         )
 
     async def _claim(self, now: float, limit: int, lease: float) -> list[Record]:
@@ -334,81 +314,52 @@ class SQLiteStore:
                 _sqlite_verbs.acknowledge, part, pages=2 * len(part), heavy=True
             )
 
-    def _submit(self, verb: Callable[..., Any], *args: Any, **how: Any) -> Deferred[Any]:
+    def _submit(
+        self, verb: Callable[..., Any], *args: Any, **how: Any
+    ) -> Deferred[Any]:
         """
         Have a verb run in the next transaction.
         """
-        if self._find is None or self._writer is None or self._pid != os.getpid():
+        database = self._database
+        if self._find is None or database is None or self._pid != os.getpid():
             return fail(self._notOpen())
-        return self._writer.submit(verb, *args, **how)
+        return database.writer.submit(verb, *args, **how)
 
-    def _begin(self, reactor: IStoreReactor) -> None:
+    async def _openAgain(self, database: Database) -> None:
         """
-        Start the thread and have it open the database.
+        Open after the end of an earlier opening.
         """
-        self._pid = os.getpid()
-        path = os.path.realpath(self.path)
-        connection = WriteConnection(path, self._full, self._steps)
-        worker = self._makeWorker("txsessions-sqlite")
-        writer = Writer(connection, worker, reactor, self._deadline)
-        self._connection = connection
-        self._writer = writer
-        self._aside = _sqlite_aside.Aside(path, reactor, self._makeWorker)
-        writer.open().addCallbacks(self._opened, self._failed)
+        await database.close()
+        if self._database is database:
+            self._database = None
+        await self.open()
 
-    def _opened(self, reader: sqlite3.Connection) -> None:
+    def _adopt(self, reader: sqlite3.Connection) -> None:
         """
         The database is open.
         """
-        waiting, self._waiting = self._waiting, []
-        if self._closing is not None:
-            for waiter in waiting:
-                waiter.errback(self._notOpen())
-            return
         self._find = reader.cursor().execute
         self._ask = reader.cursor().execute
         self._generation += 1 << 32
+        self._lookAgainAt = 0.0
         self._replaced = False
-        for waiter in waiting:
-            waiter.callback(None)
 
-    def _failed(self, failure: Failure) -> None:
+    def _disown(self, database: Database) -> None:
         """
-        The database cannot be opened: end the thread, then tell.
-        """
+        In the child of a fork: let go of what the parent opened.
 
-        def tell(_: object) -> None:
-            waiting, self._waiting = self._waiting, []
-            self._forget()
-            for waiter in waiting:
-                waiter.errback(failure.value)
-
-        assert self._writer is not None
-        self._writer.close().addCallback(tell)
-
-    def _closed(self, result: object) -> None:
+        @raise StoreUnavailable: That cannot be done.
         """
-        Everything is closed.
-        """
-        self._forget()
-        closing, self._closing = self._closing or [], None
-        for closed in closing:
-            closed.callback(None)
-
-    def _forget(self) -> None:
-        """
-        Be as before L{open}.
-        """
-        self._writer = self._aside = self._connection = None
         self._find = self._ask = None
+        database.writer.disown()
+        self._database = None
 
     def _look(self, now: float) -> None:
         """
         Once a second, look whether the database is still the one of that name.
         """
         self._lookAgainAt = now + 1.0
-        if self._connection is not None and self._connection.files is not None:
-            self._replaced = self._connection.files.replaced()
+        self._replaced = self._database is not None and self._database.replaced()
 
     def _notOpen(self) -> StoreUnavailable:
         """

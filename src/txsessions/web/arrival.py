@@ -7,39 +7,59 @@ resource is rendered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from txsessions.live.events import EventKind
 from txsessions.web.cookie import Refusal, readCookie
+from txsessions.web.visit import Visit
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from txsessions.live.session import Session
     from txsessions.web.exchange import Exchange
-    from txsessions.web.visit import Visit
 
 
-def readCookies(exchange: Exchange, headers: Sequence[bytes]) -> bool:
+def readCookies(site: Any, headers: Sequence[bytes]) -> list[Visit]:
     """
     Read the cookies of a request.
 
-    @return: Whether there is anything of ours.
+    @return: A visit for each cookie of ours that may be used.
     """
-    found = False
-    for secure, name in exchange.site._cookieNames:
-        uid = readCookie(headers, name)
-        if uid is None:
+    header = headers[0] if len(headers) == 1 else b";".join(headers)
+    if len(header) == site._soleLength:
+        # The usual browser of a site that sets no other cookie.
+        secure, name, start = site._sole
+        uid = header[len(start) :]
+        if uid in site.sessions and header.startswith(start):
+            return [Visit(secure, name, uid)]
+    return readNamed(site, site._cookieNames, header)
+
+
+def readNamed(
+    site: Any, names: Iterable[tuple[bool, bytes]], header: bytes
+) -> list[Visit]:
+    """
+    Read the cookies of these names.
+
+    @param names: For each whether it is the secure one, and its name.
+    @return: A visit for each that may be used.
+    """
+    visits = []
+    for secure, name in names:
+        if name not in header:
             continue
-        if isinstance(uid, Refusal):
-            table = exchange.table
-            table.announcer.tell(EventKind.REFUSED, "", table.seconds(), uid.value)
+        found = readCookie((header,), name)
+        if found is None:
             continue
-        exchange.visit(secure).cameBy = uid
-        found = True
-    return found
+        if isinstance(found, Refusal):
+            table = site._live
+            table.announcer.tell(EventKind.REFUSED, "", table.seconds(), found.value)
+            continue
+        visits.append(Visit(secure, name, found))
+    return visits
 
 
 def readByHand(exchange: Exchange) -> None:
@@ -56,47 +76,48 @@ def readByHand(exchange: Exchange) -> None:
                 visit.take(exchange.site.getSession(uid))
 
 
+def load(exchange: Exchange, resume: Callable[[], None]) -> bool:
+    """
+    Load the sessions that a request came with.
+
+    @param resume: Called when that has taken time.
+    @return: Whether it has not: all is there.
+    """
+    table = exchange.table
+    missing = None
+    for visit in exchange.visits:
+        session = table.sessions.get(visit.cameBy)
+        if session is not None and (
+            (entry := session._entry) is None or entry.isCurrent()
+        ):
+            visit.take(session)
+        elif table.store is not None:
+            missing = [visit] if missing is None else [*missing, visit]
+    return missing is None or Arrival(exchange).load(missing, resume)
+
+
 class Arrival:
     """
-    The loading of the sessions that one request came with.
-
-    @ivar isUnderWay: Whether the store has not answered yet.
+    The loading of sessions that are not live, or not as the store has them.
     """
 
     __slots__ = ("_exchange", "_left", "_resume")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._left = 0
+        self._left = 1
         self._resume: Callable[[], None] | None = None
 
-    @property
-    def isUnderWay(self) -> bool:
+    def load(self, missing: Sequence[Visit], resume: Callable[[], None]) -> bool:
         """
-        Whether the store has not answered yet.
+        Load them; see L{load}.
         """
-        return self._resume is not None
-
-    def load(self, resume: Callable[[], None]) -> bool:
-        """
-        Load them.
-
-        @param resume: Called when that has taken time.
-        @return: Whether it has not: all is there.
-        """
-        table = self._exchange.table
-        loader = table.loader
-        self._left = 1
-        for visit in self._exchange.visits():
-            uid = visit.cameBy
-            if uid is None:
-                continue
-            session = loader.find(uid)
-            if session is not None or table.store is None:
-                visit.take(session)
-                continue
+        exchange = self._exchange
+        fetch = exchange.table.loader.fetch
+        for visit in missing:
+            assert visit.cameBy is not None
             self._left += 1
-            loader.fetch(uid).addCallbacks(
+            fetch(visit.cameBy).addCallbacks(
                 self._loaded,
                 self._notLoaded,
                 callbackArgs=(visit,),
@@ -106,6 +127,7 @@ class Arrival:
         if not self._left:
             return True
         self._resume = resume
+        exchange.isLoading = True
         return False
 
     def _loaded(self, session: Session | None, visit: Visit) -> None:
@@ -131,8 +153,9 @@ class Arrival:
         resume = self._resume
         if not self._left and resume is not None:
             self._resume = None
+            self._exchange.isLoading = False
             if not self._exchange.isLost:
                 resume()
 
 
-__all__ = ["Arrival", "readByHand", "readCookies"]
+__all__ = ["load", "readByHand", "readCookies", "readNamed"]

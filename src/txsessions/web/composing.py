@@ -9,9 +9,10 @@ theirs comes first, and ours before Twisted's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import new_class
 from typing import Any
 
-from twisted.logger import Logger
+from twisted.python.reflect import qual
 from twisted.web import server
 from twisted.web.server import Request as _TwistedRequest
 from twisted.web.server import Session as _TwistedSession
@@ -21,28 +22,31 @@ from txsessions.errors import ConfigurationError
 from txsessions.live.session import Session
 from txsessions.web.request import Request, SessionRequest
 
-_log = Logger(namespace="txsessions")
-
 _requests: dict[type, type] = {}
 _sessions: dict[type, type] = {}
-_warned: set[Any] = set()
 
 
-def _compose(name: str, bases: tuple[type, ...], theirs: type) -> type:
+def combine(*bases: type, named: type) -> type:
     """
-    Make a class of two.
+    Make one class of several.
 
+    @param bases: The classes, the first one on top.
+    @param named: The one whose name it has.
     @raise ConfigurationError: Python cannot.
     """
     try:
-        made = type(theirs)(name, bases, {"__module__": theirs.__module__})
+        made = new_class(
+            named.__name__,
+            bases,
+            exec_body=lambda body: body.update(
+                __module__=named.__module__, __qualname__=named.__qualname__
+            ),
+        )
     except TypeError as error:
         raise ConfigurationError(
-            f"{theirs.__module__}.{theirs.__qualname__} cannot be combined with "
-            f"txsessions' own class ({error}): derive it from txsessions.Request or "
-            "txsessions.Session instead"
+            f"{qual(named)} cannot be combined with txsessions' own class ({error}): "
+            "derive it from txsessions.Request or txsessions.Session instead"
         ) from error
-    made.__qualname__ = theirs.__qualname__
     return made
 
 
@@ -61,7 +65,7 @@ def composeRequest(factory: Any) -> Any:
         return Request
     made = _requests.get(factory)
     if made is None:
-        made = _compose(factory.__name__, (SessionRequest, factory), factory)
+        made = combine(SessionRequest, factory, named=factory)
         directlyProvides(made, directlyProvidedBy(factory))
         _requests[factory] = made
     return made
@@ -99,24 +103,31 @@ def composeSession(factory: Any) -> Any:
         return Session
     made = _sessions.get(factory)
     if made is None:
-        made = _sessions[factory] = _compose(
-            factory.__name__, (factory, Session), factory
-        )
+        made = _sessions[factory] = combine(factory, Session, named=factory)
     return made
 
 
-def warnForeign(factory: Any, made: object) -> None:
+def adopt(session: Any) -> Session:
     """
-    Say once that a factory's sessions stay in this process.
+    Make durable what a factory returned that is a function, and knows only
+    Twisted's sessions.
+
+    @param session: A session that was just made.
+    @return: Another, of a class of both and with the same attributes.
+    @raise ConfigurationError: It is none.
     """
-    if factory not in _warned:
-        _warned.add(factory)
-        _log.warn(
-            "{factory} made a session of {cls}, which is not derived from "
-            "txsessions.Session: such sessions stay in this process",
-            factory=factory,
-            cls=type(made),
+    theirs = type(session)
+    if not issubclass(theirs, _TwistedSession):
+        raise ConfigurationError(
+            f"site.sessionFactory made a {qual(theirs)}: it has to make sessions, of "
+            "txsessions.Session or twisted.web.server.Session or classes derived "
+            "from them"
         )
+    cls = composeSession(theirs)
+    made: Session = cls.__new__(cls)
+    for name, value in vars(session).items():
+        setattr(made, name, value)
+    return made
 
 
-__all__ = ["composeRequest", "composeSession", "warnForeign"]
+__all__ = ["adopt", "combine", "composeRequest", "composeSession"]

@@ -9,7 +9,7 @@ L{Recorder<txsessions.web.reply.Recorder>} how a reply is held.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
@@ -25,7 +25,6 @@ from txsessions.errors import (
 from txsessions.live.session import ENDED
 from txsessions.live.waiting import NOBODY
 from txsessions.web import failing
-from txsessions.web.arrival import Arrival, readCookies
 from txsessions.web.headers import (
     correctCookies,
     forbidStoring,
@@ -52,73 +51,67 @@ class Exchange:
     @ivar request: The request.
     @ivar site: The site that owns the sessions.
     @ivar table: Its live table.
+    @ivar visits: What it has to do with the session of each scheme.
     @ivar frozen: Whether the headers can no longer change.
     @ivar body: What the resource returned, to be told apart from other writes:
         it is followed by C{finish()} with no code of the application between.
     """
 
     __slots__ = (
-        "_arrival",
         "_finishing",
-        "_insecure",
         "_noStore",
         "_pending",
         "_recorder",
-        "_secure",
         "_sitepath",
-        "_state",
         "_whole",
         "body",
         "frozen",
+        "isLoading",
         "request",
         "site",
+        "state",
         "table",
+        "visits",
     )
 
-    def __init__(self, request: Any, site: Any, sitepath: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self,
+        request: Any,
+        site: Any,
+        visits: list[Visit],
+        sitepath: Sequence[bytes] = (),
+    ) -> None:
         self.request = request
         self.site = site
         self.table = site._live
         self.frozen = False
         self.body: bytes | None = None
         self._sitepath = sitepath
-        self._secure: Visit | None = None
-        self._insecure: Visit | None = None
-        self._state = FREE
+        self.visits = visits
+        for visit in visits:
+            visit.exchange = self
+        self.state = FREE
         self._pending = 0
         self._recorder: Recorder | None = None
-        self._finishing = False
-        self._whole = False
-        self._noStore = False
-        self._arrival = Arrival(self)
-
-    def visits(self) -> Iterator[Visit]:
-        """
-        The visits there are.
-        """
-        if self._insecure is not None:
-            yield self._insecure
-        if self._secure is not None:
-            yield self._secure
+        self.isLoading = self._finishing = self._whole = self._noStore = False
 
     def _acquired(self) -> list[Visit]:
         """
         The visits in which the application uses the session.
         """
-        return [v for v in self.visits() if v.acquired and v.session is not None]
+        return [v for v in self.visits if v.acquired and v.session is not None]
 
     def visit(self, secure: bool) -> Visit:
         """
         The visit for one scheme, made if there is none.
         """
-        visit = self._secure if secure else self._insecure
-        if visit is None:
-            name = self.site.cookies.nameFor(secure, self._sitepath)
-            visit = Visit(self, name, secure=secure)
-            if secure:
-                self._secure = visit
-            else:
-                self._insecure = visit
+        for visit in self.visits:
+            if visit.secure == secure:
+                return visit
+        name = self.site.cookies.nameFor(secure, self._sitepath)
+        visit = Visit(secure, name)
+        visit.exchange = self
+        self.visits.append(visit)
         return visit
 
     def render(self, uid: bytes, visit: Visit) -> bytes:
@@ -137,46 +130,30 @@ class Exchange:
 
     # -- loading
 
-    def load(self, headers: Sequence[bytes], resume: Callable[[], None]) -> bool:
-        """
-        Load the sessions that the request came with.
-
-        @param headers: Its C{Cookie} headers.
-        @param resume: Called when that has taken time.
-        @return: Whether it has not: all is there.
-        """
-        return not readCookies(self, headers) or self._arrival.load(resume)
-
     @property
     def isBusy(self) -> bool:
         """
         Whether the client waits for the store.
         """
-        return self._arrival.isUnderWay or self._state == HELD
+        return self.state == HELD or self.isLoading
 
     @property
     def isLost(self) -> bool:
         """
         Whether the client is gone.
         """
-        return self._state == LOST
+        return self.state == LOST
 
     # -- what the application does
-
-    def session(self, secure: bool) -> Session:
-        """
-        The session of one scheme.
-
-        @raise SessionUnavailable: The store could not be asked.
-        """
-        return self.visit(secure).use()
 
     def current(self, secure: bool) -> Session | None:
         """
         The session of one scheme, if the application uses one.
         """
-        visit = self._secure if secure else self._insecure
-        return visit.session if visit is not None and visit.acquired else None
+        for visit in self.visits:
+            if visit.secure == secure and visit.acquired:
+                return visit.session
+        return None
 
     def rotates(self, session: Session) -> None:
         """
@@ -197,24 +174,21 @@ class Exchange:
 
     # -- writing
 
-    def write(self, data: bytes) -> None:
+    def mayWrite(self, data: bytes) -> bool:
         """
-        See C{Request.write}.
+        The application writes.
+
+        @return: Whether Twisted's own C{write} is to have the data.
         """
-        request, state = self.request, self._state
+        state = self.state
         if state == FREE:
-            if request._inFakeHead:
-                request._plainWrite(data)
-                return
-            if not self._freeze(data is self.body):
-                return
-        elif state == FAILED or (state == HELD and self._finishing):
-            return
-        elif state == OPEN and not self._whole and self._completes(data):
+            return self.request._inFakeHead or self._freeze(data is self.body)
+        if state == FAILED or (state == HELD and self._finishing):
+            return False
+        if state == OPEN and not self._whole and self._completes(data):
             self._whole = True
-            if not self._settleAll():
-                return
-        request._plainWrite(data)
+            return self._settleAll()
+        return True
 
     def _completes(self, data: bytes) -> bool:
         """
@@ -236,37 +210,41 @@ class Exchange:
         self.frozen = True
         self._whole = whole
         request = self.request
+        headers = request.responseHeaders
         undecided = False
         try:
-            for visit in self._acquired():
-                if visit.isBlank():
+            for visit in self.visits:
+                session = visit.session
+                if not visit.acquired:
+                    continue
+                varyByCookie(headers)
+                if session is None:
+                    continue
+                if session._isNew and visit.isBlank():
                     if whole or visit.homeless:
                         visit.dismiss()
                     else:
                         visit.undecided = undecided = True
-                elif not visit.settle():
+                elif session._entry is not None and not visit.settle():
                     self._pending += 1
                 visit.sayHow()
+                if visit.line is not None:
+                    self._noStore = forbidStoring(headers) or self._noStore
         except SessionError:
             self._fail(Failure())
             return False
-        if self._state == FAILED:
+        if self.state == FAILED:
             return False
-        headers = request.responseHeaders
-        for visit in self.visits():
-            if visit.acquired:
-                varyByCookie(headers)
-            if visit.line is not None:
-                self._noStore = forbidStoring(headers) or self._noStore
-        mergeCookies(request)
+        if request.cookies:
+            mergeCookies(request)
         if undecided:
             self._hold()
             self.table.reactor.callLater(0, self._decide)
         elif self._pending:
             self._hold()
         else:
-            self._state = OPEN
-        return request is not None
+            self.state = OPEN
+        return True
 
     def _settleAll(self) -> bool:
         """
@@ -283,22 +261,22 @@ class Exchange:
             self._fail(Failure())
             return False
         self._pending += pending
-        if self._pending and self._recorder is None and self._state == OPEN:
+        if self._pending and self._recorder is None and self.state == OPEN:
             self._hold()
-        return self._state != FAILED
+        return self.state != FAILED
 
     def _decide(self) -> None:
         """
         The turn is over in which a response began with a new and empty session:
         it may be filled yet, so it is kept.
         """
-        if self._state != HELD or self._finishing:
+        if self.state != HELD or self._finishing:
             return
-        for visit in self.visits():
+        for visit in self.visits:
             if visit.undecided:
                 visit.undecided = False
                 self._settleOne(visit)
-        if self._state == HELD and not self._pending:
+        if self.state == HELD and not self._pending:
             self._released()
 
     def _settleOne(self, visit: Visit) -> None:
@@ -311,40 +289,37 @@ class Exchange:
         except SessionError:
             self._fail(Failure())
 
-    def finish(self) -> None:
+    def mayFinish(self) -> bool:
         """
-        See C{Request.finish}.
+        The application has finished.
+
+        @return: Whether Twisted's own C{finish} is to hear of it now.
         """
         request = self.request
-        if self._state == FREE and not request.finished and not request._disconnected:
+        if self.state == FREE and not request.finished and not request._disconnected:
             self.body = b""
             request.write(self.body)
-        state = self._state
-        if state == HELD:
+        if self.state == OPEN and not self._whole:
+            self._whole = True
+            if not self._settleAll():
+                return False
+        if self.state == HELD:
             if not self._finishing:
                 self._finishing = True
                 request.finished = 1
                 self._finishHeld()
-            return
-        if state == FAILED:
-            return
-        if state == OPEN and not self._whole:
-            self._whole = True
-            if not self._settleAll():
-                return
-            if self._state == HELD:
-                self._finishing = True
-                request.finished = 1
-                return
+            return False
+        if self.state == FAILED:
+            return False
         self._end()
-        request._plainFinish()
+        return True
 
     def _finishHeld(self) -> None:
         """
         The application has finished a held response.
         """
         try:
-            for visit in self.visits():
+            for visit in self.visits:
                 if visit.undecided:
                     if visit.isBlank():
                         visit.dismiss()
@@ -354,10 +329,10 @@ class Exchange:
         except SessionError:
             self._fail(Failure())
             return
-        if not self._whole and self._state == HELD:
+        if not self._whole and self.state == HELD:
             self._whole = True
             self._settleAll()
-        if self._state == HELD and not self._pending:
+        if self.state == HELD and not self._pending:
             self._released()
 
     # -- holding
@@ -367,7 +342,7 @@ class Exchange:
         Keep what is written from now on.
         """
         request = self.request
-        self._state = HELD
+        self.state = HELD
         recorder = self._recorder = Recorder(request.channel)
         request.channel = recorder
         if request.producer is not None:
@@ -378,8 +353,8 @@ class Exchange:
         See L{Waiter<txsessions.live.entry.Waiter>}.
         """
         self._pending -= 1
-        if not self._pending and self._state == HELD:
-            for visit in self.visits():
+        if not self._pending and self.state == HELD:
+            for visit in self.visits:
                 if visit.undecided:
                     return
             self._released()
@@ -392,7 +367,7 @@ class Exchange:
         See L{Waiter<txsessions.live.entry.Waiter>}.
         """
         self._pending -= 1
-        if self._state in (FREE, HELD, OPEN):
+        if self.state in (FREE, HELD, OPEN):
             self._fail(failure)
 
     def _released(self) -> None:
@@ -404,16 +379,16 @@ class Exchange:
             assert session is not None
             if session._phase >= ENDED and session._entry is not None:
                 self._settleOne(visit)
-        if self._pending or self._state != HELD:
+        if self._pending or self.state != HELD:
             return
         request, recorder = self.request, self._recorder
         assert recorder is not None
         if recorder.head is not None:
             correctCookies(
-                recorder.head[3], request, list(self.visits()), noStore=self._noStore
+                recorder.head[3], request, self.visits, noStore=self._noStore
             )
         self._recorder = None
-        self._state = OPEN
+        self.state = OPEN
         request.channel = recorder.channel
         try:
             recorder.replay()
@@ -431,8 +406,8 @@ class Exchange:
         """
         The request has nothing more to do with sessions.
         """
-        self._state = DONE
-        for visit in self.visits():
+        self.state = DONE
+        for visit in self.visits:
             visit.leave()
 
     # -- failing
@@ -443,20 +418,20 @@ class Exchange:
         complete answer stand for it.
         """
         request, recorder = self.request, self._recorder
-        out = self._state == OPEN or (
-            self._state == HELD and recorder is not None and recorder.head is None
+        out = self.state == OPEN or (
+            self.state == HELD and recorder is not None and recorder.head is None
         )
-        self._state = FAILED
+        self.state = FAILED
         if recorder is not None:
             self._recorder = None
             request.channel = recorder.channel
             recorder.stopProducing()
         deletions = [
             self.renderDeletion(visit)
-            for visit in self.visits()
+            for visit in self.visits
             if visit.endedHere and visit.cameBy is not None
         ]
-        for visit in self.visits():
+        for visit in self.visits:
             visit.leave()
         if failure.check(CannotBeKept, SessionTooLarge):
             _log.error("a session cannot be saved: {error}", error=str(failure.value))
@@ -472,7 +447,7 @@ class Exchange:
         """
         The application let C{SessionUnavailable} pass.
         """
-        if self._state in (FREE, HELD) or self._state == OPEN:
+        if self.state in (FREE, HELD) or self.state == OPEN:
             self._fail(failure)
 
     def startAgain(self) -> None:
@@ -481,7 +456,7 @@ class Exchange:
         so that a clean error can take its place.
         """
         recorder = self._recorder
-        if self._state == HELD and recorder is not None and recorder.head is not None:
+        if self.state == HELD and recorder is not None and recorder.head is not None:
             recorder.drop()
             failing.reset(self.request, keepCookies=True)
             self._finishing = False
@@ -492,12 +467,12 @@ class Exchange:
         """
         The client is gone.  That does not undo what was changed.
         """
-        recorder, state = self._recorder, self._state
+        recorder, state = self._recorder, self.state
         if recorder is not None:
             self._recorder = None
             self.request.channel = recorder.channel
             recorder.stopProducing()
-        self._state = LOST
+        self.state = LOST
         if state in (FREE, HELD, OPEN):
             for visit in self._acquired():
                 try:
@@ -507,7 +482,7 @@ class Exchange:
                         visit.settle()
                 except SessionError as error:
                     _log.error("a session cannot be saved: {error}", error=str(error))
-        for visit in self.visits():
+        for visit in self.visits:
             visit.leave()
 
     def turnEnds(self) -> None:
@@ -515,8 +490,6 @@ class Exchange:
         The resource has returned and goes on in the background: what it changed
         until now is saved now.
         """
-        if self._state != FREE:
-            return
         for visit in self._acquired():
             session = visit.session
             assert session is not None

@@ -20,7 +20,10 @@ def varyByCookie(headers: Headers) -> None:
     """
     Say that the response depends on the cookie.
     """
-    values = headers.getRawHeaders(b"vary", [])
+    values = headers.getRawHeaders(b"vary")
+    if values is None:
+        headers.setRawHeaders(b"Vary", [b"Cookie"])
+        return
     names = b",".join(values).lower()
     if b"cookie" not in names and names.strip() != b"*":
         headers.addRawHeader(b"Vary", b"Cookie")

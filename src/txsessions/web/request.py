@@ -15,8 +15,9 @@ from twisted.python import reflect
 from twisted.web import server
 
 from txsessions.errors import ConfigurationError, SessionStale, SessionUnavailable
-from txsessions.web.arrival import readByHand
-from txsessions.web.exchange import Exchange
+from txsessions.web import failing
+from txsessions.web.arrival import load, readByHand, readCookies
+from txsessions.web.exchange import FREE, Exchange
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -66,9 +67,11 @@ class SessionRequest:
         site = self.channel.site
         headers = self.requestHeaders.getRawHeaders(b"cookie")
         if headers is not None and getattr(site, "_live", None) is not None:
-            exchange = self._exchange = Exchange(self, site)
-            if not exchange.load(headers, self._processLoaded):
-                return
+            visits = readCookies(site, headers)
+            if visits:
+                exchange = self._exchange = Exchange(self, site, visits)
+                if not load(exchange, self._processLoaded):
+                    return
         self._processLoaded()
 
     def _processLoaded(self: Any) -> None:
@@ -88,7 +91,7 @@ class SessionRequest:
         finally:
             table.current = before
         exchange = self._exchange
-        if exchange is not None:
+        if exchange is not None and exchange.state == FREE:
             exchange.turnEnds()
 
     def render(self: Any, resrc: Any) -> None:
@@ -114,7 +117,7 @@ class SessionRequest:
                 # Made by hand, never processed: it works on the live sessions.
                 site = self.site or site
                 sitepath = getattr(self, "sitepath", ())
-            exchange = self._exchange = Exchange(self, site, sitepath)
+            exchange = self._exchange = Exchange(self, site, [], sitepath)
             if self.prepath is None:
                 readByHand(exchange)
         return exchange  # type: ignore[no-any-return]
@@ -131,8 +134,10 @@ class SessionRequest:
         exchange = self._exchange or self._sessionExchange()
         if exchange is None:
             return super().getSession(sessionInterface, forceNotSecure)  # type: ignore[misc]
-        secure = not forceNotSecure and exchange.site.cookies.isSecure(self.isSecure())
-        session = exchange.session(secure)
+        secure = exchange.site._scheme
+        if secure is None:
+            secure = self.isSecure() and not forceNotSecure
+        session = exchange.visit(secure).use()
         if sessionInterface:
             return session.getComponent(sessionInterface)
         return session
@@ -145,7 +150,10 @@ class SessionRequest:
         exchange = self._exchange
         if exchange is None:
             return super().session  # type: ignore[misc, no-any-return]
-        return exchange.current(exchange.site.cookies.isSecure(self.isSecure()))
+        secure = exchange.site._scheme
+        wanted: bool = self.isSecure() if secure is None else secure
+        current: Session | None = exchange.current(wanted)
+        return current
 
     def _sessionRotates(self: Any, session: Session) -> None:
         """
@@ -176,19 +184,17 @@ class SessionRequest:
         """
         See C{Request.write}.
         """
-        if self._exchange is None:
+        exchange = self._exchange
+        if exchange is None or exchange.mayWrite(data):
             super().write(data)  # type: ignore[misc]
-        else:
-            self._exchange.write(data)
 
     def finish(self: Any) -> None:
         """
         See C{Request.finish}.
         """
-        if self._exchange is None:
+        exchange = self._exchange
+        if exchange is None or exchange.mayFinish():
             super().finish()  # type: ignore[misc]
-        else:
-            self._exchange.finish()
 
     def connectionLost(self: Any, reason: Any) -> None:
         """
@@ -220,14 +226,22 @@ class SessionRequest:
 
     def getStateToCopyFor(self: Any, issuer: Any) -> dict[str, Any]:
         """
-        See C{Copyable.getStateToCopyFor}.
+        See C{Copyable.getStateToCopyFor}.  How the client came has to be said,
+        for there is no channel to tell.
         """
         state: dict[str, Any] = super().getStateToCopyFor(issuer)  # type: ignore[misc]
         state.pop("_exchange", None)
+        state["_forceSSL"] = self.isSecure()
         return state
 
+    def view_abortConnection(self: Any, issuer: Any) -> None:
+        """
+        The process that this request was sent to cannot complete its response.
+        """
+        failing.abort(self)
 
-class Request(SessionRequest, server.Request):  # type: ignore[misc]
+
+class Request(SessionRequest, server.Request):
     """
     An HTTP request to a L{Site<txsessions.Site>}.
     """

@@ -9,7 +9,8 @@ L{txsessions.live}.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred, succeed
@@ -17,7 +18,7 @@ from twisted.python.failure import Failure
 from twisted.web import server
 
 from txsessions.core.keyring import KeyRing
-from txsessions.core.uid import isUid, mintUid
+from txsessions.core.uid import UID_LENGTH, isUid, mintUid
 from txsessions.errors import ConfigurationError, SessionUnavailable
 from txsessions.live.events import Announcer
 from txsessions.live.lifecycle import Lifecycle
@@ -25,7 +26,8 @@ from txsessions.live.session import Session
 from txsessions.live.table import LiveTable
 from txsessions.stores import openStore
 from txsessions.web.channel import halfClosing
-from txsessions.web.composing import composeRequest, composeSession, warnForeign
+from txsessions.web.composing import adopt, composeRequest, composeSession
+from txsessions.web.distributed import Distributed, wasSent
 from txsessions.web.keys import keySource
 from txsessions.web.policy import CookiePolicy
 from txsessions.web.request import Request
@@ -78,16 +80,25 @@ class Site(server.Site):
         """
         super().__init__(resource, requestFactory, *args, **kwargs)
         if isinstance(store, str):
-            store = openStore(store, reactor=self.reactor)
+            # A reactor is all that HTTPFactory's IReactorTime is not.
+            store = openStore(store, reactor=cast("Any", self.reactor))
         if not isinstance(siteName, bytes):
             raise ConfigurationError(f"siteName takes bytes, not {siteName!r}")
         if cookies is not None and not isinstance(cookies, CookiePolicy):
             raise ConfigurationError(f"cookies takes a CookiePolicy, not {cookies!r}")
         self.cookies = cookies or CookiePolicy()
         self._cookieNames = _cookieNames(self.cookies)
+        secure, name = self._cookieNames[0]
+        self._sole = secure, name, name + b"="
+        self._soleLength = len(name) + 1 + UID_LENGTH
+        # Which cookie requests are about, where that does not depend on them.
+        self._scheme = {"auto": None, "always": True, "never": False}[
+            self.cookies.secure
+        ]
         self._announcer: Announcer
         self._live = self._shareTable(store, keys, siteName, strict=strict)
         self.sessions = self._live.sessions
+        self._serving = False
         self._stopTrigger: Any = None
         self._atEnd = False
 
@@ -123,7 +134,8 @@ class Site(server.Site):
         Draw a uid: 256 bits of chance, in hexadecimal.
         """
         self.counter += 1
-        return mintUid(self._entropy)
+        entropy = cast("Any", self)._entropy
+        return mintUid(entropy)
 
     def _makeObject(self, uid: bytes) -> Any:
         """
@@ -132,9 +144,7 @@ class Site(server.Site):
         """
         factory = composeSession(self.sessionFactory)
         session = factory(self, uid)
-        if not isinstance(session, Session):
-            warnForeign(factory, session)
-        return session
+        return session if isinstance(session, Session) else adopt(session)
 
     def makeSession(self) -> Any:
         """
@@ -202,17 +212,41 @@ class Site(server.Site):
         channel.requestFactory = composeRequest(self.requestFactory)
         return halfClosing(channel)
 
+    def getResourceFor(self, request: Any) -> Any:
+        """
+        See C{Site.getResourceFor}.  A request that another process sent here
+        gets its sessions on the way.
+        """
+        if wasSent(request):
+            # Nothing else tells that this site serves.
+            with suppress(ConfigurationError):
+                self._start()
+            return Distributed(self, super().getResourceFor)
+        return super().getResourceFor(request)
+
     def startFactory(self) -> None:
         """
         See C{Factory.startFactory}; opens the store.
 
-        @raise ConfigurationError: The keys cannot be had.
+        @raise ConfigurationError: The keys cannot be had, or a factory cannot
+            be made to work with durable sessions.
         """
         super().startFactory()
+        composeRequest(self.requestFactory)
+        composeSession(self.sessionFactory)
+        self._start()
+
+    def _start(self) -> None:
+        """
+        Open the store, which is closed before the reactor ends.
+
+        @raise ConfigurationError: The keys cannot be had.
+        """
         live = self._live
-        if live.store is None:
+        if live.store is None or self._serving:
             return
         live.lifecycle.start()
+        self._serving = True
         if self._stopTrigger is None and hasattr(self.reactor, "addSystemEventTrigger"):
             self._stopTrigger = self.reactor.addSystemEventTrigger(
                 "before", "shutdown", self._close
@@ -224,8 +258,9 @@ class Site(server.Site):
         store.  L{closed} tells when that is done.
         """
         super().stopFactory()
-        if self._live.store is not None:
-            self._live.lifecycle.stop().addCallback(self._forgetTrigger)
+        if self._serving:
+            self._serving = False
+            _ = self._live.lifecycle.stop().addCallback(self._forgetTrigger)
 
     def _forgetTrigger(self, _: object) -> None:
         """
@@ -233,7 +268,8 @@ class Site(server.Site):
         """
         trigger, self._stopTrigger = self._stopTrigger, None
         if trigger is not None and not self._atEnd:
-            self.reactor.removeSystemEventTrigger(trigger)
+            reactor: Any = self.reactor
+            reactor.removeSystemEventTrigger(trigger)
 
     def _close(self) -> Deferred[None]:
         """

@@ -59,26 +59,25 @@ class Visit:
         "undecided",
     )
 
-    def __init__(self, exchange: Exchange, name: bytes, *, secure: bool) -> None:
-        self.exchange = exchange
-        self.name = name
+    exchange: Exchange
+
+    def __init__(self, secure: bool, name: bytes, cameBy: bytes | None = None) -> None:
         self.secure = secure
-        self.cameBy: bytes | None = None
+        self.name = name
+        self.cameBy = cameBy
         self.session: Session | None = None
-        self.acquired = False
         self.failure: Failure | None = None
         self.line: bytes | None = None
-        self.homeless = False
-        self.endedHere = False
-        self.rotatedHere = False
-        self.undecided = False
+        self.acquired = self.homeless = self.undecided = False
+        self.endedHere = self.rotatedHere = False
 
     @property
     def table(self) -> LiveTable:
         """
         The live table.
         """
-        return self.exchange.table
+        table: LiveTable = self.exchange.table
+        return table
 
     # -- getting the session
 
@@ -88,7 +87,10 @@ class Visit:
         """
         self.session = session
         if session is not None:
-            self.table.resting.hold(session, self)
+            if session._visits is None:
+                session._visits = {self: None}
+            else:
+                session._visits[self] = None
 
     def use(self) -> Session:
         """
@@ -101,30 +103,22 @@ class Visit:
         if session is not None and session._phase < ENDED:
             if self.acquired:
                 return session
-            if self._fits(session):
+            scheme = session._scheme
+            if scheme is None or scheme == (self.secure, self.name):
                 self.acquired = True
                 session.touch()
                 return session
+            self.table.announcer.tell(
+                EventKind.REFUSED,
+                self.table.tagOf(session._uid),
+                self.table.seconds(),
+                "scheme",
+            )
         if self.failure is not None:
             raise SessionUnavailable
         if self.acquired and session is not None and session._phase == STALE:
             raise SessionStale
         return self._make()
-
-    def _fits(self, session: Session) -> bool:
-        """
-        Whether the session may be used by this cookie.
-        """
-        scheme = session._scheme
-        if scheme is None or scheme == (self.secure, self.name):
-            return True
-        self.table.announcer.tell(
-            EventKind.REFUSED,
-            self.table.tagOf(session._uid),
-            self.table.seconds(),
-            "scheme",
-        )
-        return False
 
     def _make(self) -> Session:
         """
@@ -143,10 +137,9 @@ class Visit:
             )
         session: Session = exchange.site.makeSession()
         self.table.receive(session, (self.secure, self.name))
-        self.session = session
+        self.take(session)
         self.acquired = True
         self.endedHere = self.rotatedHere = False
-        self.table.resting.hold(session, self)
         if not self.homeless:
             self.say(exchange.render(session._uid, self))
         return session
@@ -227,7 +220,8 @@ class Visit:
             # Nobody has a cookie for it.
             self.dismiss()
             return True
-        return entry.settle(self.exchange)
+        done: bool = entry.settle(self.exchange)
+        return done
 
     def leave(self) -> None:
         """
@@ -237,7 +231,11 @@ class Visit:
         if session is not None:
             if session._isNew and self.acquired:
                 session._isNew = False
-            self.table.resting.release(session, self)
+            visits = session._visits
+            if visits is not None and visits.pop(self, self) is None and not visits:
+                session._visits = None
+                if session._entry is not None:
+                    session._entry.released()
 
     def __repr__(self) -> str:
         return f"<Visit {self.session!r}>"
@@ -247,7 +245,7 @@ def visitOf(exchange: Any, session: Session) -> Visit | None:
     """
     The visit in which a request uses this session.
     """
-    for visit in exchange.visits():
+    for visit in exchange.visits:
         if visit.session is session and visit.acquired:
             return visit  # type: ignore[no-any-return]
     return None
