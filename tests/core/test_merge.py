@@ -82,11 +82,27 @@ class PartTests(SynchronousTestCase):
 
     def test_agreed(self) -> None:
         """
-        What both sides changed in the same way is no conflict.
+        What both sides set to the same, or took away, is no conflict.
         """
-        self.assertEqual(merge(1, 2, 2), (2, False))
-        self.assertEqual(merge(1, GONE, GONE), (GONE, False))
-        self.assertEqual(merge(GONE, 2, 2), (2, False))
+        for value in (None, True, "a", b"a", (1,), [], GONE):
+            self.assertEqual(merge(1, value, value), (value, False))
+            self.assertEqual(merge(GONE, value, value), (value, False))
+            self.assertEqual(
+                merge({"a": 1, "b": 1}, {"a": value, "b": 1}, {"a": value, "b": 2})
+                if value is not GONE
+                else merge({"a": 1, "b": 1}, {"b": 1}, {"b": 2}),
+                ({"b": 2} if value is GONE else {"a": value, "b": 2}, False),
+            )
+
+    def test_bothAdded(self) -> None:
+        """
+        What both sides may have added to is a conflict though they have the same
+        now, since one of two additions is missing.
+        """
+        for base, both in ((1, 2), (GONE, 1), (1.0, 2.5), ([], [1]), (GONE, [1])):
+            self.assertEqual(merge(base, both, both), (both, True))
+            was = {} if base is GONE else {"a": base}
+            self.assertEqual(merge(was, {"a": both}, {"a": both}), ({"a": both}, True))
 
     def test_bothChanged(self) -> None:
         """
@@ -178,8 +194,8 @@ class DictTests(SynchronousTestCase):
         """
         for base in (GONE, 5, [1]):
             self.assertEqual(
-                merge(base, {"a": 1, "c": 3}, {"b": 2, "c": 3}),
-                ({"b": 2, "c": 3, "a": 1}, False),
+                merge(base, {"a": 1, "c": "c"}, {"b": 2, "c": "c"}),
+                ({"b": 2, "c": "c", "a": 1}, False),
             )
             self.assertEqual(merge(base, {"a": 1}, {"a": 2}), ({"a": 1}, True))
 
@@ -289,10 +305,11 @@ class ObjectTests(SynchronousTestCase):
         """
         mine = Thing({"a": 1})
         for base in (Thing({}), GONE):
-            self.assertEqual(
-                self.merged(base, mine, Thing({"b": 2}), None),
-                Merged(parts=part(mine), conflicts=(b"cIThing",)),
-            )
+            for theirs in (Thing({"b": 2}), Thing({"a": 1})):
+                self.assertEqual(
+                    self.merged(base, mine, theirs, None),
+                    Merged(parts=part(mine), conflicts=(b"cIThing",)),
+                )
 
     def test_itself(self) -> None:
         """
@@ -311,6 +328,10 @@ class ObjectTests(SynchronousTestCase):
                 self.merged(base, Thing({"n": 3}), Thing({"n": 4}), add),
                 Merged(parts=part(Thing({"n": total}))),
             )
+        self.assertEqual(
+            self.merged(Thing({"n": 3}), Thing({"n": 4}), Thing({"n": 4}), add),
+            Merged(parts=part(Thing({"n": 5}))),
+        )
         self.assertEqual(
             self.merged(5, Thing({"n": 3}), Thing({"n": 4}), add),
             Merged(parts=part(Thing({"n": 7}))),
@@ -425,7 +446,7 @@ class LawTests(SynchronousTestCase):
         was, now = written(base), written(changed)
         for merged in (mergeParts(was, now, was), mergeParts(was, was, now)):
             self.assertEqual(merged, Merged(parts=now))
-        self.assertEqual(mergeParts(was, now, now), Merged(parts=now))
+        self.assertEqual(mergeParts(was, now, now).parts, now)
 
     @settings(deadline=None, max_examples=150)
     @given(sides, sides, sides)

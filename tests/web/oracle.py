@@ -9,386 +9,23 @@ a log or a page, and nothing left over when the site stops.
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Callable
-from http.client import HTTPResponse
 from typing import Any
 
 from twisted.internet import task
-from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock, Cooperator
-from twisted.internet.testing import StringTransport
 from twisted.logger import formatEvent, globalLogPublisher
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
-from zope.interface import alsoProvides
 
 from tests.slowstore import SlowStore
-from tests.web import rfc6265
+from tests.web.browsing import NOW, TICK, Answer, Client
+from tests.web.pages import Page
 from txsessions import Site
 from txsessions.core.keyring import KeyRing
 from txsessions.stores.memory import MemoryStore
 
-NOW = 1_700_000_000.0
 FINE = frozenset({200, 201, 204, 206, 302, 303, 304, 400, 404, 405, 416, 501, 503})
 """What may be answered; 500 only where a case expects it."""
-
-SESSION_NAMES = frozenset(
-    {"sid", "__Host-sid", "TWISTED_SESSION", "TWISTED_SECURE_SESSION"}
-)
-
-
-class Page(Resource):
-    """
-    A page for all methods that a function renders.
-    """
-
-    isLeaf = True
-
-    def __init__(self, render: Callable[[Any], Any]) -> None:
-        Resource.__init__(self)
-        self.render = render
-
-
-class GetPage(Resource):
-    """
-    A page that knows C{GET} and C{POST} only.
-    """
-
-    isLeaf = True
-
-    def __init__(self, render: Callable[[Any], Any]) -> None:
-        Resource.__init__(self)
-        self.render_GET = self.render_POST = render
-
-
-class Wire(StringTransport):
-    """
-    A transport in memory that knows whether it is TLS, and tells of its end.
-
-    @ivar aborted: Whether the connection was cut.
-    """
-
-    protocol: Any = None
-    aborted = False
-
-    def __init__(self, *, secure: bool = False) -> None:
-        super().__init__(lenient=True)
-        if secure:
-            alsoProvides(self, ISSLTransport)
-
-    def write(self, data: bytes) -> None:
-        """
-        See C{ITransport.write}; nothing is sent when the connection is gone.
-        """
-        if self.connected:
-            super().write(data)
-
-    def writeSequence(self, data: Any) -> None:
-        """
-        See C{ITransport.writeSequence}.
-        """
-        self.write(b"".join(data))
-
-    def abortConnection(self) -> None:
-        """
-        See C{IAbortingTransport}.
-        """
-        self.aborted = True
-        self.lose()
-
-    def connectionLost(self, reason: Failure) -> None:
-        """
-        The connection is gone, as C{tcp.Connection} is told it.
-        """
-        self.lose(reason)
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """
-        See C{IConsumer}; one that comes late is stopped.
-        """
-        if self.connected:
-            super().registerProducer(producer, streaming)
-        else:
-            producer.stopProducing()
-
-    def unregisterProducer(self) -> None:
-        """
-        See C{IConsumer}.
-        """
-        self.producer = None
-
-    def lose(self, reason: Failure | None = None) -> None:
-        """
-        End the connection.
-        """
-        if self.connected:
-            self.connected = False
-            producer, self.producer = self.producer, None
-            if producer is not None:
-                producer.stopProducing()
-            self.protocol.connectionLost(reason or Failure(ConnectionDone()))
-
-
-class _Unclosed(io.BytesIO):
-    """
-    What C{HTTPResponse} reads from, and may not close.
-    """
-
-    def makefile(self, mode: str) -> _Unclosed:
-        """
-        Be the file of a socket.
-        """
-        return self
-
-    def close(self) -> None:
-        """
-        Stay open.
-        """
-
-
-class Answer:
-    """
-    One response, as Python's own client understands it.
-
-    @ivar code: The status.
-    @ivar headers: The headers; C{get_all} gives all of one name.
-    @ivar body: The body.
-    """
-
-    def __init__(self, data: _Unclosed, method: str) -> None:
-        self.start = data.tell()
-        response = HTTPResponse(data, method=method)  # type: ignore[arg-type]
-        response.begin()
-        self.code = response.status
-        self.headers = response.msg
-        self.body = response.read()
-
-    def all(self, name: str) -> list[str]:
-        """
-        All values of a header.
-        """
-        return self.headers.get_all(name, [])
-
-    def get(self, name: str) -> str | None:
-        """
-        The value of a header.
-        """
-        value: str | None = self.headers.get(name)
-        return value
-
-    @property
-    def cookies(self) -> dict[str, rfc6265.SetCookie]:
-        """
-        The session cookies that it sets or deletes, by name.
-        """
-        found: dict[str, rfc6265.SetCookie] = {}
-        for value in self.all("set-cookie"):
-            if value.partition("=")[0] in SESSION_NAMES:
-                cookie = rfc6265.parse(value.encode("latin-1"))
-                if cookie.name in found:
-                    raise AssertionError(f"two {cookie.name} cookies in one response")
-                found[cookie.name] = cookie
-        return found
-
-    @property
-    def cookie(self) -> rfc6265.SetCookie | None:
-        """
-        The one session cookie, if there is one.
-        """
-        cookies = list(self.cookies.values())
-        if len(cookies) > 1:
-            raise AssertionError("more than one session cookie")
-        return cookies[0] if cookies else None
-
-    @property
-    def sets(self) -> bool:
-        """
-        Whether it gives out a session cookie.
-        """
-        return any(cookie.value for cookie in self.cookies.values())
-
-    @property
-    def deletes(self) -> bool:
-        """
-        Whether it deletes the session cookie.
-        """
-        return any(c.attributes.get("Max-Age") == "0" for c in self.cookies.values())
-
-
-class Client:
-    """
-    A client with one connection, and with a browser's cookies.
-
-    @ivar wire: The transport.
-    @ivar jar: The cookies, which other clients may share.
-    """
-
-    def __init__(
-        self,
-        case: WebCase,
-        *,
-        secure: bool = False,
-        jar: rfc6265.Browser | None = None,
-        site: Any = None,
-    ) -> None:
-        self.case = case
-        self.secure = secure
-        self.jar = jar or rfc6265.Browser(now=NOW)
-        self.wire = Wire(secure=secure)
-        self.protocol = (site or case.site).buildProtocol(None)
-        self.wire.protocol = self.protocol
-        self.protocol.makeConnection(self.wire)
-        self._methods: list[str] = []
-        self._read = 0
-
-    # -- sending
-
-    def send(
-        self,
-        path: str = "/",
-        method: str = "GET",
-        *,
-        headers: tuple[str, ...] = (),
-        body: bytes = b"",
-        version: str = "HTTP/1.1",
-        cookies: bool = True,
-    ) -> None:
-        """
-        Send a request.
-        """
-        self.sendBytes(
-            self.render(
-                path,
-                method,
-                headers=headers,
-                body=body,
-                version=version,
-                cookies=cookies,
-            )
-        )
-
-    def render(
-        self,
-        path: str = "/",
-        method: str = "GET",
-        *,
-        headers: tuple[str, ...] = (),
-        body: bytes = b"",
-        version: str = "HTTP/1.1",
-        cookies: bool = True,
-    ) -> bytes:
-        """
-        Write a request down, and expect the answer to it.
-        """
-        lines = [f"{method} {path} {version}", "Host: example.org", *headers]
-        if cookies:
-            lines += [f"Cookie: {header.decode('ascii')}" for header in self.sent()]
-        if body:
-            lines.append(f"Content-Length: {len(body)}")
-        self._methods.append(method)
-        return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
-
-    def sent(self) -> list[bytes]:
-        """
-        The C{Cookie} headers that the browser would send.
-        """
-        return self.jar.send(host="example.org", path="/", https=self.secure)
-
-    def sendBytes(self, data: bytes) -> None:
-        """
-        Send bytes, as far as the server reads.
-        """
-        self.protocol.dataReceived(data)
-
-    def leave(self) -> None:
-        """
-        Close the connection.
-        """
-        self.wire.lose()
-
-    def endInput(self) -> None:
-        """
-        Send no more, as C{shutdown(SHUT_WR)} does.
-        """
-        self.protocol.readConnectionLost()
-
-    def pause(self) -> None:
-        """
-        Read no more, so that the server's transport fills up.
-        """
-        self.wire.producer.pauseProducing()
-
-    def resume(self) -> None:
-        """
-        Read again.
-        """
-        self.wire.producer.resumeProducing()
-
-    # -- receiving
-
-    @property
-    def silent(self) -> bool:
-        """
-        Whether nothing has come that was not read.
-        """
-        return len(self.wire.value()) == self._read
-
-    def answer(self) -> Answer:
-        """
-        Read the next answer, the only one that has come.
-        """
-        answers = self.answers()
-        if len(answers) != 1:
-            raise AssertionError(f"expected one answer, found {len(answers)}")
-        return answers[0]
-
-    def answers(self) -> list[Answer]:
-        """
-        Read all answers that have come.
-        """
-        data = _Unclosed(self.wire.value())
-        data.seek(self._read)
-        size = len(data.getvalue())
-        found = []
-        while data.tell() < size:
-            answer = Answer(data, self._methods.pop(0))
-            self.case.check(answer)
-            self._keep(answer)
-            found.append(answer)
-        self._read = size
-        return found
-
-    def rest(self) -> bytes:
-        """
-        The bytes that have come and were not read, as they are.
-        """
-        data = self.wire.value()[self._read :]
-        self._read += len(data)
-        return data
-
-    def _keep(self, answer: Answer) -> None:
-        """
-        Take the cookies of an answer, as a browser does.
-        """
-        for value in answer.all("set-cookie"):
-            if value.partition("=")[0] in SESSION_NAMES:
-                self.jar.receive(
-                    value.encode("latin-1"),
-                    host="example.org",
-                    path="/",
-                    https=self.secure,
-                )
-
-    def fetch(self, path: str = "/", method: str = "GET", **how: Any) -> Answer:
-        """
-        Send a request that is answered at once, and read the answer.
-        """
-        self.send(path, method, **how)
-        return self.answer()
 
 
 class WebCase(SynchronousTestCase):
@@ -416,7 +53,7 @@ class WebCase(SynchronousTestCase):
             task,
             "_theCooperator",
             Cooperator(
-                scheduler=lambda work: self.clock.callLater(0, work),
+                scheduler=lambda work: self.clock.callLater(TICK, work),
                 terminationPredicateFactory=lambda: lambda: True,
             ),
         )
@@ -484,7 +121,7 @@ class WebCase(SynchronousTestCase):
         Let the reactor turn.
         """
         for _ in range(times):
-            self.clock.advance(0)
+            self.clock.advance(TICK)
 
     # -- looking
 
@@ -561,4 +198,4 @@ def _messageOf(event: dict[str, Any]) -> str:
     return message
 
 
-__all__ = ["NOW", "Answer", "Client", "GetPage", "Page", "WebCase", "Wire"]
+__all__ = ["WebCase"]

@@ -5,28 +5,21 @@ that renders, and a UNIX socket between the two.
 
 from __future__ import annotations
 
-import io
 import os
-from http.client import HTTPResponse
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
-from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock, deferLater
 from twisted.python.components import registerAdapter
-from twisted.spread import pb
-from twisted.trial.unittest import SynchronousTestCase, TestCase
-from twisted.web import distrib, server, static
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import server, static
 from twisted.web.resource import Resource
 from twisted.web.test.requesthelper import DummyChannel
 from zope.interface import Interface, implementer
 
 import txsessions
-from tests._serving import makeFolder
 from tests.slowstore import SlowStore
-from tests.web import rfc6265
 from tests.web.oracle import Page
+from tests.web.pair import Answer, DistributedCase
 from txsessions import CookiePolicy, Site
 from txsessions.core.keyring import KeyRing
 from txsessions.errors import StoreUnavailable
@@ -57,203 +50,6 @@ class Count:
 
 
 registerAdapter(Count, server.Session, ICount)
-
-
-class Conversation(Protocol):
-    """
-    Sends one request and reads to the end.
-
-    @ivar ended: Fires with what came.
-    """
-
-    def __init__(self, request):
-        """
-        @param request: The bytes of the request.
-        """
-        self.request = request
-        self.received = b""
-        self.ended = Deferred()
-
-    def connectionMade(self):
-        """
-        Ask.
-        """
-        self.transport.write(self.request)
-
-    def dataReceived(self, data):
-        """
-        Listen.
-        """
-        self.received += data
-
-    def connectionLost(self, reason):
-        """
-        Tell.
-        """
-        self.ended.callback(self.received)
-
-
-class _Said:
-    """
-    What C{HTTPResponse} reads from.
-    """
-
-    def __init__(self, data):
-        """
-        @param data: The bytes of a response.
-        """
-        self.data = data
-
-    def makefile(self, mode):
-        """
-        Be the file of a socket.
-        """
-        return io.BytesIO(self.data)
-
-
-class Answer:
-    """
-    A response.
-
-    @ivar code: The status.
-    @ivar headers: The headers.
-    @ivar body: The body.
-    """
-
-    def __init__(self, data, method):
-        """
-        @param data: Its bytes.
-        """
-        response = HTTPResponse(_Said(data), method=method)
-        response.begin()
-        self.code, self.headers = response.status, response.msg
-        self.body = response.read()
-
-    @property
-    def cookies(self):
-        """
-        What it says of cookies.
-        """
-        lines = self.headers.get_all("set-cookie", [])
-        # C{addCookie} writes it in lower case, which is the same to browsers.
-        lines = [line.replace("SameSite=lax", "SameSite=Lax") for line in lines]
-        return [rfc6265.parse(line.encode("ascii")) for line in lines]
-
-
-class DistributedCase(TestCase):
-    """
-    Two servers and a visitor.
-
-    @ivar folder: Where the sockets and the database are.
-    @ivar jar: The visitor's cookies.
-    """
-
-    def setUp(self):
-        """
-        Make the folder.
-        """
-        self.folder = makeFolder(self)
-        self.jar = {}
-        self.brokers = []
-
-    async def serveBehind(self, render, factory=Site, **how):
-        """
-        Start the process behind.
-
-        @param render: A function that renders all pages, or a resource.
-        """
-        root = render if isinstance(render, Resource) else Page(render)
-        self.back = factory(root, **how)
-        protocols = pb.PBServerFactory(distrib.ResourcePublisher(self.back))
-        build = protocols.buildProtocol
-
-        def buildProtocol(addr):
-            broker = build(addr)
-            gone = Deferred()
-            broker.notifyOnDisconnect(lambda: gone.callback(None))
-            self.brokers.append((broker, gone))
-            return broker
-
-        protocols.buildProtocol = buildProtocol
-        self.backPort = reactor.listenUNIX(str(self.folder / "back"), protocols)
-        self.addCleanup(self.stopBehind)
-
-    async def stopBehind(self):
-        """
-        End the process behind: its sessions leave its memory.
-        """
-        if self.backPort is None:
-            return
-        port, self.backPort = self.backPort, None
-        await port.stopListening()
-        brokers, self.brokers = self.brokers, []
-        for broker, _ in brokers:
-            if broker.transport is not None:
-                broker.transport.loseConnection()
-        await gatherResults([gone for _, gone in brokers])
-        if isinstance(self.back, Site):
-            await self.back.closed()
-
-    def serveInFront(self, factory=Site, above=None, **how):
-        """
-        Start the server in front.
-
-        @param above: Where the resources from behind are, if not at the root.
-        """
-        subscription = distrib.ResourceSubscription("unix", str(self.folder / "back"))
-        root = subscription
-        if above is not None:
-            root = Resource()
-            root.putChild(above, subscription)
-        self.front = factory(root, **how)
-        # distrib connects on its own, and leaves it to others to end that.
-        self.subscription = subscription
-        port = reactor.listenUNIX(str(self.folder / "front"), self.front)
-        self.addCleanup(port.stopListening)
-
-    def connect(self, path="/", method="GET", headers=(), version="1.1"):
-        """
-        Send a request.
-
-        @return: Fires with the protocol.
-        """
-        lines = [f"{method} {path} HTTP/{version}", "Host: example.org", *headers]
-        if self.jar:
-            pairs = "; ".join(f"{name}={value}" for name, value in self.jar.items())
-            lines.append(f"Cookie: {pairs}")
-        lines.append("Connection: close")
-        request = "\r\n".join([*lines, "", ""]).encode("ascii")
-        endpoint = UNIXClientEndpoint(reactor, str(self.folder / "front"))
-        return connectProtocol(endpoint, Conversation(request))
-
-    async def fetch(self, path="/", method="GET", headers=(), version="1.1"):
-        """
-        Send a request and read the answer.
-        """
-        protocol = await self.connect(path, method, headers, version)
-        answer = Answer(await protocol.ended, method)
-        for cookie in answer.cookies:
-            if cookie.attributes.get("Max-Age") == "0":
-                self.jar.pop(cookie.name, None)
-            else:
-                self.jar[cookie.name] = cookie.value
-        return answer
-
-    async def until(self, condition):
-        """
-        Wait for what the other end of a socket will bring about.
-        """
-        for _ in range(2000):
-            if condition():
-                return
-            await deferLater(reactor, 0.001, lambda: None)
-        self.fail("waited in vain")
-
-    def address(self):
-        """
-        The address of the database behind.
-        """
-        return f"sqlite:{self.folder / 'sessions.sqlite'}"
 
 
 def count(request):
@@ -559,13 +355,16 @@ class BothTests(DistributedCase):
 
     async def test_tlsInFront(self):
         """
-        That the client came over TLS is known behind.
+        That the client came over TLS is known behind, and nothing of the session
+        in front.
         """
         secure = []
 
         def render(request):
             secure.append(request.isSecure())
             return count(request)
+
+        states = []
 
         class Secure(txsessions.Request):
             """
@@ -574,6 +373,13 @@ class BothTests(DistributedCase):
 
             _forceSSL = 1
 
+            def getStateToCopyFor(self, issuer):
+                """
+                See C{Copyable}.
+                """
+                states.append(super().getStateToCopyFor(issuer))
+                return states[-1]
+
         await self.serveBehind(render, store=self.address())
         self.serveInFront(requestFactory=Secure)
         answer = await self.fetch()
@@ -581,6 +387,8 @@ class BothTests(DistributedCase):
         [cookie] = answer.cookies
         self.assertEqual(cookie.name, "__Host-sid")
         self.assertIn("Secure", cookie.attributes)
+        await self.fetch()
+        self.assertNotIn("_exchange", states[-1])
 
 
 class HoldTests(DistributedCase):
@@ -705,22 +513,38 @@ class HoldTests(DistributedCase):
         """
         A client that has left disturbs nobody.
         """
-        going = []
+        going, received = [], []
 
         def render(request):
             going.append(request)
             return server.NOT_DONE_YET
 
-        await self.serve(render)
+        class Noted(txsessions.Request):
+            """
+            The request in front.
+            """
+
+            def __init__(self, *args, **how):
+                """
+                See C{Request}.
+                """
+                super().__init__(*args, **how)
+                received.append(self)
+
+        await self.serve(render, requestFactory=Noted)
         protocol = await self.connect()
         await self.until(lambda: going)
         protocol.transport.abortConnection()
-        await protocol.ended
+        await self.until(lambda: received[0]._disconnected)
         count(going[0])
         going[0].write(b"x")
         going[0].finish()
-        await self.until(lambda: not going[0]._exchange.visits[0].session)
+        self.assertEqual(going[0].finished, 1)
         self.assertEqual(self.store.calls.count("insert"), 1)
+        protocol = await self.connect()
+        await self.until(lambda: len(going) > 1)
+        going[1].finish()
+        self.assertEqual(Answer(await protocol.ended, "GET").code, 200)
 
 
 class OneSideTests(DistributedCase):

@@ -5,22 +5,13 @@ is never taken for one that has no such session.
 
 from __future__ import annotations
 
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
-from twisted.web.static import Data
 
-from tests.web.oracle import Page, WebCase
-from tests.web.test_hold import change, count
-from txsessions.errors import SessionUnavailable, StoreUnavailable
-
-OUTAGE = StoreUnavailable("pulled the plug")
-
-
-def look(request):
-    """
-    A page that reads the session.
-    """
-    return b"count %d" % request.getSession().sessionNamespaces.get("count", 0)
+from tests.web.oracle import WebCase
+from tests.web.pages import OUTAGE, Page, count, look
+from txsessions.errors import SessionUnavailable
 
 
 class LoadingCase(WebCase):
@@ -72,11 +63,12 @@ class LoadingTests(LoadingCase):
 
         class Root(Resource):
             def getChild(self, path, request):
-                return Data(look(request), "text/plain")
+                text = look(request)
+                return Page(lambda _: text)
 
         client = self.start(Root())
         self.slow.hold("load")
-        client.send("/a/b")
+        client.send("/a")
         self.slow.release()
         self.assertEqual(client.answer().body, b"count 1")
 
@@ -171,6 +163,7 @@ class LoadingTests(LoadingCase):
         client = self.start()
         old = client.sent()
         self.clock.advance(961)
+        client = self.client(site=self.there, jar=client.jar)
         answer = client.fetch()
         self.assertEqual(answer.body, b"count 0")
         self.assertEqual(client.sent(), old, "a dead id's cookie is left alone")
@@ -209,7 +202,7 @@ class LoadingTests(LoadingCase):
         self.slow.hold("load")
         client.send()
         self.slow.release()
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
         self.assertTrue(client.wire.disconnecting or not client.wire.connected)
 
     def test_errorInTheNextRequest(self):
@@ -298,7 +291,7 @@ class OutageTests(LoadingCase):
         """
         Pages that do not use the session go on working.
         """
-        client = self.start(Data(b"plain", "text/plain"))
+        client = self.start(lambda request: b"plain")
         self.slow.down = OUTAGE
         answer = client.fetch()
         self.assertEqual((answer.code, answer.body), (200, b"plain"))
@@ -363,8 +356,6 @@ class OutageTests(LoadingCase):
         client.send()
         error = self.assertRaises(SessionUnavailable, requests[0].getSession)
         self.assertEqual(error.retryAfter, 2)
-        from twisted.python.failure import Failure
-
         requests[0].processingFailed(Failure(error))
         self.assertEqual(client.answer().code, 503)
 
@@ -439,7 +430,7 @@ class OpeningTests(LoadingCase):
         """
         Pages without a session do not.
         """
-        self.serve(Data(b"plain", "text/plain"))
+        self.serve(lambda request: b"plain")
         self.assertEqual(self.client().fetch().body, b"plain")
 
     def test_takesTooLong(self):
@@ -469,4 +460,4 @@ class OpeningTests(LoadingCase):
         self.assertEqual(client.fetch().body, b"count 1")
 
 
-__all__ = ["OUTAGE", "change", "look"]
+__all__ = ["LoadingCase"]

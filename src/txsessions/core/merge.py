@@ -34,7 +34,7 @@ class Merged:
 
     @ivar parts: The parts as they should be now.
     @ivar conflicts: The names of the parts in which something was changed on
-        both sides, so that the other side's change is not in C{parts}.
+        both sides, so that the other side's change may not be in C{parts}.
     @ivar failures: What was raised while merging a part, by its component's
         C{mergeState} or because the outcome cannot be kept; mine was taken,
         and the part is a conflict too.
@@ -73,6 +73,9 @@ class _Kept:
     written: bytes
 
 
+_ADDED: Final = (int, float, list, _Kept)
+
+
 def mergeParts(
     base: Mapping[bytes, bytes],
     mine: Mapping[bytes, bytes],
@@ -85,7 +88,8 @@ def mergeParts(
     A part that only one side changed is as that side has it.  In one that both
     changed, dicts are merged key by key and sets member by member; anything
     else is one value, for which mine, the later write, is taken, and the part
-    is a conflict.
+    is a conflict.  That both made the same of it is no excuse where they may
+    have added to it: two visits counted at once are two.
 
     @param base: The parts that were loaded.
     @param mine: What this process has made of them.
@@ -98,7 +102,7 @@ def mergeParts(
     failures: list[tuple[bytes, Exception]] = []
     for name in dict.fromkeys((*theirs, *mine)):
         was, my, their = base.get(name), mine.get(name), theirs.get(name)
-        if my in (was, their):
+        if my == was:
             part = their
         elif their == was:
             part = my
@@ -157,8 +161,7 @@ def _mergeObjects(
 
 def _mergeValues(base: object, mine: object, theirs: object) -> tuple[object, bool]:
     """
-    Merge two values that differ from one another and from what they were; each
-    may be absent.
+    Merge two values that differ from what they were; each may be absent.
 
     @return: The value, and whether nothing was lost.
     """
@@ -167,7 +170,16 @@ def _mergeValues(base: object, mine: object, theirs: object) -> tuple[object, bo
     if isinstance(mine, _SETS) and type(mine) is type(theirs):
         was = base if isinstance(base, _SETS) else frozenset()
         return (theirs - (was - mine)) | (mine - was), True
-    return mine, False
+    return mine, not _mayAdd(mine) and _same(mine, theirs)
+
+
+def _mayAdd(value: object) -> bool:
+    """
+    Tell whether a value may have come from adding to what it was, so that two of
+    the same are two changes: a number may have been counted up, a list be longer
+    by one, and an object may hold either.
+    """
+    return type(value) in _ADDED and value != []
 
 
 def _mergeDicts(
@@ -180,7 +192,7 @@ def _mergeDicts(
     clean = True
     for key in dict.fromkeys((*theirs, *mine)):
         was, my, their = (side.get(key, _ABSENT) for side in (base, mine, theirs))
-        if _same(my, was) or _same(my, their):
+        if _same(my, was):
             value = their
         elif _same(their, was):
             value = my

@@ -11,26 +11,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 from twisted.python import reflect
+from twisted.python.failure import Failure
 
 from txsessions.core.codec import decodeValue
-from txsessions.core.state import partName, splitPart
+from txsessions.core.state import ATTRIBUTE, COMPONENT, NAMESPACE, splitPart
 from txsessions.live.classes import (
+    NotHere,
     classFor,
     fillIn,
+    isInterface,
     keptByName,
     restoreWith,
     stateOf,
 )
-from txsessions.live.gathering import ALIAS, ATTRIBUTE, COMPONENT, NAMESPACE
+from txsessions.live.gathering import ALIAS, aliasTo, componentPart
 
 if TYPE_CHECKING:
     from txsessions.live.session import Session
 
 _log = Logger(namespace="txsessions")
+
+_MAX_REPORTED = 1000
+
+_reported: set[str] = set()
 
 
 def apply(
@@ -49,38 +57,66 @@ def apply(
         if before.get(part) == encoded:
             continue
         kind, name = splitPart(part)
+        if kind == COMPONENT:
+            _applyComponent(session, name.decode("utf-8"), part, encoded)
+            continue
         try:
-            if kind == NAMESPACE:
-                key = decodeValue(name)
-                value = _decodePlain(session, encoded)
-                namespaces = session.sessionNamespaces
-                namespaces[key] = inPlace(namespaces.get(key), value)
-            elif kind == ATTRIBUTE:
-                attribute = name.decode("utf-8")
-                value = _decodePlain(session, encoded)
-                fields = session.__dict__
-                fields[attribute] = inPlace(fields.get(attribute), value)
-            else:
-                _applyComponent(session, name.decode("utf-8"), part, encoded)
-        except Exception:
-            _log.failure(
-                "a part of session {tag} is carried unread: its class is not known "
-                "to this process, or could not be remade",
-                tag=session.tag,
-            )
-            _putAside(session, part, encoded)
+            value = decodeValue(encoded, partial(restoreWith, keptByName), session)
+        except Exception as error:
+            _remove(session, kind, name, part)
+            _carry(session, part, encoded, error)
+            continue
+        if kind == NAMESPACE:
+            holder, key = session.sessionNamespaces, decodeValue(name)
+        else:
+            holder, key = session.__dict__, name.decode("utf-8")
+        holder[key] = inPlace(holder.get(key), value)
+        if session._dormant:
+            session._dormant.pop(part, None)
 
 
-def _decodePlain(session: Session, encoded: bytes) -> Any:
+def _carry(session: Session, part: bytes, encoded: bytes, error: Exception) -> None:
     """
-    Decode a value that holds no classes but those declared.
+    Carry a part that cannot be remade, and say so once for each reason.
     """
-    return decodeValue(encoded, partial(restoreWith, keptByName), session)
+    _putAside(session, part, encoded)
+    _report(session, error)
+
+
+def _report(session: Session, error: Exception) -> None:
+    """
+    Say once why something is carried unread.
+    """
+    known = isinstance(error, NotHere)
+    reason = str(error) if known else f"{type(error)} at {_innermost(error)}"
+    if reason in _reported or len(_reported) >= _MAX_REPORTED:
+        return
+    _reported.add(reason)
+    if known:
+        _log.warn(
+            "a part of session {tag} is carried unread: {reason}",
+            tag=session._tag(),
+            reason=reason,
+        )
+    else:
+        _log.failure(
+            "a part of session {tag} is carried unread, since it could not be remade",
+            failure=Failure(error),
+            tag=session._tag(),
+        )
+
+
+def _innermost(error: Exception) -> tuple[str, int] | None:
+    """
+    Where something was raised.
+    """
+    frames = extract_tb(error.__traceback__)
+    return (frames[-1].filename, frames[-1].lineno or 0) if frames else None
 
 
 def _putAside(session: Session, part: bytes, encoded: bytes) -> None:
     """
-    Carry a part as it is.
+    Keep a part as it is.
     """
     if session._dormant is None:
         session._dormant = {}
@@ -110,60 +146,95 @@ def _applyComponent(session: Session, name: str, part: bytes, encoded: bytes) ->
     if current is None:
         _putAside(session, part, encoded)
         return
-    known = {**keptByName, reflect.qual(type(current)): type(current)}
-    fresh = decodeValue(encoded, partial(restoreWith, known), session)
-    if type(fresh) is type(current):
-        fillIn(current, stateOf(fresh))
-    else:
-        session._adapterCache[name] = fresh
+    try:
+        fresh = _remake(session, name, encoded, type(current))
+        inUse = any(fresh is other for other in session._adapterCache.values())
+        if type(fresh) is type(current) and not inUse:
+            fillIn(current, stateOf(fresh))
+        else:
+            session._adapterCache[name] = fresh
+    except Exception as error:
+        _carry(session, part, encoded, error)
+        return
+    if session._dormant:
+        session._dormant.pop(part, None)
+
+
+def _remake(session: Session, name: str, encoded: bytes, inUse: type | None) -> Any:
+    """
+    Make the component for the interface C{name}.
+
+    @param inUse: The class of the one that is there now.
+    @raise NotHere: The program did not name its class.
+    """
+    known = dict(keptByName)
+    for cls in (classFor(session, name), inUse):
+        if cls is not None:
+            known[reflect.qual(cls)] = cls
+
+    def restore(className: str, version: int, state: object) -> object:
+        if className != ALIAS:
+            return restoreWith(known, className, version, state)
+        other = str(state)
+        if isInterface(other) and (
+            other in session._adapterCache or wake(session, other)
+        ):
+            return session._adapterCache[other]
+        raise NotHere(f"it is that for {other}, which is not here")
+
+    return decodeValue(encoded, restore, session)
 
 
 def wake(session: Session, name: str) -> bool:
     """
-    Make the component that lies encoded under the interface C{name}.
+    Make the component that lies encoded under the interface C{name}, and put it
+    under the others that it is kept for too.
 
     @return: Whether there was one and its class is known.
     """
     dormant = session._dormant
-    part = partName(COMPONENT, name.encode("utf-8"))
+    part = componentPart(name)
     if not dormant or part not in dormant:
         return False
-    cls = classFor(session, name)
-    known = dict(keptByName)
-    if cls is not None:
-        known[reflect.qual(cls)] = cls
-
-    def restore(className: str, version: int, state: object) -> object:
-        if className == ALIAS:
-            other = str(state)
-            wake(session, other)
-            return session._adapterCache[other]
-        return restoreWith(known, className, version, state)
-
     try:
-        component = decodeValue(dormant[part], restore, session)
-    except Exception:
-        _log.failure(
-            "the component for {name} of session {tag} is carried unread: its class "
-            "is not known to this process, or could not be remade",
-            name=name,
-            tag=session.tag,
-        )
+        component = _remake(session, name, dormant[part], None)
+    except Exception as error:
+        _report(session, error)
         return False
-    del dormant[part]
+    # Making it may have woken this one too, if it is an alias.
+    dormant.pop(part, None)
     session._adapterCache[name] = component
+    for other in _aliasesOf(dormant, name):
+        del dormant[other]
+        session._adapterCache[splitPart(other)[1].decode("utf-8")] = component
     return True
+
+
+def _aliasesOf(dormant: Mapping[bytes, bytes], name: str) -> list[bytes]:
+    """
+    The parts that say that their component is the one of C{name}.
+    """
+    alias = aliasTo(name)
+    return [part for part, encoded in dormant.items() if encoded == alias]
 
 
 def dropDormant(session: Session, name: str) -> bool:
     """
-    Forget the component that lies encoded under the interface C{name}.
+    Forget the component that lies encoded under the interface C{name}, but not
+    for the others that it is kept for too.
 
     @return: Whether there was one.
     """
-    part = partName(COMPONENT, name.encode("utf-8"))
     dormant = session._dormant
-    return dormant is not None and dormant.pop(part, None) is not None
+    encoded = None if dormant is None else dormant.pop(componentPart(name), None)
+    if dormant is None or encoded is None:
+        return False
+    heirs = _aliasesOf(dormant, name)
+    for heir in heirs:
+        dormant[heir] = aliasTo(splitPart(heirs[0])[1].decode("utf-8"))
+    if heirs:
+        dormant[heirs[0]] = encoded
+    return True
 
 
 def mergerFor(session: Session, part: bytes) -> Any:
@@ -203,4 +274,4 @@ def inPlace(current: Any, fresh: Any) -> Any:
     return fresh
 
 
-__all__ = ["apply", "dropDormant", "mergerFor", "wake"]
+__all__ = ["apply", "dropDormant", "inPlace", "mergerFor", "wake"]

@@ -22,7 +22,7 @@ def runCallbacks(callbacks: list[Callable[[], object]]) -> None:
     """
     Run expiry callbacks, each undisturbed by the others.
     """
-    for callback in callbacks[: MAX_CALLBACKS + 1]:
+    for callback in callbacks:
         try:
             result = callback()
             if isinstance(result, Deferred):

@@ -8,27 +8,15 @@ how an adapter makes a fresh one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.python.components import Componentized
 from zope.interface.declarations import providedBy
 
-from txsessions.live import applying, classes, gathering
-
-
-class Offered:
-    """
-    A read-only member that gives way to an application's own attribute of the
-    same name, which a property would not.
-    """
-
-    def __init__(self, read: Callable[[Any], Any]) -> None:
-        self._read = read
-        self.__doc__ = read.__doc__
-
-    def __get__(self, session: Any, owner: type) -> Any:
-        return self if session is None else self._read(session)
+from txsessions.live import applying, classes
+from txsessions.live.fresh import noteFresh
+from txsessions.live.phases import NEW
+from txsessions.live.timing import demandThread
 
 
 class KeptComponents:
@@ -43,6 +31,7 @@ class KeptComponents:
         See C{Componentized.getComponent}.  A component that was kept comes back
         here.
         """
+        demandThread()
         name = classes.noteInterface(interface)
         cache = self._adapterCache
         if name in cache:
@@ -50,14 +39,15 @@ class KeptComponents:
         if self._dormant and applying.wake(self, name):
             return cache[name]
         component = Componentized.getComponent(self, interface, default)
-        if name in cache and self._entry is not None:
-            gathering.noteFresh(self, name, component)
+        if name in cache and (self._entry is not None or self._phase == NEW):
+            noteFresh(self, interface, component)
         return component
 
     def setComponent(self: Any, interfaceClass: Any, component: Any) -> None:
         """
         See C{Componentized.setComponent}.
         """
+        demandThread()
         name = classes.noteInterface(interfaceClass)
         if self._dormant:
             applying.dropDormant(self, name)
@@ -68,8 +58,11 @@ class KeptComponents:
         See C{Componentized.addComponent}.
         """
         for interface in providedBy(component):
-            classes.noteInterface(interface)
-        Componentized.addComponent(self, component, ignoreClass)
+            if ignoreClass or (
+                self.locateAdapterClass(self.__class__, interface, None)
+                == component.__class__
+            ):
+                KeptComponents.setComponent(self, interface, component)
 
     def unsetComponent(self: Any, interfaceClass: Any) -> None:
         """
@@ -81,5 +74,18 @@ class KeptComponents:
             return
         del self._adapterCache[name]
 
+    def removeComponent(self: Any, component: Any) -> list[Any]:
+        """
+        See C{Componentized.removeComponent}.  Nothing is imported for it: the
+        interfaces are those that the program has used.
+        """
+        cache = self._adapterCache
+        names = [name for name, other in cache.items() if other is component]
+        for name in names:
+            del cache[name]
+            if self._dormant:
+                applying.dropDormant(self, name)
+        return [classes.interfaceNamed(name) for name in names]
 
-__all__ = ["KeptComponents", "Offered"]
+
+__all__ = ["KeptComponents"]

@@ -15,13 +15,15 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import TYPE_CHECKING, Protocol
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from twisted.internet.error import AlreadyCancelled
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from zope.interface import implementer
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
 
 _log = Logger(namespace="txsessions")
 
@@ -52,12 +54,19 @@ class DeadlineQueue:
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
-        self._reactor = reactor
+        # Not kept alive from here: the queue is found by its reactor.
+        self._reactor = ref(reactor)
         self._heap: list[tuple[float, int, Mortal]] = []
         self._dead = 0
         self._serial = 0
         self._call: IDelayedCall | None = None
         self._callAt = inf
+
+    def isOf(self, reactor: IReactorTime) -> bool:
+        """
+        Whether it is the one of this reactor.
+        """
+        return self._reactor() is reactor
 
     def watch(self, mortal: Mortal) -> None:
         """
@@ -67,11 +76,11 @@ class DeadlineQueue:
         due = mortal._due
         if due is None or due >= mortal._queuedFor:
             return
-        if mortal._queuedFor != inf:
-            self._dead += 1
-        mortal._queuedFor = due
+        before, mortal._queuedFor = mortal._queuedFor, due
         self._serial = serial = self._serial + 1
         heappush(self._heap, (due, serial, mortal))
+        if before != inf:
+            self._oneDied()
         if due < self._callAt:
             self._arm(due)
 
@@ -80,17 +89,18 @@ class DeadlineQueue:
         Stop watching C{mortal}.
         """
         mortal._due = None
-        if mortal._queuedFor == inf:
-            return
-        mortal._queuedFor = inf
-        self._dead += 1
-        if self._dead * 2 >= len(self._heap):
-            self._compact()
+        if mortal._queuedFor != inf:
+            mortal._queuedFor = inf
+            self._oneDied()
 
-    def _compact(self) -> None:
+    def _oneDied(self) -> None:
         """
-        Throw out the entries that no longer count.
+        One entry more no longer counts; when half of them do not, throw those
+        out.
         """
+        self._dead += 1
+        if self._dead * 2 < len(self._heap):
+            return
         self._heap = [entry for entry in self._heap if entry[0] == entry[2]._queuedFor]
         heapify(self._heap)
         self._dead = 0
@@ -109,24 +119,33 @@ class DeadlineQueue:
         """
         Have the timer ring at C{due}.
         """
-        delay = max(0.0, due - self._reactor.seconds())
+        reactor = self._reactor()
+        if reactor is None:
+            return
+        delay = max(0.0, due - reactor.seconds())
         self._callAt = due
         if self._call is not None and self._call.active():
             self._call.reset(delay)
         else:
-            self._call = self._reactor.callLater(delay, self._ring)
+            self._call = reactor.callLater(delay, self._ring)
 
     def _ring(self) -> None:
         """
         Tell those whose time has come, a bounded number of them a turn.
         """
         self._call, self._callAt = None, inf
-        now = self._reactor.seconds()
-        told = 0
-        while self._heap and self._heap[0][0] <= now and told < AT_ONCE:
-            entered, _, mortal = heappop(self._heap)
+        reactor = self._reactor()
+        if reactor is None:
+            return
+        now = reactor.seconds()
+        heap, told, newest = self._heap, 0, self._serial
+        while heap and heap[0][0] <= now and told < AT_ONCE:
+            if heap[0][1] > newest:
+                # Watched anew while this turn went on, so it is for the next.
+                break
+            entered, _, mortal = heappop(heap)
             if entered != mortal._queuedFor:
-                self._dead -= 1
+                self._dead = max(0, self._dead - 1)
                 continue
             mortal._queuedFor = inf
             due = mortal._due
@@ -134,6 +153,7 @@ class DeadlineQueue:
                 continue
             if due > now:
                 self.watch(mortal)
+                heap = self._heap
                 continue
             told += 1
             mortal._due = None
@@ -141,32 +161,50 @@ class DeadlineQueue:
                 mortal._deadlinePassed()
             except Exception:
                 _log.failure("a deadline could not be dealt with")
-        if self._heap and self._heap[0][0] < self._callAt:
-            self._arm(self._heap[0][0])
+            heap = self._heap
+        if heap and heap[0][0] < self._callAt:
+            self._arm(heap[0][0])
 
 
-_queues: WeakKeyDictionary[IReactorTime, DeadlineQueue] = WeakKeyDictionary()
+# By the id of the reactor.  A queue is kept alive by its own call, which its
+# reactor holds as long as there is anything to wait for.
+_queues: dict[int, ref[DeadlineQueue]] = {}
 
 
 def deadlinesOf(reactor: IReactorTime) -> DeadlineQueue:
     """
     The one queue of a reactor, made when it is first asked for.
     """
-    queue = _queues.get(reactor)
-    if queue is None:
-        queue = _queues[reactor] = DeadlineQueue(reactor)
+    number = id(reactor)
+    found = _queues.get(number)
+    queue = None if found is None else found()
+    if queue is None or not queue.isOf(reactor):
+        queue = DeadlineQueue(reactor)
+
+        def gone(dead: ref[DeadlineQueue]) -> None:
+            if _queues.get(number) is dead:
+                del _queues[number]
+
+        _queues[number] = ref(queue, gone)
     return queue
 
 
+@implementer(IDelayedCall)
 class ExpireCall:
     """
     What C{session._expireCall} shows: an C{IDelayedCall} for one session,
     though there is none behind it.
     """
 
-    def __init__(self, mortal: Mortal, reactor: IReactorTime) -> None:
+    def __init__(
+        self, mortal: Mortal, reactor: IReactorTime, latest: float = inf
+    ) -> None:
+        """
+        @param latest: When it runs out whatever is asked of this call.
+        """
         self._mortal = mortal
         self._reactor = reactor
+        self._latest = latest
 
     def getTime(self) -> float:
         """
@@ -216,8 +254,8 @@ class ExpireCall:
         """
         Set another deadline.
         """
-        self._mortal._due = due
+        self._mortal._due = min(due, self._latest)
         deadlinesOf(self._reactor).watch(self._mortal)
 
 
-__all__ = ["DeadlineQueue", "ExpireCall", "Mortal", "deadlinesOf"]
+__all__ = ["AT_ONCE", "DeadlineQueue", "ExpireCall", "Mortal", "deadlinesOf"]

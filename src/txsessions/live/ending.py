@@ -26,27 +26,37 @@ class Ending:
     @ivar isOver: Whether it is gone for good.
     """
 
-    __slots__ = ("_failure", "_waiters", "isOver")
+    __slots__ = ("_failure", "_keys", "_waiters", "isOver")
 
     def __init__(self) -> None:
         self.isOver = False
+        self._keys: Sequence[bytes] = ()
         self._waiters: list[Waiter] | None = None
         self._failure: Failure | None = None
 
-    def begin(self, table: LiveTable, keys: Sequence[bytes]) -> None:
+    def begin(self, table: LiveTable, keys: Sequence[bytes], *, later: bool) -> None:
         """
         Delete the records, of which there are two while a session is being
         rotated.
+
+        @param later: A write of the session is under way, so that a deletion
+            might come before it: wait for L{proceed}.
         """
         self._waiters = []
-        _ = table.tombstones.bury(keys).addCallbacks(self._deleted, self._notDeleted)
+        self._keys = keys
+        if later:
+            table.tombstones.refuse(keys)
+        else:
+            self.proceed(table)
 
-    @property
-    def isUnderWay(self) -> bool:
+    def proceed(self, table: LiveTable) -> None:
         """
-        Whether the store has not answered yet.
+        No write of the session is under way any more.
         """
-        return self._waiters is not None
+        keys, self._keys = self._keys, ()
+        if keys:
+            done = table.tombstones.bury(keys)
+            _ = done.addCallbacks(self._deleted, self._notDeleted)
 
     def _deleted(self, _: object) -> None:
         """
@@ -55,7 +65,7 @@ class Ending:
         self.isOver = True
         waiters, self._waiters = self._waiters or [], None
         for waiter in waiters:
-            waiter.sessionSaved()
+            waiter.sessionGone()
 
     def _notDeleted(self, failure: Failure) -> None:
         """
@@ -84,10 +94,22 @@ class Ending:
         """
         Fires when the session is gone from the store.
         """
-        waiter = DeferredWaiter()
+        waiter = _EndWaiter()
         if self.wait(waiter):
-            waiter.sessionSaved()
+            waiter.sessionGone()
         return waiter.done
+
+
+class _EndWaiter(DeferredWaiter):
+    """
+    Waits for nothing else than that the session is gone.
+    """
+
+    def sessionGone(self) -> None:
+        """
+        See L{Waiter.sessionGone}.
+        """
+        self.sessionSaved()
 
 
 __all__ = ["Ending"]

@@ -1,8 +1,9 @@
 """
 How one live session is saved.
 
-Owns what the store has acknowledged of a session, the one write of it that may
-be under way, and who waits for that write.  Knows no HTTP and no engine.
+Owns what the store has acknowledged of a session, and the decision whether it
+has to be told more.  How a write goes is the business of its
+L{Flight<txsessions.live.flight.Flight>}.  Knows no HTTP and no engine.
 
 Theory of operation.  Nobody says that a session has changed: L{Entry.settle}
 encodes its parts and compares them with what the store acknowledged.  If they
@@ -15,52 +16,43 @@ request loads it afresh.
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsessions.core.lifetime import lifetimeOf, storedDeadline, touchInterval
-from txsessions.core.merge import mergeParts
-from txsessions.core.record import Record, tagOf
+from txsessions.core.record import tagOf
 from txsessions.core.settle import DECISIONS, Need
-from txsessions.core.state import State, packState
-from txsessions.errors import (
-    SessionConflict,
-    SessionError,
-    SessionExists,
-    SessionGone,
-    SessionStale,
-)
-from txsessions.live import applying, gathering
-from txsessions.live.deadlines import deadlinesOf
+from txsessions.core.uid import storeKeyOf
+from txsessions.errors import SessionError, SessionGone, SessionStale
+from txsessions.live import gathering
 from txsessions.live.ending import Ending
-from txsessions.live.events import EventKind
 from txsessions.live.flight import Flight
-from txsessions.live.session import ENDED, NEW, STALE, STORED
-from txsessions.live.session import Session as _OurSession
-from txsessions.live.waiting import Waiter
+from txsessions.live.phases import ENDED, NEW, STALE
+from txsessions.live.waiting import NOBODY, Waiter
 
 if TYPE_CHECKING:
     from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
 
-MAX_TRIES = 16
-"""How often a write that conflicts is merged and tried again."""
+_log = Logger(namespace="txsessions")
 
+ASK_AGAIN = 60.0
+"""Seconds after which a store is asked again that could not say whether a session
+has run out."""
 
 _NO_SCHEME = (False, b"")
 _NOTHING: dict[bytes, bytes] = {}
-_constructed: dict[type, dict[bytes, bytes] | None] = {}
 
 
 class Entry:
     """
     A live session's account with its store.
 
-    @ivar key: The store key that it is to have.
     @ivar storedKey: The one under which the store has it, or L{None}.
+    @ivar isKnown: Whether the store may know of it: some write was begun.
     @ivar version: The version that the store acknowledged; 0 for none.
     @ivar parts: The parts that the store acknowledged.
     @ivar storedTerms: The terms that the store acknowledged.
@@ -70,23 +62,21 @@ class Entry:
     @ivar seen: What C{store.changes()} said when the session was last known to
         be as the store has it.
     @ivar pinned: Whether it holds what cannot be kept.
-    @ivar constructed: The parts as its class made them, or L{None} where that
-        is different each time.
+    @ivar restsUntil: When it may leave memory.
     """
 
     __slots__ = (
-        "_due",
+        "_ending",
         "_given",
-        "_queuedFor",
+        "_key",
         "_terms",
         "_touchInterval",
         "again",
-        "constructed",
-        "ending",
         "flight",
-        "key",
+        "isKnown",
         "parts",
         "pinned",
+        "restsUntil",
         "seen",
         "session",
         "storedKey",
@@ -96,26 +86,41 @@ class Entry:
         "version",
     )
 
-    def __init__(self, table: LiveTable, session: Session, key: bytes) -> None:
+    def __init__(self, table: LiveTable, session: Session) -> None:
         self.table = table
         self.session = session
-        self.key = key
+        self._key: bytes | None = None
         self.storedKey: bytes | None = None
+        self.isKnown = False
         self.version = 0
-        self.parts: dict[bytes, bytes] = {}
+        self.parts = _NOTHING
         self.storedTerms: tuple[Any, ...] = ()
         self.touchedAt = session.lastModified
         self.flight: Flight | None = None
-        self.again: list[Waiter] = []
+        self.again: list[Waiter] | None = None
         self.seen: int | None = None
         self.pinned = False
-        self.constructed: dict[bytes, bytes] | None = _NOTHING
-        self.ending = Ending()
+        self._ending: Ending | None = None
         self._given: tuple[Any, ...] = ()
         self._terms: tuple[Any, ...] = ()
         self._touchInterval = 0.0
-        self._due: float | None = None
-        self._queuedFor = inf
+        self.restsUntil = 0.0
+
+    @property
+    def key(self) -> bytes:
+        """
+        The store key that it is to have.
+        """
+        key = self._key
+        if key is None:
+            key = self._key = storeKeyOf(self.table.siteName, self.session._uid)
+        return key
+
+    def renamed(self) -> None:
+        """
+        The session was given another uid.
+        """
+        self._key = None
 
     @property
     def tag(self) -> str:
@@ -133,13 +138,25 @@ class Entry:
         session = self.session
         given = session.sessionTimeout, session.sessionLifetime, session._scheme
         if given != self._given:
-            self._given = given
             idle = session.sessionTimeout
             secure, cookieName = session._scheme or _NO_SCHEME
             lifetime = lifetimeOf(idle, session.sessionLifetime)
+            before = self._terms[:2] or (idle, lifetime)
+            self._given = given
             self._terms = idle, lifetime, secure, cookieName
             self._touchInterval = touchInterval(idle)
+            if (idle, lifetime) != before:
+                session._reschedule()
         return self._terms
+
+    @property
+    def ending(self) -> Ending:
+        """
+        What has become of its deletion.
+        """
+        if self._ending is None:
+            self._ending = Ending()
+        return self._ending
 
     # -- settling
 
@@ -151,9 +168,8 @@ class Entry:
             of a class that the program did not name.
         """
         gathered = gathering.gather(self.session, self.parts)
-        if gathered.unkeepable:
-            self.table.unkeepable(self, gathered)
-        self.pinned = bool(gathered.unkeepable)
+        if gathered.unkeepable or self.pinned:
+            self.table.pins.note(self, gathered)
         return gathered.parts
 
     def isEmpty(self) -> bool:
@@ -161,32 +177,7 @@ class Entry:
         Whether this is a new session that nobody put anything into.
         """
         session = self.session
-        return (
-            session._phase == NEW
-            and self.flight is None
-            and not session._uidRead
-            and not session.expireCallbacks
-            and self.gather() == self.constructed
-            and not self.pinned
-        )
-
-    def noteConstructed(self) -> None:
-        """
-        The session was just made: what its class has put into it, the same in
-        each, is not worth keeping.  What comes out different each time, such as
-        a token, is kept at once.
-        """
-        session = self.session
-        cls = type(session)
-        if cls is _OurSession:
-            return
-        try:
-            parts = gathering.gather(session, _NOTHING).parts
-        except SessionError:
-            return
-        if _constructed.setdefault(cls, parts) != parts:
-            _constructed[cls] = None
-        self.constructed = _constructed[cls]
+        return session._phase == NEW and self.flight is None and session._isBare()
 
     def settle(self, waiter: Waiter, tries: int = 0) -> bool:
         """
@@ -210,12 +201,10 @@ class Entry:
         terms = self.terms
         flight = self.flight
         if flight is not None:
-            if (
-                parts == flight.parts
-                and terms == flight.terms
-                and (flight.record is None or flight.record.key == self.key)
-            ):
+            if flight.carries(parts, terms, self.key):
                 flight.waiters.append(waiter)
+            elif self.again is None:
+                self.again = [waiter]
             else:
                 self.again.append(waiter)
             return False
@@ -233,231 +222,45 @@ class Entry:
         if need is Need.TOUCH:
             self._touch(terms)
             return True
-        self._write(need, parts, terms, [waiter], tries)
+        Flight(self, need, parts, terms, [waiter], tries).start()
         return False
 
-    def _write(
-        self,
-        need: Need,
-        parts: dict[bytes, bytes],
-        terms: tuple[Any, ...],
-        waiters: list[Waiter],
-        tries: int,
-    ) -> None:
-        """
-        Start a write, as soon as the store is open.
-        """
-        lifecycle = self.table.lifecycle
-        if not lifecycle.isOpen:
-            flight = Flight(need, None, parts, terms, waiters, tries)
-            self.flight = flight
-            self.table.flights += 1
-            _ = lifecycle.whenOpen().addCallbacks(
-                self._writeLate,
-                self._refused,
-                callbackArgs=(flight,),
-                errbackArgs=(flight,),
-            )
-            return
-        session, table = self.session, self.table
-        idle, lifetime, secure, cookieName = terms
-        createdAt, touchedAt = session._createdAt, session.lastModified
-        try:
-            plaintext = packState(
-                State(
-                    createdAt=createdAt,
-                    idle=idle,
-                    lifetime=lifetime,
-                    secure=secure,
-                    cookieName=cookieName,
-                    parts=parts,
-                )
-            )
-        except SessionError:
-            self.drop()
-            raise
-        version = self.version + 1
-        record = Record(
-            key=self.key,
-            version=version,
-            createdAt=createdAt,
-            touchedAt=touchedAt,
-            expiresAt=storedDeadline(createdAt, touchedAt, idle, lifetime),
-            payload=table.sealer.seal(self.key, version, plaintext),
-        )
-        flight = Flight(need, record, parts, terms, waiters, tries)
-        self.flight = flight
-        table.flights += 1
-        now = table.seconds()
-        store = table.store
-        done: Deferred[None]
-        if need is Need.REPLACE:
-            done = store.replace(record, self.version, now)
-        elif need is Need.INSERT:
-            done = store.insert(record, now)
-        else:
-            assert self.storedKey is not None
-            done = store.rename(self.storedKey, record, self.version, now)
-        _ = done.addCallbacks(
-            self._acknowledged,
-            self._refused,
-            callbackArgs=(flight,),
-            errbackArgs=(flight,),
-        )
-
-    def _writeLate(self, _: object, flight: Flight) -> None:
-        """
-        The store is open: settle anew all who have waited.
-        """
-        self.flight = None
-        waiters, self.again = flight.waiters + self.again, []
-        self._resettle(waiters, 0)
-        self.table.flightEnded()
-
-    def _acknowledged(self, _: object, flight: Flight) -> None:
-        """
-        The store has it.
-        """
-        record = flight.record
-        assert record is not None
-        first = self.storedKey is None
-        rotated = flight.need is Need.RENAME
-        self.parts = flight.parts
-        self.storedTerms = flight.terms
-        self.version = record.version
-        self.storedKey = record.key
-        self.touchedAt = record.touchedAt
-        session = self.session
-        if session._phase == NEW:
-            session._phase = STORED
-        self.flight = None
-        if first:
-            self.table.tell(EventKind.CREATED, self, createdAt=session._createdAt)
-        elif rotated:
-            self.table.tell(EventKind.ROTATED, self)
-        for waiter in flight.waiters:
-            waiter.sessionSaved()
-        self._goOn(0)
-        self.table.flightEnded()
-
-    def _goOn(self, tries: int) -> None:
-        """
-        Serve those whose state was not in the write that has ended.
-        """
-        again, self.again = self.again, []
-        self._resettle(again, tries)
-
-    def _resettle(self, waiters: list[Waiter], tries: int) -> None:
+    def resettle(self, waiters: list[Waiter], tries: int = 0) -> None:
         """
         Settle once more for waiters that were told to wait.
         """
         for waiter in waiters:
             try:
                 if self.settle(waiter, tries):
-                    waiter.sessionSaved()
+                    if self.session._phase == ENDED:
+                        waiter.sessionGone()
+                    else:
+                        waiter.sessionSaved()
             except SessionError:
                 waiter.saveFailed(Failure())
-
-    def _refused(self, failure: Failure, flight: Flight) -> None:
-        """
-        The store did not take it.
-        """
-        self.flight = None
-        waiters, self.again = flight.waiters + self.again, []
-        error = failure.value
-        try:
-            if self.session._phase >= ENDED:
-                self._resettle(waiters, 0)
-            elif isinstance(error, SessionConflict) and flight.tries < MAX_TRIES:
-                self.adopt(error.current)
-                self._resettle(waiters, flight.tries + 1)
-            elif isinstance(error, SessionExists) and flight.tries < MAX_TRIES:
-                self.table.renew(self.session)
-                self._resettle(waiters, flight.tries + 1)
-            elif isinstance(error, SessionGone):
-                self.endedElsewhere()
-                for waiter in waiters:
-                    waiter.sessionGone()
-            else:
-                self.table.broken(failure, self)
-                self.drop()
-                self._fail(waiters, failure)
-        except SessionError:
-            self.drop()
-            self._fail(waiters, Failure())
-        self.table.flightEnded()
-
-    def _fail(self, waiters: list[Waiter], failure: Failure) -> None:
-        """
-        Tell them that it is unknown what was saved.
-        """
-        for waiter in waiters:
-            waiter.saveFailed(failure)
 
     def drop(self) -> None:
         """
         Let go of the live object, whose changes cannot be saved.
         """
-        self.table.remove(self.session)
+        self.table.leave(self.session)
         self.session._close()
         self.session._phase = STALE
 
-    # -- what others did
-
-    def adopt(self, record: Record) -> None:
-        """
-        Take over a newer record, in place, and keep what was changed here and
-        is not saved yet.
-
-        @raise RecordDamaged: It cannot be used.
-        @raise UnknownKey: It is sealed under a key that is not here.
-        """
-        state = self.table.loader.unseal(record)
-        session = self.session
-        mine = self.gather()
-        theirs = dict(state.parts)
-        merged = mergeParts(self.parts, mine, theirs, self._merger)
-        applying.apply(session, merged.parts, mine)
-        for _ in merged.conflicts:
-            self.table.tell(EventKind.CONFLICT, self, reason="changed on both sides")
-        if self.terms == self.storedTerms:
-            _setTerms(session, state)
-        self.parts = theirs
-        self.storedTerms = self.terms
-        self.version = record.version
-        self.noticeTouch(record.touchedAt)
-
-    def _merger(self, part: bytes) -> Any:
-        """
-        The C{mergeState} of a component, if it has one.
-        """
-        return applying.mergerFor(self.session, part)
-
-    def noticeTouch(self, touchedAt: float) -> None:
-        """
-        The store knows of a touch, maybe by another process.
-        """
-        session = self.session
-        self.touchedAt = max(self.touchedAt, touchedAt)
-        if touchedAt > session.lastModified:
-            session.lastModified = touchedAt
-            if session._due is not None:
-                session._due = session._deadline()
-
-    def endedElsewhere(self) -> None:
-        """
-        The store does not have it any more.
-        """
-        self.ending.isOver = True
-        _ = self.session._end("elsewhere")
-
     # -- time
 
-    def _deadlinePassed(self) -> None:
+    def isHeld(self) -> bool:
         """
-        The session has rested in memory long enough.
+        Whether a request holds the session.  One that became something else, as
+        a WebSocket does, never lets go of it, and does not count once it is
+        forgotten itself.
         """
-        self.table.resting.alarm(self)
+        session = self.session
+        if session._visits is not None:
+            if any(held() is not None for held in session._visits):
+                return True
+            session._visits = None
+        return False
 
     def released(self) -> None:
         """
@@ -468,10 +271,21 @@ class Entry:
 
     def touched(self) -> None:
         """
-        The session was used; outside a request nobody settles, so remember it.
+        The session was used outside a request.  Nobody else settles then, so
+        that what changed is saved when the store is to hear of the use, or when
+        the session leaves memory.
         """
-        if not self.session._visits:
-            self.table.resting.usedOutside(self)
+        session = self.session
+        if not self.table.resting.restHere(self):
+            return
+        due = session.lastModified - self.touchedAt >= touchInterval(
+            session.sessionTimeout
+        )
+        if due and self.storedKey is not None:
+            try:
+                self.settle(NOBODY)
+            except SessionError as error:
+                _log.error("a session cannot be saved: {error}", error=str(error))
 
     def _touch(self, terms: tuple[Any, ...]) -> None:
         """
@@ -503,33 +317,42 @@ class Entry:
         store, since another process may have.
         """
         session = self.session
-        if self.storedKey is None or self.flight is not None or self.isAlone():
-            _ = session._end(session._outlived())
-            return
-        done = self.table.loader.fetch(self.session._uid)
-        _ = done.addBoth(self._checkedAtDeadline)
+        certain = self.storedKey is None or self.isAlone()
+        if certain or session._outlived() == "lifetime":
+            session._runOut()
+        else:
+            done = self.table.loader.fetch(session._uid)
+            _ = done.addBoth(self._checkedAtDeadline)
 
     def _checkedAtDeadline(self, _: object) -> None:
         """
-        The store has said what it knows.  Where it cannot be asked the session
-        ends here, and the record by its own deadline.
+        The store has said what it knows, or cannot be asked now: that ends
+        nothing.
         """
         session = self.session
-        if session._phase >= ENDED:
-            return
-        if session._deadline() > session._reactor.seconds():
-            session._due = session._deadline()
-            deadlinesOf(session._reactor).watch(session)
-        else:
-            _ = session._end(session._outlived())
+        if session._phase < ENDED and session._due is None:
+            now, deadline = session._clock.seconds(), session._deadline()
+            session._watchUntil(deadline if deadline > now else now + ASK_AGAIN)
+
+    def isStoredAs(self, uid: bytes) -> bool:
+        """
+        Whether the store has acknowledged a record under this uid, so that its
+        absence says that somebody else has ended the session, also where a write
+        is under way.
+        """
+        return self.storedKey == storeKeyOf(self.table.siteName, uid)
 
     def isCurrent(self) -> bool:
         """
-        Whether the live session may be used without asking the store.
+        Whether the live session may be used without asking the store, which
+        would not know it yet, or could not tell anything new.  That a write is
+        under way says nothing: somebody else may have ended the session.
         """
-        return (
-            self.session._phase == NEW or self.flight is not None or self.isAlone()
-        )
+        session = self.session
+        due = session._due
+        if due is not None and due <= session._clock.seconds():
+            return False
+        return self.storedKey != self.key or self.isAlone()
 
     def isAlone(self) -> bool:
         """
@@ -542,6 +365,13 @@ class Entry:
 
     # -- the end
 
+    def endedElsewhere(self) -> None:
+        """
+        The store does not have it any more.
+        """
+        self.ending.isOver = True
+        _ = self.session._end("elsewhere")
+
     def end(self) -> Deferred[None]:
         """
         Take it out of the store, for good.
@@ -549,23 +379,14 @@ class Entry:
         @return: Fires when it is gone.
         """
         ending = self.ending
-        if self.storedKey is None and self.flight is None:
+        if not self.isKnown:
             ending.isOver = True
         elif not ending.isOver:
             keys = {self.key} if self.storedKey is None else {self.key, self.storedKey}
-            ending.begin(self.table, sorted(keys))
+            if self.flight is not None:
+                keys.add(self.flight.key)
+            ending.begin(self.table, sorted(keys), later=self.flight is not None)
         return ending.gone()
-
-
-def _setTerms(session: Session, state: State) -> None:
-    """
-    Give a session the limits that it was stored with.
-    """
-    if session.sessionTimeout != state.idle:
-        session.sessionTimeout = state.idle
-    lifetime = lifetimeOf(session.sessionTimeout, session.sessionLifetime)
-    if lifetime != state.lifetime:
-        session.sessionLifetime = state.lifetime
 
 
 __all__ = ["Entry"]

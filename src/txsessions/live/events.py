@@ -33,6 +33,8 @@ class EventKind(enum.Enum):
     UNAVAILABLE = "unavailable"
 
 
+_CREATED = EventKind.CREATED.value
+
 LEVELS = {
     EventKind.CREATED: LogLevel.debug,
     EventKind.ROTATED: LogLevel.info,
@@ -54,7 +56,8 @@ class SessionEvent:
     @ivar tag: Which session, or the empty string where it is none in particular.
     @ivar at: When, in seconds since the epoch.
     @ivar reason: Why: for L{EventKind.ENDED} C{"expire"} (the application ended
-        it), C{"idle"}, C{"lifetime"} or C{"elsewhere"}; for
+        it), C{"elsewhere"} or C{"pinned"} (too many had to stay in memory); for
+        L{EventKind.EXPIRED} C{"idle"} or C{"lifetime"}; for
         L{EventKind.REFUSED} C{"duplicate"}, C{"malformed"}, C{"scheme"},
         C{"damaged"}, C{"future"}; else what went wrong.
     @ivar createdAt: When the session was made, where that is known.
@@ -72,10 +75,12 @@ class Announcer:
     Tells events to the log, to those who count, and to listeners.
 
     @ivar counts: How often each kind has happened, by its value.
+    @ivar hasListeners: Whether anybody has asked to be told.
     """
 
     def __init__(self) -> None:
         self._listeners: list[ISessionListener] = []
+        self.hasListeners = False
         self.counts = {kind.value: 0 for kind in EventKind}
 
     def add(self, listener: ISessionListener) -> None:
@@ -83,12 +88,14 @@ class Announcer:
         Tell C{listener} too, from now on.
         """
         self._listeners.append(listener)
+        self.hasListeners = True
 
     def remove(self, listener: ISessionListener) -> None:
         """
         Tell C{listener} nothing more.
         """
         self._listeners.remove(listener)
+        self.hasListeners = bool(self._listeners)
 
     def tell(
         self,
@@ -108,11 +115,28 @@ class Announcer:
             "session {tag} {kind}: {reason}" if reason else "session {tag} {kind}",
             **details,
         )
-        if not self._listeners:
-            return
-        event = SessionEvent(
-            kind=kind, tag=tag, at=at, reason=reason, createdAt=createdAt
-        )
+        if self._listeners:
+            self._tellListeners(
+                SessionEvent(
+                    kind=kind, tag=tag, at=at, reason=reason, createdAt=createdAt
+                )
+            )
+
+    def tellOfMaking(self, tag: str, at: float) -> None:
+        """
+        A program without a store made a session by itself: that is as little
+        remarkable as it is in stock Twisted, and no line in the log.
+        """
+        self.counts[_CREATED] += 1
+        if self._listeners:
+            self._tellListeners(
+                SessionEvent(kind=EventKind.CREATED, tag=tag, at=at, createdAt=at)
+            )
+
+    def _tellListeners(self, event: SessionEvent) -> None:
+        """
+        Tell an event to each listener, undisturbed by the others.
+        """
         for listener in list(self._listeners):
             try:
                 listener.sessionEvent(event)

@@ -1,46 +1,254 @@
 """
 A write of a session that is under way.
+
+Owns how the write goes: it waits for the store to be open, seals the state,
+hands it over, and deals with the answer.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from txsessions.core.lifetime import storedDeadline
+from txsessions.core.record import Record
+from txsessions.core.settle import Need
+from txsessions.core.state import State, packState
+from txsessions.errors import (
+    CannotBeKept,
+    SessionConflict,
+    SessionError,
+    SessionExists,
+    SessionGone,
+    SessionTooLarge,
+)
+from txsessions.live.adopting import adopt
+from txsessions.live.events import EventKind
+from txsessions.live.phases import ENDED, NEW, STORED
+
 if TYPE_CHECKING:
-    from txsessions.core.record import Record
-    from txsessions.core.settle import Need
+    from txsessions.live.entry import Entry
     from txsessions.live.waiting import Waiter
+
+MAX_TRIES = 64
+"""How often a write that conflicts is merged and tried again."""
 
 
 class Flight:
     """
     A write that is under way.
 
-    @ivar need: What kind of write.
-    @ivar record: What the store was given; L{None} while it is not open.
+    @ivar key: The store key that it writes to.
     @ivar parts: The parts in it.
     @ivar terms: The terms in it, see L{Entry.terms}.
     @ivar waiters: Who waits for it.
-    @ivar tries: How many conflicts came before it.
     """
 
-    __slots__ = ("need", "parts", "record", "terms", "tries", "waiters")
+    __slots__ = (
+        "_entry",
+        "_need",
+        "_record",
+        "_tries",
+        "key",
+        "parts",
+        "terms",
+        "waiters",
+    )
 
     def __init__(
         self,
+        entry: Entry,
         need: Need,
-        record: Record | None,
         parts: dict[bytes, bytes],
         terms: tuple[Any, ...],
         waiters: list[Waiter],
         tries: int,
     ) -> None:
-        self.need = need
-        self.record = record
+        """
+        @param need: What kind of write.
+        @param tries: How many conflicts came before it.
+        """
+        self._entry = entry
+        self._need = need
+        self._record: Record | None = None
+        self._tries = tries
+        self.key = entry.key
         self.parts = parts
         self.terms = terms
         self.waiters = waiters
-        self.tries = tries
+
+    def carries(
+        self, parts: dict[bytes, bytes], terms: tuple[Any, ...], key: bytes
+    ) -> bool:
+        """
+        Whether this state is what is being written.
+        """
+        return parts == self.parts and terms == self.terms and key == self.key
+
+    def start(self) -> None:
+        """
+        Start, as soon as the store is open.
+
+        @raise SessionError: This state cannot be kept; the session is dropped.
+        """
+        entry = self._entry
+        table = entry.table
+        lifecycle = table.lifecycle
+        if lifecycle.isOpen:
+            try:
+                done = self._send()
+            except SessionError:
+                entry.drop()
+                raise
+        else:
+            done = lifecycle.whenOpen()
+        entry.flight = self
+        table.flights += 1
+        _ = done.addCallbacks(self._acknowledged, self._refused)
+
+    def _seal(self) -> Record:
+        """
+        Make the record.
+
+        @raise SessionError: This state cannot be kept.
+        """
+        entry = self._entry
+        session = entry.session
+        idle, lifetime, secure, cookieName = self.terms
+        createdAt, touchedAt = session._createdAt, session.lastModified
+        try:
+            plaintext = packState(
+                State(
+                    createdAt=createdAt,
+                    idle=idle,
+                    lifetime=lifetime,
+                    secure=secure,
+                    cookieName=cookieName,
+                    parts=self.parts,
+                )
+            )
+        except SessionTooLarge as error:
+            raise SessionTooLarge(entry.tag, error.size, error.limit) from None
+        except SessionError:
+            raise
+        except ValueError as error:
+            raise CannotBeKept("the session", str(error)) from None
+        version = entry.version + 1
+        return Record(
+            key=self.key,
+            version=version,
+            createdAt=createdAt,
+            touchedAt=touchedAt,
+            expiresAt=storedDeadline(createdAt, touchedAt, idle, lifetime),
+            payload=entry.table.sealer.seal(self.key, version, plaintext),
+        )
+
+    def _send(self) -> Deferred[None]:
+        """
+        Hand the record to the store.
+
+        @raise SessionError: This state cannot be kept.
+        """
+        entry = self._entry
+        record = self._record = self._seal()
+        entry.isKnown = True
+        store, now = entry.table.store, entry.table.seconds()
+        done: Deferred[None]
+        if self._need is Need.REPLACE:
+            done = store.replace(record, entry.version, now)
+        elif self._need is Need.INSERT:
+            done = store.insert(record, now)
+        else:
+            assert entry.storedKey is not None
+            done = store.rename(entry.storedKey, record, entry.version, now)
+        return done
+
+    def _landed(self) -> list[Waiter]:
+        """
+        The write is over; a deletion that waited for it may go on.
+
+        @return: Who waits for the next one.
+        """
+        entry = self._entry
+        entry.flight = None
+        again, entry.again = entry.again or [], None
+        if entry.session._phase == ENDED:
+            entry.ending.proceed(entry.table)
+        return again
+
+    def _acknowledged(self, _: object) -> None:
+        """
+        The store has it, or, if nothing was handed over, is open now.
+        """
+        entry, record = self._entry, self._record
+        again = self._landed()
+        if record is None:
+            entry.resettle(self.waiters + again)
+        else:
+            self._note(record)
+            for waiter in self.waiters:
+                waiter.sessionSaved()
+            entry.resettle(again)
+        entry.table.flightEnded()
+
+    def _note(self, record: Record) -> None:
+        """
+        Note what the store has acknowledged.
+        """
+        entry = self._entry
+        table, session = entry.table, entry.session
+        entry.parts = self.parts
+        entry.storedTerms = self.terms
+        entry.version = record.version
+        entry.touchedAt = max(entry.touchedAt, record.touchedAt)
+        if session._phase == NEW:
+            session._phase = STORED
+        table.noteStored(entry, record.key)
+        if self._need is Need.INSERT:
+            # Until now nobody else could know of it.
+            entry.seen = table.store.changes()
+            table.tell(EventKind.CREATED, entry, createdAt=session._createdAt)
+        elif self._need is Need.RENAME:
+            table.tell(EventKind.ROTATED, entry)
+
+    def _refused(self, failure: Failure) -> None:
+        """
+        The store did not take it.
+        """
+        entry = self._entry
+        waiters = self.waiters + self._landed()
+        error, mayRetry = failure.value, self._tries < MAX_TRIES
+        try:
+            if entry.session._phase >= ENDED:
+                entry.resettle(waiters)
+            elif isinstance(error, SessionConflict) and mayRetry:
+                adopt(entry, error.current)
+                entry.resettle(waiters, self._tries + 1)
+            elif isinstance(error, SessionExists) and mayRetry:
+                entry.table.renew(entry.session)
+                entry.resettle(waiters, self._tries + 1)
+            elif isinstance(error, SessionGone):
+                entry.endedElsewhere()
+                for waiter in waiters:
+                    waiter.sessionGone()
+            else:
+                self._failed(waiters, failure)
+        except SessionError:
+            self._failed(waiters, Failure())
+        entry.table.flightEnded()
+
+    def _failed(self, waiters: list[Waiter], failure: Failure) -> None:
+        """
+        It is unknown what was saved: whoever waits has to know, and the live
+        object is of no use.
+        """
+        entry = self._entry
+        entry.table.broken(failure, entry)
+        entry.drop()
+        for waiter in waiters:
+            waiter.saveFailed(failure)
 
 
-__all__ = ["Flight"]
+__all__ = ["MAX_TRIES", "Flight"]

@@ -2,41 +2,39 @@
 What of a session is kept, as parts.
 
 Owns the way from a live session to the encoded values that are sealed and
-stored: attributes, C{sessionNamespaces} and components.  What comes out of its
-adapter the same each time is not worth keeping until it changes.
+stored: attributes, C{sessionNamespaces} and components.  Knows neither the store
+nor what becomes of the parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
+from twisted.python.reflect import qual
 
 from txsessions.core.codec import encodeValue
-from txsessions.core.state import partName
-from txsessions.errors import CannotBeKept
-from txsessions.live.classes import UnknownClass, classFor, reduceFor
+from txsessions.core.state import ATTRIBUTE, COMPONENT, NAMESPACE, partName
+from txsessions.errors import CannotBeKept, SessionError
+from txsessions.live.classes import Reducer, Unkeepable, classFor
+from txsessions.live.timing import NAMES
 
 if TYPE_CHECKING:
     from txsessions.live.session import Session
 
 _log = Logger(namespace="txsessions")
 
-NAMESPACE, ATTRIBUTE, COMPONENT = b"n", b"a", b"c"
-
-LIMITS = frozenset({"sessionTimeout", "sessionLifetime"})
-"""Attributes that are kept as what they are, and not among the parts."""
-
 ALIAS = "="
 """In place of a class name: the component is the one of another interface."""
 
 _NAMES_KEPT = 4096
 
+_SHOWN = 40
+"""How much of a key an error shows, in characters."""
+
 _partNames: dict[str, bytes] = {}
 _reported: set[type] = set()
-_fresh: dict[type, bytes | None] = {}
 
 
 def namespacePart(key: object) -> bytes:
@@ -53,6 +51,23 @@ def namespacePart(key: object) -> bytes:
     return name
 
 
+def componentPart(name: str) -> bytes:
+    """
+    The name of the part that holds the component for an interface.
+    """
+    return partName(COMPONENT, name.encode("utf-8"))
+
+
+def aliasTo(name: str) -> bytes:
+    """
+    What is kept for an interface whose component is that of another one.
+    """
+    return encodeValue(_ALIASED, "", lambda _: (ALIAS, 0, name))
+
+
+_ALIASED = object()
+
+
 class Gathered:
     """
     The parts of a session as it is now.
@@ -66,7 +81,13 @@ class Gathered:
 
     def __init__(self) -> None:
         self.parts: dict[bytes, bytes] = {}
-        self.unkeepable: list[tuple[str, UnknownClass]] = []
+        self.unkeepable: list[tuple[str, Unkeepable]] = []
+
+    def staying(self) -> list[tuple[str, type]]:
+        """
+        What stays in this process, by the ways to it and the classes.
+        """
+        return [(where, error.found) for where, error in self.unkeepable]
 
 
 def gather(session: Session, acknowledged: Mapping[bytes, bytes]) -> Gathered:
@@ -75,43 +96,65 @@ def gather(session: Session, acknowledged: Mapping[bytes, bytes]) -> Gathered:
 
     @param acknowledged: The parts that the store has.  A component that is as
         its adapter makes it, and that the store does not have, is no part.
-    @raise CannotBeKept: Something is beyond the limits of the codec.
+    @raise CannotBeKept: Something is beyond the limits of the codec, or raised
+        while it was taken apart.
+    @raise SessionTooLarge: There is more than could be kept.
     """
     gathered = Gathered()
+    try:
+        _gather(session, acknowledged, gathered)
+    except SessionError:
+        raise
+    except Exception as error:
+        _log.failure("the state of session {tag} cannot be taken", tag=session._tag())
+        raise CannotBeKept(
+            "the session", f"taking its state raised {qual(type(error))}"
+        ) from error
+    return gathered
+
+
+def _gather(
+    session: Session, acknowledged: Mapping[bytes, bytes], gathered: Gathered
+) -> None:
+    """
+    Do what L{gather} says.
+    """
     parts = gathered.parts
-    reduce = partial(reduceFor, session, None)
-    for key, value in session.sessionNamespaces.items():
+    reduce = Reducer(session)
+    for key, value in list(session.sessionNamespaces.items()):
         try:
             parts[namespacePart(key)] = encodeValue(value, "", reduce)
         except CannotBeKept as error:
-            _notKept(gathered, f"sessionNamespaces[{key!r}]", error)
+            where = f"sessionNamespaces[{repr(key)[:_SHOWN]}]"
+            _notKept(gathered, where, error, reduce)
     attributes = session.__dict__
     if attributes:
-        for name, value in attributes.items():
-            if name in LIMITS:
+        for name, value in list(attributes.items()):
+            if name in NAMES:
                 continue
             try:
                 part = partName(ATTRIBUTE, name.encode("utf-8"))
                 parts[part] = encodeValue(value, "", reduce)
             except CannotBeKept as error:
-                _notKept(gathered, f"session.{name}", error)
+                _notKept(gathered, f"session.{name}", error, reduce)
     if session._hasComponents():
         _gatherComponents(session, acknowledged, gathered)
     dormant = session._dormant
     if dormant:
         for part, encoded in dormant.items():
             parts.setdefault(part, encoded)
-    return gathered
 
 
-def _notKept(gathered: Gathered, where: str, error: CannotBeKept) -> None:
+def _notKept(
+    gathered: Gathered, where: str, error: CannotBeKept, reduce: Reducer
+) -> None:
     """
     Note what stays here because of its class; raise for all else.
     """
-    if isinstance(error, UnknownClass):
-        gathered.unkeepable.append((where + error.where, error))
-        return
-    raise CannotBeKept(where + error.where, error.reason) from None
+    stuck, reduce.stuck = reduce.stuck, None
+    if stuck is None:
+        raise CannotBeKept(where + error.where, error.reason) from None
+    gathered.unkeepable.append((where + error.where, stuck))
 
 
 def _gatherComponents(
@@ -121,48 +164,37 @@ def _gatherComponents(
     Encode the components.
     """
     seen: dict[int, str] = {}
-    for name, component in session._adapterCache.items():
-        part = partName(COMPONENT, name.encode("utf-8"))
+    dormant = session._dormant or ()
+    baseline = session._baseline or {}
+    for name, component in list(session._adapterCache.items()):
+        part = componentPart(name)
+        if part in dormant:
+            # What is in use stands in for something that cannot be remade here,
+            # and that is not given up for it.
+            continue
         first = seen.setdefault(id(component), name)
         if first != name:
-            gathered.parts[part] = encodeValue(component, "", partial(_alias, first))
+            if componentPart(first) in gathered.parts:
+                gathered.parts[part] = aliasTo(first)
             continue
+        reduce = reducerFor(session, name, component)
         try:
-            encoded = encodeComponent(session, name, component)
+            encoded = encodeValue(component, "", reduce)
         except CannotBeKept as error:
-            _notKept(gathered, f"the component for {name}", error)
+            _notKept(gathered, f"the component for {name}", error, reduce)
             continue
-        baseline = session._baseline
-        if (
-            part not in acknowledged
-            and baseline
-            and baseline.get(name) == encoded
-            and _fresh.get(type(component)) == encoded
-        ):
-            continue
-        gathered.parts[part] = encoded
+        if part in acknowledged or baseline.get(name) != encoded:
+            gathered.parts[part] = encoded
 
 
-def _alias(first: str, _: object) -> tuple[str, int, object]:
+def reducerFor(session: Session, name: str, component: object) -> Reducer:
     """
-    What the codec is told of a component that stands under C{first} already.
-    """
-    return ALIAS, 0, first
-
-
-def encodeComponent(session: Session, name: str, component: object) -> bytes:
-    """
-    Encode one component.
+    What takes a component apart.
 
     @param name: The name of its interface.
-    @raise CannotBeKept: Its class is none that the program named for it, or
-        what it holds is no plain data.
     """
     cls = type(component)
-    allowed = cls if classFor(session, name) is cls else None
-    if cls.__module__ == "builtins":
-        return encodeValue(component, "", partial(reduceFor, session, None))
-    return encodeValue(component, "", partial(reduceFor, session, allowed))
+    return Reducer(session, cls if classFor(session, name) is cls else None)
 
 
 def report(gathered: Gathered) -> None:
@@ -179,48 +211,13 @@ def report(gathered: Gathered) -> None:
             )
 
 
-def noteFresh(session: Session, name: str, component: object) -> None:
-    """
-    A component was just made by its adapter: remember how it came out.  If all
-    of its class come out alike, there is nothing to keep until it changes; one
-    that comes out different each time, such as a token, is kept at once.
-    """
-    cls = type(component)
-    try:
-        encoded = encodeComponent(session, name, component)
-        if cls not in _fresh:
-            _fresh[cls] = _probe(session, name, cls)
-    except Exception:
-        # Whatever is wrong with it is said when it is to be kept.
-        return
-    if _fresh[cls] != encoded:
-        _fresh[cls] = None
-    if session._baseline is None:
-        session._baseline = {}
-    session._baseline[name] = encoded
-
-
-def _probe(session: Session, name: str, cls: type) -> bytes | None:
-    """
-    See how another instance comes out, on a session that is nobody's.
-    """
-    scratch = session.__class__.__new__(session.__class__)
-    scratch.site, scratch._reactor = session.site, session._reactor
-    scratch._uid, scratch.lastModified = b"0" * 64, session.lastModified
-    try:
-        return encodeComponent(scratch, name, cls(scratch))
-    except Exception:
-        return None
-
-
 __all__ = [
     "ALIAS",
-    "ATTRIBUTE",
-    "COMPONENT",
-    "NAMESPACE",
     "Gathered",
-    "encodeComponent",
+    "aliasTo",
+    "componentPart",
     "gather",
-    "noteFresh",
+    "namespacePart",
+    "reducerFor",
     "report",
 ]

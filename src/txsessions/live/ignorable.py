@@ -9,7 +9,7 @@ unhandled error.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
@@ -19,31 +19,19 @@ if TYPE_CHECKING:
 
 class IgnorableDeferred(Deferred[None]):
     """
-    Fails only once somebody listens.
+    Fails like any other, but is not reported where nobody listens.
     """
-
-    _kept: Failure | None = None
-    _isHeard = False
 
     def fail(self, failure: Failure) -> None:
         """
-        Fail, now or when somebody first listens.
+        Fail.  What the callbacks of the application make of it is reported as
+        usual.
         """
-        if self._isHeard:
-            self.errback(failure)
-        else:
-            self._kept = failure
-
-    def addCallbacks(self, *args: Any, **kwargs: Any) -> Any:
-        """
-        See C{Deferred.addCallbacks}.
-        """
-        self._isHeard = True
-        kept, self._kept = self._kept, None
-        result = super().addCallbacks(*args, **kwargs)
-        if kept is not None:
-            self.errback(kept)
-        return result
+        self.errback(failure)
+        if self._debugInfo is not None and self.result is failure:
+            # The only way to say so: there are many to listen (callbacks, await,
+            # being returned from a callback), and none of them can be watched.
+            self._debugInfo.failResult = None
 
 
 __all__ = ["IgnorableDeferred"]

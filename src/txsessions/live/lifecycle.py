@@ -43,6 +43,7 @@ class Lifecycle:
     Opens and closes the store of one live table.
 
     @ivar isOpen: Whether the store may be used.
+    @ivar isOver: Whether it was closed, so that only L{start} opens it again.
     """
 
     def __init__(self, table: LiveTable, ring: Callable[[], KeyRing] | None) -> None:
@@ -51,6 +52,7 @@ class Lifecycle:
         self.isOpen = False
         self._users = 0
         self._opening = False
+        self.isOver = False
         self._waiting: list[Deferred[None]] = []
         self._retry: IDelayedCall | None = None
         self._delay = FIRST_RETRY
@@ -64,9 +66,16 @@ class Lifecycle:
 
         @raise ConfigurationError: The keys cannot be had.
         """
+        before, self.isOver = self.isOver, False
+        try:
+            if self._retry is None:
+                self._open()
+        except ConfigurationError:
+            self.isOver = before
+            raise
         self._users += 1
-        if self._users == 1:
-            self._open()
+        if self.isOpen:
+            self._sweeper.start()
 
     def _open(self) -> None:
         """
@@ -87,6 +96,9 @@ class Lifecycle:
         """
         The store is open.
         """
+        if not self._opening:
+            # It was closed meanwhile.
+            return
         self._opening = False
         self.isOpen = True
         self.openFailure = None
@@ -97,8 +109,10 @@ class Lifecycle:
             address=store.address,
             durability=store.durability,
         )
-        if self._users and self._closing is None:
-            self._sweeper.start()
+        if self._closing is None:
+            if self._users:
+                self._sweeper.start()
+            self._table.tombstones.resume()
         self._tell(None)
 
     def _notOpened(self, failure: Failure) -> None:
@@ -107,16 +121,17 @@ class Lifecycle:
         """
         self._opening = False
         self.openFailure = failure
-        _log.critical(
-            "the session store {address} cannot be opened: {error}; pages with "
-            "sessions answer 503, trying again in {delay} s",
-            address=self._table.store.address,
-            error=str(failure.value),
-            delay=self._delay,
-        )
-        if self._users and self._retry is None and self._closing is None:
-            self._retry = self._table.reactor.callLater(self._delay, self._again)
-            self._delay = min(self._delay * 2, LAST_RETRY)
+        if self._closing is None:
+            _log.critical(
+                "the session store {address} cannot be opened: {error}; pages with "
+                "sessions answer 503, trying again in {delay} s",
+                address=self._table.store.address,
+                error=str(failure.value),
+                delay=self._delay,
+            )
+            if self._users and self._retry is None:
+                self._retry = self._table.reactor.callLater(self._delay, self._again)
+                self._delay = min(self._delay * 2, LAST_RETRY)
         self._tell(Failure(StoreUnavailable(str(failure.value))))
 
     def _again(self) -> None:
@@ -143,7 +158,7 @@ class Lifecycle:
     def whenOpen(self) -> Deferred[None]:
         """
         Wait for the store, not for long.  A site that was never started, as in
-        a test, opens its store here.
+        a test, opens its store here; one that was closed does not.
 
         @return: Fires when it is open; fails with C{StoreUnavailable}.
         """
@@ -151,6 +166,8 @@ class Lifecycle:
             return succeed(None)
         if self._closing is not None:
             return fail(StoreUnavailable("the session store is being closed"))
+        if self.isOver:
+            return fail(StoreUnavailable("the session store has been closed"))
         if self._retry is not None:
             return fail(StoreUnavailable("the session store cannot be opened"))
         done: Deferred[None] = Deferred()
@@ -199,6 +216,8 @@ class Lifecycle:
         if self._closing is not None:
             self._closing.append(done)
             return done
+        self.isOver = True
+        self._users = 0
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
@@ -234,6 +253,9 @@ class Lifecycle:
         for done in closing:
             done.callback(None)
         self._tell(Failure(StoreUnavailable("the session store has been closed")))
+        if not self.isOver:
+            # Somebody has started it again.
+            self._again()
 
 
 __all__ = ["Lifecycle"]

@@ -19,12 +19,13 @@ from txsessions.core.state import State, unpackState
 from txsessions.core.uid import storeKeyOf
 from txsessions.errors import RecordDamaged, StoreError, StoreUnavailable
 from txsessions.live import applying
-from txsessions.live.deadlines import deadlinesOf
+from txsessions.live.adopting import adopt, setLimits, usedAt
 from txsessions.live.entry import Entry
 from txsessions.live.events import EventKind
-from txsessions.live.session import ENDED, NEW, STORED, Session
+from txsessions.live.phases import ENDED, STORED
 
 if TYPE_CHECKING:
+    from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
 
 
@@ -44,7 +45,7 @@ class Loader:
         @return: The session, or L{None}: then L{fetch} tells, if there is a
             store.
         """
-        session = self._table.sessions.get(uid)
+        session = self._table.liveSession(uid)
         if session is None:
             return None
         entry = session._entry
@@ -58,28 +59,42 @@ class Loader:
         @return: Fires with the session, with L{None} if there is none, or fails
             with a C{StoreError}.
         """
-        if self._table.store is None or self._table.isRotated(uid):
-            return succeed(self._table.sessions.get(uid))
-        if not self._table.lifecycle.isOpen:
-            return self._table.lifecycle.whenOpen().addCallback(
-                lambda _: self.fetch(uid)
-            )
-        waiting = self._waiting.get(uid)
+        table = self._table
+        if table.store is None or table.isRotated(uid):
+            return succeed(table.sessions.get(uid))
+        if not table.lifecycle.isOpen:
+            return table.lifecycle.whenOpen().addCallback(lambda _: self.fetch(uid))
+        if storeKeyOf(table.siteName, uid) in table.tombstones:
+            return succeed(None)
         done: Deferred[Session | None] = Deferred()
+        waiting = self._waiting.get(uid)
         if waiting is not None:
             waiting.append(done)
             return done
-        live = self._table.sessions.get(uid) or self._table.resting.departed.get(uid)
-        key = storeKeyOf(self._table.siteName, uid)
-        if key in self._table.tombstones:
-            return succeed(None)
         self._waiting[uid] = [done]
-        known = None if live is None or live._entry is None else live._entry.version
-        seen = self._table.store.changes()
-        self._table.store.load(key, self._table.seconds(), known).addCallback(
-            self._loaded, uid, live, seen
-        ).addErrback(self._notLoaded, uid)
+        self._ask(uid)
         return done
+
+    def _ask(self, uid: bytes) -> None:
+        """
+        Ask the store.
+        """
+        table = self._table
+        live = table.sessions.get(uid)
+        if live is None:
+            live = table.resting.departed.get(uid)
+        entry = None if live is None else live._entry
+        known = None if entry is None else entry.version
+        if live is not None and live._hasOutlived():
+            # It was not touched in this process, but maybe in another, which
+            # its version does not tell.
+            known = None
+        seen = table.store.changes()
+        key = storeKeyOf(table.siteName, uid)
+        loaded = table.store.load(key, table.seconds(), known)
+        loaded.addCallback(self._loaded, uid, live, seen).addErrback(
+            self._notLoaded, uid
+        )
 
     def _loaded(
         self, answer: Any, uid: bytes, live: Session | None, seen: int | None
@@ -87,8 +102,13 @@ class Loader:
         """
         The store has answered.
         """
+        if answer is UNCHANGED and live is not None and live._hasOutlived():
+            self._ask(uid)
+            return
         session = self._take(answer, uid, live, seen)
-        for done in self._waiting.pop(uid, ()):
+        waiting = self._waiting.pop(uid, ())
+        del uid  # a traceback of the application may show what variables hold
+        for done in waiting:
             done.callback(session)
 
     def _notLoaded(self, failure: Failure, uid: bytes) -> None:
@@ -107,37 +127,65 @@ class Loader:
         """
         Make of the store's answer a session.
         """
+        table = self._table
         if live is not None and live._phase >= ENDED:
             return None
         entry = None if live is None else live._entry
-        if answer is UNCHANGED:
-            assert entry is not None
-            entry.seen = seen
-            return self._enter(uid, entry.session)
         if answer is ROTATED:
-            self._table.noteRotated(uid)
-        if not isinstance(answer, Record):
-            if entry is not None:
-                if entry.flight is not None or entry.session._phase == NEW:
-                    return live
-                entry.endedElsewhere()
+            table.rotated.note(uid, table.seconds())
+        if answer is not UNCHANGED and not isinstance(answer, Record):
+            return self._absent(uid, entry)
+        if isinstance(answer, Record):
+            entry = self._refreshed(answer, uid, entry)
+            if entry is None:
+                return None
+        assert entry is not None
+        session = entry.session
+        if session._phase >= ENDED:
             return None
+        if entry.flight is None:
+            # Else this is ours, or what ours will be merged with.
+            entry.seen = seen
+        if session._hasOutlived():
+            session._runOut()
+            return None
+        if uid not in table.sessions:
+            table.enter(uid, session)
+        return session
+
+    def _absent(self, uid: bytes, entry: Entry | None) -> Session | None:
+        """
+        The store does not have it.
+        """
+        table = self._table
+        if entry is None:
+            parked = table.parked.get(storeKeyOf(table.siteName, uid))
+            if parked is not None and not table.isRotated(uid):
+                parked.gone()
+            return None
+        if not entry.isStoredAs(uid):
+            # It is on its way there, or has a new id.
+            return table.sessions.get(uid)
+        entry.endedElsewhere()
+        return None
+
+    def _refreshed(
+        self, record: Record, uid: bytes, entry: Entry | None
+    ) -> Entry | None:
+        """
+        Make of a record a live session, or bring the live one up to it.
+        """
         try:
             if entry is None:
-                session = self._revive(answer, uid)
-                if session is None:
-                    return None
-                entry = session._entry
-                assert entry is not None
-            elif entry.flight is None:
-                entry.adopt(answer)
+                ended = record.key in self._table.tombstones
+                return None if ended else self._revive(record, uid)
+            if entry.flight is None:
+                adopt(entry, record)
         except RecordDamaged:
-            self._table.announcer.tell(
-                EventKind.REFUSED, answer.tag, self._table.seconds(), "damaged"
-            )
+            if entry is not None:
+                entry.drop()
             return None
-        entry.seen = seen
-        return self._enter(uid, entry.session)
+        return entry
 
     def unseal(self, record: Record) -> State:
         """
@@ -146,68 +194,69 @@ class Loader:
         @raise RecordDamaged: Its seal is broken, or what is in it.
         @raise UnknownKey: The key is not here.
         """
-        plaintext = self._table.sealer.open(record.key, record.version, record.payload)
         try:
-            return unpackState(plaintext)
+            return self.open(record)
+        except RecordDamaged:
+            self._refuse(record, "damaged")
+            raise
+
+    def open(self, record: Record) -> State:
+        """
+        Open a record, and tell nobody what is wrong with it.
+
+        @raise RecordDamaged: Its seal is broken, or what is in it.
+        @raise UnknownKey: The key is not here.
+        """
+        sealer = self._table.sealer
+        plaintext = sealer.open(record.key, record.version, record.payload)
+        try:
+            state = unpackState(plaintext)
         except ValueError:
             raise RecordDamaged(record.tag) from None
+        if not 0 <= record.touchedAt <= rules.MAX_SECONDS:
+            raise RecordDamaged(record.tag)
+        return state
 
-    def _revive(self, record: Record, uid: bytes) -> Session | None:
+    def _refuse(self, record: Record, reason: str) -> None:
+        """
+        Tell that something is wrong with a record.
+        """
+        table = self._table
+        table.announcer.tell(EventKind.REFUSED, record.tag, table.seconds(), reason)
+
+    def _revive(self, record: Record, uid: bytes) -> Entry | None:
         """
         Make a live session of a record.
         """
+        table = self._table
         state = self.unseal(record)
-        now = self._table.seconds()
-        idle, lifetime = state.idle, state.lifetime
-        latest = record.touchedAt + idle + rules.touchInterval(idle)
-        if now >= min(latest, state.createdAt + lifetime):
+        now = table.seconds()
+        touchedAt, idle = record.touchedAt, state.idle
+        if now >= rules.storedDeadline(
+            state.createdAt, touchedAt, idle, state.lifetime
+        ):
             return None
         if rules.fromFuture(now, state.createdAt):
-            self._table.announcer.tell(EventKind.REFUSED, record.tag, now, "future")
-        session: Session = self._table.makeObject(uid)
+            self._refuse(record, "future")
+        session: Session = table.makeObject(uid)
         session._uid, session._uidRead = uid, False
         session._createdAt = state.createdAt
-        session.lastModified = record.touchedAt
+        session.lastModified = usedAt(touchedAt, idle, now)
         session._phase = STORED
         session._isNew = False
-        if session.sessionTimeout != idle:
-            session.sessionTimeout = idle
-        if rules.lifetimeOf(idle, session.sessionLifetime) != lifetime:
-            session.sessionLifetime = lifetime
+        setLimits(session, state)
         if state.cookieName:
             session._scheme = (state.secure, state.cookieName)
-        entry = Entry(self._table, session, record.key)
+        entry = Entry(table, session)
         entry.storedKey = record.key
+        entry.isKnown = True
         entry.version = record.version
-        entry.touchedAt = record.touchedAt
-        session._entry = entry
         entry.parts = dict(state.parts)
+        session._entry = entry
+        # What its class makes and the store lacks stays: the class may be newer.
         applying.apply(session, entry.parts, {})
         entry.storedTerms = entry.terms
-        parked = self._table.parked.pop(record.key, None)
-        if parked is not None:
-            session.expireCallbacks.extend(parked.release())
-        return session
-
-    def _enter(self, uid: bytes, session: Session) -> Session:
-        """
-        Put a session into the table, if it is not there.
-        """
-        if uid not in self._table.sessions:
-            self._table.sessions[uid] = session
-            self._table.resting.departed.pop(uid, None)
-            entry = session._entry
-            if entry is not None and not session._visits:
-                self._table.resting.rest(entry)
-            if session._due is None:
-                # A session that has outlived its idle time by less than the
-                # interval at which touches are written may have been used since.
-                session._endsAt = session._createdAt + rules.lifetimeOf(
-                    session.sessionTimeout, session.sessionLifetime
-                )
-                session._due = max(session._deadline(), self._table.seconds() + 1.0)
-                deadlinesOf(session._reactor).watch(session)
-        return session
+        return entry
 
 
 __all__ = ["Loader"]

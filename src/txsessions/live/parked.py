@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 
 from txsessions.core.lifetime import storedDeadline
 from txsessions.core.record import Record
-from txsessions.live.deadlines import deadlinesOf
 from txsessions.live.callbacks import runCallbacks
+from txsessions.live.deadlines import deadlinesOf
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from txsessions.live.session import Session
-    from txsessions.live.table import LiveTable
+    from txsessions.live.entry import Entry
+
+SOON = 1.0
+"""Seconds that pass between two questions at least."""
 
 RETRY = 60.0
 """Seconds after which a store that could not tell is asked again."""
@@ -31,23 +33,23 @@ class Parked:
     The callbacks of one session that is in the store only.
     """
 
-    def __init__(self, table: LiveTable, key: bytes, session: Session) -> None:
-        self._table = table
-        self._key = key
-        self._callbacks = list(session.expireCallbacks)
+    def __init__(self, entry: Entry) -> None:
+        session = entry.session
+        self._table = entry.table
+        self._key = entry.key
+        self._callbacks, session.expireCallbacks = session.expireCallbacks, []
         self._queuedFor = inf
-        entry = session._entry
-        assert entry is not None
         idle, lifetime = entry.terms[:2]
         self._due: float | None = storedDeadline(
             session._createdAt, session.lastModified, idle, lifetime
         )
-        deadlinesOf(table.reactor).watch(self)
+        deadlinesOf(self._table.reactor).watch(self)
 
     def release(self) -> list[Callable[[], object]]:
         """
-        Give the callbacks back.
+        Give the callbacks back: the session is live again, or has ended.
         """
+        self._table.parked.pop(self._key, None)
         deadlinesOf(self._table.reactor).forget(self)
         return self._callbacks
 
@@ -55,7 +57,6 @@ class Parked:
         """
         The session has ended: run them.
         """
-        self._table.parked.pop(self._key, None)
         runCallbacks(self.release())
 
     def _deadlinePassed(self) -> None:
@@ -63,9 +64,8 @@ class Parked:
         By its last deadline the session is gone, unless somebody touched it.
         """
         table = self._table
-        table.store.load(self._key, table.seconds()).addCallbacks(
-            self._answered, self._unknown
-        )
+        done = table.store.load(self._key, table.seconds())
+        done.addCallbacks(self._answered, self._unknown)
 
     def _answered(self, answer: object) -> None:
         """
@@ -74,7 +74,8 @@ class Parked:
         if self._table.parked.get(self._key) is not self:
             return
         if isinstance(answer, Record):
-            self._again(answer.expiresAt)
+            # By the store's clock, which may be another.
+            self._again(max(answer.expiresAt, self._table.seconds() + SOON))
         else:
             self.gone()
 

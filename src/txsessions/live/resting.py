@@ -1,28 +1,34 @@
 """
 How long sessions stay in memory.
 
-Owns who is held by a request, who rests, and who leaves: a minute after the last
-request, or when too many rest, the longest unused first.  Leaving memory ends
-nothing: the store has the session.
+Owns who rests, and who leaves: a minute after the last request, or when too many
+rest, the longest unused first.  Leaving memory ends nothing: the store has the
+session.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from twisted.logger import Logger
+
 from txsessions.errors import SessionError
-from txsessions.live.deadlines import deadlinesOf
+from txsessions.live.deadlines import AT_ONCE, deadlinesOf
 from txsessions.live.parked import Parked
-from txsessions.live.session import ENDED, NEW, STORED, Session
+from txsessions.live.phases import ENDED, STORED
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from txsessions.live.entry import Entry
+    from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
+
+_log = Logger(namespace="txsessions")
 
 LINGER = 60.0
 """Seconds that a session stays in memory after the last request that held it."""
@@ -30,10 +36,13 @@ LINGER = 60.0
 MAX_LIVE = 10_000
 """How many sessions stay in memory that no request holds."""
 
+_LOOKED_AT = 100
+"""How many sessions that requests hold are passed over at most."""
+
 
 class Resting:
     """
-    The sessions of a live table that no request holds.
+    The sessions of a live table that may leave memory.
 
     @ivar departed: Those that have left memory while somebody still has the
         object: it is taken again when they are loaded.
@@ -41,107 +50,112 @@ class Resting:
 
     def __init__(self, table: LiveTable) -> None:
         self._table = table
-        self._order: OrderedDict[Entry, float] = OrderedDict()
+        self._order: OrderedDict[Entry, None] = OrderedDict()
         self.departed: WeakValueDictionary[bytes, Session] = WeakValueDictionary()
+        self._due: float | None = None
+        self._queuedFor = inf
 
     def forget(self, entry: Entry) -> None:
         """
         A session is live no more.
         """
-        if self._order.pop(entry, None) is not None:
-            deadlinesOf(self._table.reactor).forget(entry)
-
-    def clear(self) -> None:
-        """
-        No session is live any more.
-        """
-        queue = deadlinesOf(self._table.reactor)
-        for entry in self._order:
-            queue.forget(entry)
-        self._order.clear()
+        order = self._order
+        if order.pop(entry, order) is None and not order:
+            deadlinesOf(self._table.reactor).forget(self)
 
     def rest(self, entry: Entry) -> None:
         """
-        Nobody holds the session.  Its alarm only moves forward, so that
-        most of the time this is two assignments.
+        Nobody holds the session.
         """
         reactor = self._table.reactor
-        entry._due = reactor.seconds() + LINGER
-        if entry._queuedFor == inf:
-            deadlinesOf(reactor).watch(entry)
-            self._order[entry] = entry._due
-            if len(self._order) > MAX_LIVE:
-                self._leaveOldest()
+        entry.restsUntil = until = reactor.seconds() + LINGER
+        order = self._order
+        if entry in order:
+            order.move_to_end(entry)
+            return
+        order[entry] = None
+        if self._due is None:
+            self._due = until
+            deadlinesOf(reactor).watch(self)
+        if len(order) > MAX_LIVE:
+            self._leaveOldest()
 
     def _leaveOldest(self) -> None:
         """
         Too many sessions are in memory: the longest unused that no request
         holds leaves.
         """
-        order = self._order
-        for _ in range(len(order)):
-            entry, noted = next(iter(order.items()))
-            due = entry._due or 0.0
-            if entry.session._visits or due > noted:
-                # Used since it was put here.
-                order[entry] = due
-                order.move_to_end(entry)
-                continue
-            deadlinesOf(self._table.reactor).forget(entry)
-            self._leave(entry)
-            return
+        for entry in islice(self._order, _LOOKED_AT):
+            if not entry.isHeld():
+                self._leave(entry)
+                return
 
-    def alarm(self, entry: Entry) -> None:
+    def _deadlinePassed(self) -> None:
         """
-        A session has rested long enough, unless a request holds it.
+        The first of them has rested long enough, unless a request holds it.  A
+        bounded number leave in one turn.
         """
-        if entry.session._visits:
-            self.rest(entry)
-        else:
-            self._leave(entry)
+        table = self._table
+        now = table.seconds()
+        for entry in list(islice(self._order, AT_ONCE)):
+            if entry.restsUntil > now:
+                break
+            if entry.isHeld():
+                self.rest(entry)
+            elif entry in self._order:
+                self._leave(entry)
+        if self._order and self._due is None:
+            self._due = next(iter(self._order)).restsUntil
+            deadlinesOf(table.reactor).watch(self)
 
     def _leave(self, entry: Entry) -> None:
         """
         Let a session leave memory, once it is saved.
         """
-        self._order.pop(entry, None)
-        session = entry.session
-        if session._phase >= ENDED or session._visits:
-            return
-        if session._phase == NEW and entry.flight is None and entry.isEmpty():
+        self.forget(entry)
+        if entry.isEmpty():
             # Made by hand, kept by hand: it stays until its deadline.
             return
         try:
             saved = entry.settle(_Leaving(self, entry))
-        except SessionError:
+        except SessionError as error:
+            _log.error("a session cannot be saved: {error}", error=str(error))
             return
         if saved:
             self.depart(entry)
 
     def depart(self, entry: Entry) -> None:
         """
-        Let a saved session go, or keep it because of what it holds.
+        Let a saved session go, unless it is in use again, or has to stay because
+        of what it holds.
         """
         session = entry.session
-        if session._visits or session._phase != STORED or entry.flight is not None:
+        if session._phase != STORED or entry.flight is not None:
             return
-        if entry.pinned:
+        if entry.pinned or entry in self._order or entry.isHeld():
             return
-        self._table.sessions.leave(session._uid)
-        deadlinesOf(session._reactor).forget(session)
+        self._table.leave(session)
         self.departed[session._uid] = session
         if session.expireCallbacks:
-            key = entry.key
-            self._table.parked[key] = Parked(self._table, key, session)
-            session.expireCallbacks = []
+            self._table.parked[entry.key] = Parked(entry)
 
-    def usedOutside(self, entry: Entry) -> None:
+    def restHere(self, entry: Entry) -> bool:
         """
-        A session was used while no request holds it: it stays a while, and what
-        changed is saved when it leaves.
+        A session was used while no request holds it: it stays a while, and
+        comes back if it had left memory.
+
+        @return: Whether it is live.
         """
-        if entry.session._uid in self._table.sessions:
-            self.rest(entry)
+        table, session = self._table, entry.session
+        uid = session._uid
+        if session._phase < ENDED:
+            if table.sessions.get(uid) is session:
+                self.rest(entry)
+                return True
+            if self.departed.get(uid) is session and uid not in table.sessions:
+                table.enter(uid, session)
+                return True
+        return False
 
 
 class _Leaving:

@@ -1,9 +1,10 @@
 """
 The session that a resource sees.
 
-Owns every member of C{twisted.web.server.Session} and its C{Componentized}
-base, and the few that come in addition.  Knows neither HTTP nor any store: what
-has to be saved, and when, is the business of its L{Entry<txsessions.live.entry>}.
+Owns its making and its end; its time, its components and what it has beyond
+Twisted's are in modules of their own.  Knows neither HTTP nor any store: what has
+to be saved, and when, is the business of its
+L{Entry<txsessions.live.entry.Entry>}.
 
 Everything that is not the application's own lies in slots, so that the
 C{__dict__} is what the application put there, and an empty session is small:
@@ -12,22 +13,20 @@ what is seldom used is made on first use.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import AlreadyCalled
 from twisted.logger import Logger
-from twisted.python import threadable
 from twisted.web.server import Session as _TwistedSession
 
-from txsessions.core.lifetime import lifetimeOf
-from txsessions.errors import ConfigurationError, SessionStale, WrongThread
+from txsessions.live.additions import Additions
 from txsessions.live.callbacks import MAX_CALLBACKS, noMore, runCallbacks
-from txsessions.live.components import KeptComponents, Offered
-from txsessions.live.deadlines import ExpireCall, deadlinesOf
+from txsessions.live.components import KeptComponents
+from txsessions.live.fresh import isAsMade
+from txsessions.live.phases import ENDED, NEW
+from txsessions.live.timing import Timed, demandThread
 
 if TYPE_CHECKING:
     from txsessions.live.entry import Entry
@@ -35,12 +34,8 @@ if TYPE_CHECKING:
 
 _log = Logger(namespace="txsessions")
 
-NEW, STORED, ENDED, STALE = range(4)
-"""What a session can be: made here and not in the store yet; in the store, or
-kept by this process for good; ended; dropped because it could not be saved."""
 
-
-class Session(KeptComponents, _TwistedSession):
+class Session(Additions, KeptComponents, Timed, _TwistedSession):
     """
     A visitor's session, kept by the store of its site.
 
@@ -58,48 +53,33 @@ class Session(KeptComponents, _TwistedSession):
     @ivar expireCallbacks: What is called when it has ended.
     """
 
-    sessionTimeout: float = 900  # type: ignore[assignment]
-    sessionLifetime: float | None = None
-
     __slots__ = (
         "_adapterCache",
         "_baseline",
-        "_createdAt",
         "_dormant",
-        "_due",
-        "_endsAt",
         "_entry",
         "_isNew",
         "_phase",
-        "_queuedFor",
-        "_reactor",
         "_scheme",
         "_uid",
         "_uidRead",
         "_visits",
         "expireCallbacks",
-        "lastModified",
         "sessionNamespaces",
         "site",
     )
 
     _adapterCache: dict[str, Any]
     _baseline: dict[str, bytes] | None
-    _createdAt: float
     _dormant: dict[bytes, bytes] | None
-    _due: float | None
-    _endsAt: float
     _entry: Entry | None
     _isNew: bool
-    _phase: int
-    _queuedFor: float
-    _reactor: Any
     _scheme: tuple[bool, bytes] | None
     _uid: bytes
     _uidRead: bool
-    _visits: dict[Any, None] | None
     expireCallbacks: list[Callable[[], object]]
-    lastModified: float
+    sessionTimeout: float  # type: ignore[assignment]
+    sessionLifetime: float | None
     sessionNamespaces: dict[Any, Any]
     site: Any
 
@@ -115,6 +95,8 @@ class Session(KeptComponents, _TwistedSession):
         "_phase": NEW,
         "_queuedFor": inf,
         "_scheme": None,
+        "_sessionLifetime": None,
+        "_sessionTimeout": None,
         "_uidRead": False,
         "_visits": None,
         "site": None,
@@ -136,7 +118,7 @@ class Session(KeptComponents, _TwistedSession):
         """
         if reactor is None:
             reactor = site.reactor
-        self._reactor = reactor
+        self._clock = reactor
         self.site = site
         self._uid = uid
         self._createdAt = self.lastModified = reactor.seconds()
@@ -145,8 +127,25 @@ class Session(KeptComponents, _TwistedSession):
         self._phase = NEW
         self._due = self._entry = self._scheme = self._visits = None
         self._baseline = self._dormant = None
+        self._sessionTimeout = self._sessionLifetime = None
         self._queuedFor = self._endsAt = inf
         self._isNew = self._uidRead = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """
+        A C{__getattr__} of the application's is not asked for what is ours.
+        """
+        super().__init_subclass__(**kwargs)
+        theirs = cls.__dict__.get("__getattr__") or cls.__getattr__
+        if theirs is Session.__getattr__ or hasattr(theirs, "oursFirst"):
+            return
+
+        def find(self: Session, name: str) -> Any:
+            own = name in _OURS
+            return Session.__getattr__(self, name) if own else theirs(self, name)
+
+        find.oursFirst = True  # type: ignore[attr-defined]
+        cls.__getattr__ = find  # type: ignore[method-assign]
 
     def __getattr__(self, name: str) -> Any:
         """
@@ -163,8 +162,8 @@ class Session(KeptComponents, _TwistedSession):
             pass
         if name == "_createdAt":
             return self.lastModified
-        if name == "_reactor" and self.site is not None:
-            return self.site.reactor
+        if name == "_clock":
+            return getattr(self.site, "reactor", None)
         raise AttributeError(
             f"{type(self).__name__!r} object has no attribute {name!r}"
         )
@@ -173,7 +172,7 @@ class Session(KeptComponents, _TwistedSession):
         """
         Say which session this is, without the uid.
         """
-        return f"<{type(self).__name__} {self.tag or 'without a site'}>"
+        return f"<{type(self).__name__} {self._tag() or 'without a site'}>"
 
     @property
     def uid(self) -> bytes:
@@ -192,106 +191,18 @@ class Session(KeptComponents, _TwistedSession):
         else:
             self._uid = uid
 
-    @Offered
-    def tag(self) -> str:
+    def _tag(self) -> str:
         """
-        What logs and operators know this session by: 16 hexadecimal characters.
+        The tag; the application may have something else under that name.
         """
         table = self._table()
         return "" if table is None else table.tagOf(self._uid)
-
-    @Offered
-    def isNew(self) -> bool:
-        """
-        Whether the session was made in this request.
-        """
-        return bool(self._isNew)
 
     def _table(self) -> LiveTable | None:
         """
         The live table that holds this session, if its site has one.
         """
         return getattr(self.site, "_live", None)
-
-    def _demandThread(self) -> None:
-        """
-        @raise WrongThread: This is not the reactor's thread.
-        """
-        ioThread: int | None = threadable.ioThread
-        if ioThread is not None and ioThread != threading.get_ident():
-            raise WrongThread(
-                "sessions belong to the reactor's thread: use "
-                "reactor.callFromThread(function) to change one from elsewhere"
-            )
-
-    # -- time
-
-    @property
-    def _expireCall(self) -> ExpireCall | None:
-        """
-        The delayed call that stock Twisted would have.
-        """
-        return None if self._due is None else ExpireCall(self, self._reactor)
-
-    @_expireCall.setter
-    def _expireCall(self, call: Any) -> None:
-        if call is None and self._due is not None:
-            deadlinesOf(self._reactor).forget(self)
-
-    def _deadline(self) -> float:
-        """
-        When this session ends if nobody touches it: exact.
-        """
-        idle = self.sessionTimeout
-        end = self._createdAt + lifetimeOf(idle, self.sessionLifetime)
-        return min(self.lastModified + idle, end)
-
-    def startCheckingExpiration(self) -> None:
-        """
-        End by itself at the deadline, from now on.  Twice is once.
-        """
-        if self._due is None:
-            idle = self.sessionTimeout
-            end = self._createdAt + lifetimeOf(idle, self.sessionLifetime)
-            # From now on, as the builtin does: the reactor may be another one
-            # than the session was made with.
-            self._endsAt = end
-            self._due = min(self._reactor.seconds() + idle, end)
-            deadlinesOf(self._reactor).watch(self)
-
-    def touch(self) -> None:
-        """
-        Move the idle deadline.
-
-        @raise AlreadyCalled: The session has ended.
-        """
-        if self._phase >= ENDED:
-            raise AlreadyCalled
-        self.lastModified = now = self._reactor.seconds()
-        if self._due is not None:
-            due = now + self.sessionTimeout
-            due = min(due, self._endsAt)
-            self._due = due
-            if due < self._queuedFor:
-                deadlinesOf(self._reactor).watch(self)
-        if self._visits is None and self._entry is not None:
-            self._entry.touched()
-
-    def _deadlinePassed(self) -> None:
-        """
-        Nobody has touched this session for long enough.
-        """
-        if self._entry is None:
-            _ = self._end(self._outlived())
-        else:
-            self._entry.deadlinePassed()
-
-    def _outlived(self) -> str:
-        """
-        Which of the two limits has been reached.
-        """
-        end = self._createdAt + lifetimeOf(self.sessionTimeout, self.sessionLifetime)
-        return "lifetime" if self._reactor.seconds() >= end else "idle"
 
     # -- the end
 
@@ -303,6 +214,7 @@ class Session(KeptComponents, _TwistedSession):
         added while callbacks run is run after them.  There may be a thousand;
         more are refused with a warning.
         """
+        demandThread()
         callbacks = self.expireCallbacks
         if len(callbacks) < MAX_CALLBACKS:
             callbacks.append(callback)
@@ -311,7 +223,7 @@ class Session(KeptComponents, _TwistedSession):
             _log.warn(
                 "session {tag} has {limit} expiry callbacks and takes no more: "
                 "register each only once",
-                tag=self.tag,
+                tag=self._tag(),
                 limit=MAX_CALLBACKS,
             )
 
@@ -322,24 +234,39 @@ class Session(KeptComponents, _TwistedSession):
         @return: Fires when it is gone from the store; may be ignored, since the
             response waits for it too.
         """
-        self._demandThread()
+        demandThread()
         return self._end("expire")
+
+    def _runOut(self) -> None:
+        """
+        End because time is up, by way of an C{expire} that an application has
+        put in the place of ours.
+        """
+        reason = self._outlived()
+        try:
+            if type(self).expire is not Session.expire:
+                self.expire()  # type: ignore[unused-awaitable]
+        finally:
+            _ = self._end(reason)
 
     def _end(self, reason: str) -> Deferred[None]:
         """
         End, once, and run the callbacks.
         """
-        if self._phase >= ENDED:
-            return (
-                self._entry.ending.gone() if self._entry is not None else succeed(None)
-            )
+        before = self._phase
+        if before == ENDED:
+            return succeed(None) if self._entry is None else self._entry.ending.gone()
         table = self._table()
+        if table is not None and reason == "expire" and self._hasOutlived():
+            reason = self._outlived()
         self._close()
         done: Deferred[None] = succeed(None)
         if table is not None:
-            done = table.ended(self, reason)
-        elif self.site is not None:
-            getattr(self.site, "sessions", {}).pop(self._uid, None)
+            done = table.ended(self, reason, before)
+        else:
+            sessions = getattr(self.site, "sessions", {})
+            if sessions.get(self._uid) is self:
+                del sessions[self._uid]
         self._runCallbacks()
         return done
 
@@ -348,20 +275,19 @@ class Session(KeptComponents, _TwistedSession):
         Be of no more use.
         """
         self._phase = ENDED
-        if self._queuedFor != inf or self._due is not None:
-            deadlinesOf(self._reactor).forget(self)
+        self._unwatch()
 
     def _isBare(self) -> bool:
         """
-        Whether there is nothing in it at all, and nobody knows its uid.
+        Whether it is as it was made, and nobody knows its uid.
         """
-        return not (
-            self._uidRead
-            or self.__dict__
-            or self.sessionNamespaces
-            or self.expireCallbacks
-            or self._hasComponents()
-        )
+        if self._uidRead or self.expireCallbacks:
+            return False
+        if type(self) is Session and not (
+            self.__dict__ or self.sessionNamespaces or self._hasComponents()
+        ):
+            return True
+        return isAsMade(self)
 
     def _hasComponents(self) -> bool:
         """
@@ -383,70 +309,10 @@ class Session(KeptComponents, _TwistedSession):
                 return
         self.expireCallbacks = []
 
-    # -- what is kept
 
-    def save(self) -> Deferred[None]:
-        """
-        Save what has changed, now: for code that works outside a request, or
-        never finishes its response.
-
-        @return: Fires when the store has acknowledged it; may be ignored.  Fails
-            with C{StoreUnavailable}, C{SessionTooLarge} or C{CannotBeKept}.
-        """
-        self._demandThread()
-        if self._phase == STALE:
-            raise SessionStale(self.tag)
-        table = self._table()
-        if table is None or self._phase == ENDED:
-            return succeed(None)
-        return table.save(self)
-
-    def rotate(self, request: Any) -> Deferred[None]:
-        """
-        Give the session a new uid, as is due at each sign-in, and keep its
-        state.  The old uid is dead from now on; the new cookie goes out on the
-        response to C{request} only.
-
-        @return: Fires when the store has acknowledged it; may be ignored, since
-            the response waits for it too.
-        @raise ResponseStarted: The headers have been sent.
-        """
-        self._demandThread()
-        if self._phase == STALE:
-            raise SessionStale(self.tag)
-        table = self._table()
-        change = getattr(request, "_sessionRotates", None)
-        if table is None or change is None:
-            raise ConfigurationError(
-                "rotate() needs a session of a txsessions Site and the request "
-                "that is to carry the new cookie"
-            )
-        change(self)
-        return table.rotate(self)
-
-    def __getitem__(self, name: Any) -> Any:
-        return self.sessionNamespaces[name]
-
-    def __setitem__(self, name: Any, value: Any) -> None:
-        self.sessionNamespaces[name] = value
-
-    def __delitem__(self, name: Any) -> None:
-        del self.sessionNamespaces[name]
-
-    def __contains__(self, name: Any) -> bool:
-        return name in self.sessionNamespaces
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.sessionNamespaces)
-
-    def __bool__(self) -> bool:
-        """
-        A session is true, also an empty one.
-        """
-        return True
-
+_OURS = frozenset({*Session.__slots__, *Timed.__slots__})
 
 _adapterCacheSlot: Any = Session.__dict__["_adapterCache"]
 
 
-__all__ = ["ENDED", "NEW", "STALE", "STORED", "Session"]
+__all__ = ["Session"]

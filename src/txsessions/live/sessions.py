@@ -9,28 +9,51 @@ from __future__ import annotations
 
 from typing import Any
 
-from txsessions.live.session import ENDED, Session
+from txsessions.live.session import Session
+
+_ABSENT = "no live session has this uid"
 
 
 class Sessions(dict[bytes, Session]):
     """
     What C{site.sessions} is: a dict, out of which a session cannot be taken
-    without ending it.
+    without ending it.  Its keys are secrets, so neither what it looks like nor
+    its errors show any.
     """
 
+    def __repr__(self) -> str:
+        return f"<{len(self)} sessions>"
+
+    # A traceback may show what variables hold: hence del uid.
+
+    def __missing__(self, uid: bytes) -> Session:
+        del uid
+        raise KeyError(_ABSENT)
+
+    def __setitem__(self, uid: bytes, session: Session) -> None:
+        before = self.get(uid)
+        dict.__setitem__(self, uid, session)
+        if before is not None and before is not session:
+            _removedByHand(before)
+
     def __delitem__(self, uid: bytes) -> None:
-        session = self.get(uid)
-        super().__delitem__(uid)
-        if session is not None:
-            _removedByHand(session)
+        if uid not in self:
+            del uid
+            raise KeyError(_ABSENT)
+        session = super().pop(uid)
+        _removedByHand(session)
 
     def pop(self, uid: bytes, *default: Any) -> Any:
         """
         See C{dict.pop}.
         """
-        session = super().pop(uid, *default)
-        if isinstance(session, Session):
-            _removedByHand(session)
+        if uid not in self:
+            if default:
+                return default[0]
+            del uid
+            raise KeyError(_ABSENT)
+        session = super().pop(uid)
+        _removedByHand(session)
         return session
 
     def popitem(self) -> tuple[bytes, Session]:
@@ -60,13 +83,10 @@ class Sessions(dict[bytes, Session]):
 def _removedByHand(session: Any) -> None:
     """
     Somebody took a session out of C{site.sessions} himself, as the C{expire} of
-    stock Twisted does, which runs the callbacks too.
+    stock Twisted does.
     """
-    if isinstance(session, Session) and session._phase < ENDED:
-        table = session._table()
-        session._close()
-        if table is not None:
-            _ = table.ended(session, "expire")
+    if isinstance(session, Session):
+        _ = session._end("expire")
 
 
 __all__ = ["Sessions"]

@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from txsessions.core.record import Record
+from txsessions.errors import SessionError
 from txsessions.live.events import EventKind
-from txsessions.live.session import ENDED
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -116,19 +116,34 @@ class Sweeper:
         A session has ended by itself, and this process is to tell.
         """
         table = self._table
-        reason = "idle"
-        for session in list(table.sessions.values()):
-            entry = session._entry
-            if entry is not None and entry.key == record.key:
-                if session._phase < ENDED:
-                    _ = session._end(session._outlived())
-                return
+        entry = table.byKey.get(record.key)
+        if entry is not None:
+            entry.session._runOut()
+            return
         table.announcer.tell(
-            EventKind.EXPIRED, record.tag, table.seconds(), reason, record.createdAt
+            EventKind.EXPIRED,
+            record.tag,
+            table.seconds(),
+            self._reason(record),
+            record.createdAt,
         )
         parked = table.parked.get(record.key)
         if parked is not None:
             parked.gone()
+
+    def _reason(self, record: Record) -> str:
+        """
+        Which limit a session has reached.
+
+        @return: The empty string if that cannot be read: the record may be that
+            of another site.
+        """
+        try:
+            state = self._table.loader.open(record)
+        except SessionError:
+            return ""
+        ended = record.expiresAt >= state.createdAt + state.lifetime
+        return "lifetime" if ended else "idle"
 
 
 __all__ = ["Sweeper"]

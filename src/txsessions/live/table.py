@@ -2,39 +2,35 @@
 The live table: the sessions that this process holds, for one store and site
 name.
 
-Owns which sessions are live, how they get in from the store and when they leave
-memory, and who is told what happens.  One object a uid, however many requests
-use it.  Knows no HTTP.
+Owns which sessions are live, how they get in and out, and who is told what
+happens.  One object a uid, however many requests use it.  Knows no HTTP.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsessions.core.record import tagOf
 from txsessions.core.uid import storeKeyOf
 from txsessions.errors import (
-    CannotBeKept,
     SessionError,
     SessionUnavailable,
-    StoreError,
     UnknownKey,
 )
-from txsessions.interfaces import ROTATION_MARKER
-from txsessions.live import gathering
-from txsessions.live.deadlines import deadlinesOf
 from txsessions.live.entry import Entry
 from txsessions.live.events import Announcer, EventKind
 from txsessions.live.loading import Loader
 from txsessions.live.parked import Parked
+from txsessions.live.phases import ENDED, NEW, STALE, STORED
+from txsessions.live.pins import Pins
 from txsessions.live.resting import Resting
-from txsessions.live.session import ENDED, NEW, Session
+from txsessions.live.rotating import Rotated
+from txsessions.live.session import Session
 from txsessions.live.sessions import Sessions
 from txsessions.live.tombstones import Tombstones
 from txsessions.live.waiting import DeferredWaiter
@@ -48,9 +44,6 @@ if TYPE_CHECKING:
 
 _log = Logger(namespace="txsessions")
 
-MAX_PINNED = 1_000
-"""How many sessions may stay because they hold what cannot be kept."""
-
 MINT_TRIES = 5
 """How often a uid that is taken is drawn again."""
 
@@ -61,9 +54,12 @@ class LiveTable:
 
     @ivar store: The store, or L{None} where this process is all there is.
     @ivar sessions: The live sessions by uid.
+    @ivar byKey: The accounts of those that the store has, by store key.
     @ivar sealer: What seals and opens records; there once the store is open.
     @ivar current: The request whose resource is being rendered.
+    @ivar isMaking: Whether a request has the site make a session.
     @ivar flights: How many writes are under way.
+    @ivar parked: The callbacks of sessions that have left memory, by store key.
     """
 
     sealer: Sealer
@@ -88,13 +84,15 @@ class LiveTable:
         self.store: Any = store
         self.siteName = siteName
         self.announcer = announcer
-        self.strict = strict
         self.sessions = Sessions()
+        self.byKey: dict[bytes, Entry] = {}
         self.current: Any = None
+        self.isMaking = False
         self.flights = 0
         self.parked: dict[bytes, Parked] = {}
-        self._rotated: OrderedDict[bytes, float] = OrderedDict()
         self._drained: list[Deferred[None]] = []
+        self.rotated = Rotated()
+        self.pins = Pins(strict=strict)
         self.tombstones = Tombstones(self)
         self.loader = Loader(self)
         self.resting = Resting(self)
@@ -124,7 +122,7 @@ class LiveTable:
         tag = "" if entry is None else entry.tag
         self.announcer.tell(kind, tag, self.seconds(), reason, createdAt)
 
-    # -- making
+    # -- getting in
 
     def receive(self, session: Any, scheme: tuple[bool, bytes] | None) -> None:
         """
@@ -133,13 +131,17 @@ class LiveTable:
         @param scheme: Whether its cookie is the secure one, and the cookie's
             name; L{None} where it has none yet.
         """
-        session._isNew = True
+        session._isNew = byRequest = scheme is not None or self.isMaking
         session._scheme = scheme
-        if self.store is not None and session._entry is None:
-            key = storeKeyOf(self.siteName, session._uid)
-            session._entry = entry = Entry(self, session, key)
-            entry.noteConstructed()
-            self.resting.rest(entry)
+        if self.store is not None:
+            if session._entry is None:
+                session._entry = entry = Entry(self, session)
+                self.resting.rest(entry)
+        elif not byRequest:
+            session._phase = STORED
+            announcer = self.announcer
+            tag = self.tagOf(session._uid) if announcer.hasListeners else ""
+            announcer.tellOfMaking(tag, session._createdAt)
 
     def mint(self, draw: Callable[[], bytes]) -> bytes:
         """
@@ -153,51 +155,119 @@ class LiveTable:
             except Exception:
                 _log.failure("no session id could be drawn")
                 raise SessionUnavailable from None
-            if uid not in self.sessions and uid not in self._rotated:
+            if uid not in self.sessions and uid not in self.rotated.at:
                 return uid
         _log.critical("the source of session ids repeats itself")
         raise SessionUnavailable
 
-    def remove(self, session: Session) -> None:
+    def enter(self, uid: bytes, session: Session) -> None:
         """
-        Take a session out that was dropped.
+        Put a session that the store has among the live ones.
+        """
+        entry = session._entry
+        assert entry is not None
+        self.sessions[uid] = session
+        self.resting.departed.pop(uid, None)
+        if entry.storedKey is not None:
+            self.byKey[entry.storedKey] = entry
+        self._unpark(entry)
+        if not entry.isHeld():
+            self.resting.rest(entry)
+        if session._due is None:
+            session._reschedule()
+            session._watchUntil(session._deadline())
+
+    def noteStored(self, entry: Entry, key: bytes) -> None:
+        """
+        The store has a session under this key, maybe instead of another one.
+        """
+        if entry.storedKey is not None:
+            self.byKey.pop(entry.storedKey, None)
+        entry.storedKey = key
+        session = entry.session
+        if self.sessions.get(session._uid) is session:
+            self.byKey[key] = entry
+
+    def _unpark(self, entry: Entry) -> None:
+        """
+        Give a session its callbacks back.
+        """
+        parked = self.parked.get(entry.key)
+        if parked is not None:
+            entry.session.expireCallbacks.extend(parked.release())
+
+    def liveSession(self, uid: bytes) -> Session | None:
+        """
+        The live session of that uid, unless it has just run out.
+        """
+        session = self.sessions.get(uid)
+        if session is None:
+            return None
+        due = session._due
+        if session._entry is None and due is not None and due <= self.seconds():
+            session._runOut()
+            return None
+        return session
+
+    # -- getting out
+
+    def leave(self, session: Session) -> None:
+        """
+        Let go of a session without ending it.
         """
         self.sessions.leave(session._uid)
-        if session._entry is not None:
-            self.resting.forget(session._entry)
+        session._unwatch()
+        entry = session._entry
+        if entry is not None:
+            self.resting.forget(entry)
+            self.pins.forget(entry)
+            if entry.storedKey is not None:
+                self.byKey.pop(entry.storedKey, None)
 
     def dismiss(self, session: Session) -> None:
         """
         Forget a new session into which nobody put anything.
         """
-        self.remove(session)
+        self.leave(session)
         session._close()
 
-    def unkeepable(self, entry: Entry, gathered: gathering.Gathered) -> None:
+    def ended(self, session: Session, reason: str, before: int) -> Deferred[None]:
         """
-        A session holds what cannot be kept.
+        A session has ended.
 
-        @raise CannotBeKept: The site is strict.
+        @param before: The phase that it was in.
         """
-        if self.strict:
-            where, error = gathered.unkeepable[0]
-            raise CannotBeKept(where, error.reason)
-        if not entry.pinned:
-            gathering.report(gathered)
-            self._makeRoomForPinned()
+        self.leave(session)
+        if reason == "expire":
+            self._endedBy(session._visits or {})
+        kind = EventKind.ENDED
+        if reason in {"idle", "lifetime"}:
+            kind = EventKind.EXPIRED
+        entry = session._entry
+        if entry is None:
+            if before == STORED:
+                tag = self.tagOf(session._uid)
+                now, createdAt = self.seconds(), session._createdAt
+                self.announcer.tell(kind, tag, now, reason, createdAt)
+            return succeed(None)
+        self._unpark(entry)
+        if entry.isKnown and before != STALE:
+            self.tell(kind, entry, reason, session._createdAt)
+        return entry.end()
 
-    def _makeRoomForPinned(self) -> None:
+    def _endedBy(self, visits: Mapping[Any, None]) -> None:
         """
-        End the oldest session that stays because of what it holds, if there are
-        too many.
+        The application ended a session: tell the request that did so, if it is
+        one that holds the session.
         """
-        pinned = [
-            session
-            for session in self.sessions.values()
-            if session._entry is not None and session._entry.pinned
-        ]
-        if len(pinned) >= MAX_PINNED:
-            _ = min(pinned, key=lambda session: session.lastModified)._end("pinned")
+        current = self.current
+        for held in visits:
+            visit = held()
+            if visit is not None and (
+                visit.exchange.request is current
+                or (current is None and len(visits) == 1)
+            ):
+                visit.sessionEnded()
 
     # -- changing ids
 
@@ -209,7 +279,7 @@ class LiveTable:
         session._uid = uid
         self.sessions[uid] = session
         if session._entry is not None:
-            session._entry.key = storeKeyOf(self.siteName, uid)
+            session._entry.renamed()
 
     def renew(self, session: Session) -> None:
         """
@@ -221,41 +291,35 @@ class LiveTable:
         """
         Give a session a new uid; the old one is dead from now on.
         """
-        old = session._uid
-        if session._phase >= ENDED:
-            return succeed(None)
+        old, entry = session._uid, session._entry
         self.renew(session)
-        if session._phase != NEW or session._entry is None:
-            self.noteRotated(old)
-        if session._entry is None:
-            self.announcer.tell(
-                EventKind.ROTATED, self.tagOf(session._uid), self.seconds()
-            )
+        if session._phase != NEW or entry is None:
+            self.rotated.note(old, self.seconds())
+        if entry is None:
+            tag = self.tagOf(session._uid)
+            self.announcer.tell(EventKind.ROTATED, tag, self.seconds())
             return succeed(None)
-        if session._entry.storedKey is None and session._entry.flight is None:
+        if entry.storedKey is None and entry.flight is None:
             return succeed(None)
         return self.save(session)
-
-    def noteRotated(self, uid: bytes) -> None:
-        """
-        Remember for a minute that a uid was rotated away.
-        """
-        now = self.seconds()
-        self._rotated[uid] = now
-        while self._rotated:
-            first = next(iter(self._rotated))
-            if self._rotated[first] + ROTATION_MARKER > now:
-                break
-            del self._rotated[first]
 
     def isRotated(self, uid: bytes) -> bool:
         """
         Whether a uid was rotated away less than a minute ago.
         """
-        at = self._rotated.get(uid)
-        return at is not None and at + ROTATION_MARKER > self.seconds()
+        return self.rotated.has(uid, self.seconds())
 
-    # -- saving and ending
+    # -- saving
+
+    def keep(self, session: Session) -> None:
+        """
+        Where there is no store, this process keeps a session for good.
+        """
+        if session._phase == NEW and session._entry is None:
+            session._phase = STORED
+            tag = self.tagOf(session._uid)
+            now, createdAt = self.seconds(), session._createdAt
+            self.announcer.tell(EventKind.CREATED, tag, now, "", createdAt)
 
     def save(self, session: Session) -> Deferred[None]:
         """
@@ -263,47 +327,17 @@ class LiveTable:
         """
         entry = session._entry
         if entry is None:
+            self.keep(session)
             return succeed(None)
         waiter = DeferredWaiter()
         try:
             saved = entry.settle(waiter)
         except SessionError:
-            return fail()
+            waiter.saveFailed(Failure())
+            return waiter.done
         if saved:
             waiter.sessionSaved()
         return waiter.done
-
-    def ended(self, session: Session, reason: str) -> Deferred[None]:
-        """
-        A session has ended.
-        """
-        self.remove(session)
-        visits = session._visits or {}
-        for visit in visits:
-            if len(visits) == 1 or visit.exchange.request is self.current:
-                visit.endedHere = True
-        expired = reason in ("idle", "lifetime")
-        kind = EventKind.EXPIRED if expired else EventKind.ENDED
-        entry = session._entry
-        if entry is None:
-            self.announcer.tell(
-                kind,
-                self.tagOf(session._uid),
-                self.seconds(),
-                reason,
-                session._createdAt,
-            )
-            return succeed(None)
-        if entry.storedKey is not None:
-            self.tell(kind, entry, reason, session._createdAt)
-        return entry.end()
-
-    def delete(self, keys: Sequence[bytes]) -> Deferred[None]:
-        """
-        Take records out of the store, now or, if that fails, as soon as it is
-        possible; until then they are refused here.
-        """
-        return self.tombstones.bury(keys)
 
     def broken(self, failure: Failure, entry: Entry | None) -> None:
         """
@@ -311,7 +345,7 @@ class LiveTable:
         """
         if failure.check(UnknownKey):
             _log.critical("{error}", error=str(failure.value))
-        elif not failure.check(StoreError):
+        elif not failure.check(SessionError):
             _log.failure("the session store failed unexpectedly", failure=failure)
         self.tell(EventKind.UNAVAILABLE, entry, str(failure.value))
 
@@ -331,34 +365,32 @@ class LiveTable:
         """
         Save what has changed in any live session, and wait for all writes.
         """
-        if self.store is None:
-            return succeed(None)
         for session in list(self.sessions.values()):
             entry = session._entry
-            if entry is None or session._phase >= ENDED:
+            if entry is None or session._phase >= ENDED or entry.isEmpty():
                 continue
             try:
-                if entry.flight is not None or not entry.isEmpty():
-                    entry.settle(DeferredWaiter())
-            except SessionError:
-                _log.failure("a session could not be saved at the end")
+                entry.settle(DeferredWaiter())
+            except SessionError as error:
+                _log.error("a session cannot be saved: {error}", error=str(error))
+        buried = self.tombstones.bury(list(self.tombstones))
+        _ = buried.addErrback(lambda _: None)
         if not self.flights:
-            return succeed(None)
+            return buried
         done: Deferred[None] = Deferred()
         self._drained.append(done)
-        return done
+        return done.addCallback(lambda _: buried)
 
     def forgetAll(self) -> None:
         """
         Let go of all sessions without ending them: the store has them.
         """
         for session in list(self.sessions.values()):
-            self.sessions.leave(session._uid)
-            deadlinesOf(session._reactor).forget(session)
-        for parked in self.parked.values():
+            self.leave(session)
+            if session._phase == STORED and session._entry is not None:
+                self.resting.departed[session._uid] = session
+        for parked in list(self.parked.values()):
             parked.release()
-        self.parked.clear()
-        self.resting.clear()
         self.tombstones.stop()
 
 

@@ -8,7 +8,8 @@ back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
     from txsessions.live.table import LiveTable
 
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
-"""Seconds after which a deletion that failed is tried again, at first and at
+"""Seconds after which deletions that failed are tried again, at first and at
 last."""
+
+AT_ONCE = 100
+"""How many of them are tried again at a time."""
 
 MAX_TOMBSTONES = 100_000
 """How many deletions are remembered; the oldest are then left to expiry."""
@@ -35,14 +39,29 @@ class Tombstones:
     def __init__(self, table: LiveTable) -> None:
         self._table = table
         self._keys: dict[bytes, None] = {}
+        self._failed: dict[bytes, None] = {}
         self._retry: IDelayedCall | None = None
         self._delay = FIRST_RETRY
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._keys
 
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._keys)
+
     def __len__(self) -> int:
         return len(self._keys)
+
+    def refuse(self, keys: Sequence[bytes]) -> None:
+        """
+        Refuse records until they are gone.
+        """
+        for key in keys:
+            self._keys[key] = None
+        while len(self._keys) > MAX_TOMBSTONES:
+            oldest = next(iter(self._keys))
+            del self._keys[oldest]
+            self._failed.pop(oldest, None)
 
     def bury(self, keys: Sequence[bytes]) -> Deferred[None]:
         """
@@ -51,10 +70,7 @@ class Tombstones:
         @return: Fires when they are gone; fails with a C{StoreError} if that
             has to wait for the store.
         """
-        for key in keys:
-            self._keys[key] = None
-        while len(self._keys) > MAX_TOMBSTONES:
-            del self._keys[next(iter(self._keys))]
+        self.refuse(keys)
         if len(keys) == 1:
             return self._delete(keys[0])
         done = gatherResults([self._delete(key) for key in keys], consumeErrors=True)
@@ -66,7 +82,7 @@ class Tombstones:
         """
         done: Deferred[bool] = self._table.store.delete(key)
         return done.addCallbacks(
-            self._gone, self._failed, callbackArgs=(key,), errbackArgs=(key,)
+            self._gone, self._notGone, callbackArgs=(key,), errbackArgs=(key,)
         )
 
     def _gone(self, _: bool, key: bytes) -> None:
@@ -74,28 +90,53 @@ class Tombstones:
         The record is gone.
         """
         self._keys.pop(key, None)
+        self._failed.pop(key, None)
         self._delay = FIRST_RETRY
 
-    def _failed(self, failure: Failure, key: bytes) -> Failure:
+    def _notGone(self, failure: Failure, key: bytes) -> Failure:
         """
         The store could not be told.
         """
-        if self._retry is None and key in self._keys:
-            self._retry = self._table.reactor.callLater(self._delay, self._again)
-            self._delay = min(self._delay * 2, LAST_RETRY)
+        if key in self._keys:
+            self._failed[key] = None
+            self._tryLater(self._delay)
         return failure
+
+    def _tryLater(self, delay: float) -> None:
+        """
+        Try again what failed, if there is an open store to try it with.
+        """
+        if self._retry is None and self._table.lifecycle.isOpen:
+            self._retry = self._table.reactor.callLater(delay, self._again)
 
     def _again(self) -> None:
         """
-        Try all of them once more.
+        Try some once more.
         """
         self._retry = None
-        for key in list(self._keys):
-            _ = self._delete(key).addErrback(_nothing)
+        self._delay = min(self._delay * 2, LAST_RETRY)
+        some = list(islice(self._failed, AT_ONCE))
+        for key in some:
+            del self._failed[key]
+        _ = self.bury(some).addCallbacks(self._more, _nothing)
+
+    def _more(self, _: object) -> None:
+        """
+        The store is back: go on with the others.
+        """
+        if self._failed:
+            self._tryLater(0)
+
+    def resume(self) -> None:
+        """
+        The store is open again.
+        """
+        if self._failed:
+            self._tryLater(0)
 
     def stop(self) -> None:
         """
-        Give up: the records end by their own deadlines.
+        Rest until the store is open again.
         """
         if self._retry is not None:
             self._retry.cancel()

@@ -58,7 +58,7 @@ class Gate:
             return False
         if self.works:
             try:
-                self._lock(self._descriptor)
+                _lock(self._descriptor)
             except OSError as error:
                 if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
                     return False
@@ -86,16 +86,16 @@ class Gate:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
 
-    @staticmethod
-    def _lock(descriptor: int) -> None:
-        """
-        Ask the system for the lock, without waiting.
 
-        @raise OSError: It is taken, or cannot be had here at all.
-        """
-        if fcntl is None:  # pragma: no cover - Windows
-            raise OSError(errno.ENOSYS, "no flock")
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def _lock(descriptor: int) -> None:
+    """
+    Ask the system for the lock, without waiting.
+
+    @raise OSError: It is taken, or cannot be had here at all.
+    """
+    if fcntl is None:  # pragma: no cover - Windows
+        raise OSError(errno.ENOSYS, "no flock")
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 __all__ = ["SUFFIX", "Gate"]

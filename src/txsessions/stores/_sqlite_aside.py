@@ -22,6 +22,9 @@ from txsessions.stores._worker import IWorker
 
 _COPY = "VACUUM INTO ?"
 
+_STEPS = 10_000
+"""After how many steps of SQLite's it is seen whether the store is closing."""
+
 
 class Aside:
     """
@@ -35,7 +38,7 @@ class Aside:
         self._reactor = reactor
         self._makeWorker = makeWorker
         self._stopped = False
-        self._running: dict[object, sqlite3.Connection | None] = {}
+        self._running: set[IWorker] = set()
         self._idle: list[Deferred[None]] = []
 
     def run(self, work: Callable[[sqlite3.Connection], Any]) -> Deferred[Any]:
@@ -44,7 +47,7 @@ class Aside:
         """
         result: Deferred[Any] = Deferred()
         worker = self._makeWorker("txsessions-sqlite-aside")
-        self._running[worker] = None
+        self._running.add(worker)
         worker.do(lambda: self._inThread(worker, work, result))
         worker.quit()
         return result
@@ -54,9 +57,6 @@ class Aside:
         Interrupt what is running, and wait for it to end.
         """
         self._stopped = True
-        for connection in list(self._running.values()):
-            if connection is not None:
-                connection.interrupt()
         if not self._running:
             return succeed(None)
         idle: Deferred[None] = Deferred()
@@ -76,7 +76,7 @@ class Aside:
         connection = None
         try:
             connection = _sqlite_schema.connect(self._path, "ro")
-            self._running[worker] = connection
+            connection.set_progress_handler(lambda: self._stopped, _STEPS)
             if self._stopped:
                 raise StoreUnavailable("the session database is closed")
             found = work(connection)
@@ -85,7 +85,6 @@ class Aside:
         except Exception as error:
             found = error
         finally:
-            self._running[worker] = None
             if connection is not None:
                 connection.close()
         self._reactor.callFromThread(self._done, worker, result, found)
@@ -95,7 +94,7 @@ class Aside:
         The work is done, or failed.
         """
         worker.join()
-        del self._running[worker]
+        self._running.discard(worker)
         if isinstance(found, Exception):
             result.errback(found)
         else:

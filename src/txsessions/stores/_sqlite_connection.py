@@ -30,7 +30,7 @@ SURPLUS_PAGES = 256
 
 _FIRST_PAUSE = 0.0002
 _LONGEST_PAUSE = 0.002
-_GIVE_BACK = "PRAGMA incremental_vacuum(512)"
+_BREATH = 0.0003
 
 
 class IVerb(Protocol):
@@ -40,6 +40,7 @@ class IVerb(Protocol):
 
     verb: Callable[..., Any]
     args: tuple[Any, ...]
+    heavy: bool
     pages: int
     result: Any
     error: Exception | None
@@ -58,14 +59,6 @@ def affectedByWalReset(version: tuple[int, ...]) -> bool:
     return (3, 7, 0) <= version < (3, 51, 3)
 
 
-def giveBack(cursor: sqlite3.Cursor) -> None:
-    """
-    A verb: return some free pages to the file system.  (The pragma works one page
-    a row, so the rows must be fetched.)
-    """
-    cursor.execute(_GIVE_BACK).fetchall()
-
-
 class WriteConnection:
     """
     See the module.
@@ -82,11 +75,13 @@ class WriteConnection:
         self,
         path: str,
         full: bool,
+        seconds: Callable[[], float],
         steps: Sequence[_sqlite_schema.Step] = _sqlite_schema.STEPS,
     ) -> None:
         """
         @param path: The database, absolute, with symbolic links resolved.
         @param full: See the attribute.
+        @param seconds: The reactor's clock.
         """
         self.path = path
         self.ready = False
@@ -95,6 +90,7 @@ class WriteConnection:
         self.gate = Gate(path + SUFFIX)
         self.files: _sqlite_files.Files | None = None
         self.full = full
+        self._seconds = seconds
         self._steps = steps
         self._synchronous = "FULL" if full else "NORMAL"
         self._pages = 0
@@ -102,6 +98,17 @@ class WriteConnection:
         self._free = 0
         self._connection: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor | None = None
+        self._opened = 0
+
+    def dataVersion(self) -> tuple[int, int] | None:
+        """
+        A value that changes whenever another connection has committed, or this
+        one was opened anew; L{None} while there is none.
+        """
+        if self._cursor is None:
+            return None
+        version = self._cursor.execute("PRAGMA data_version").fetchone()[0]
+        return self._opened, version
 
     def open(self, patience: float) -> sqlite3.Connection:
         """
@@ -184,8 +191,9 @@ class WriteConnection:
         assert connection is not None
         before = connection.total_changes
         for operation in operations:
+            pause = (self._breathe,) if operation.heavy else ()
             try:
-                operation.result = operation.verb(cursor, *operation.args)
+                operation.result = operation.verb(cursor, *operation.args, *pause)
             except (sqlite3.OperationalError, sqlite3.InternalError):
                 raise
             except Exception as error:
@@ -193,8 +201,6 @@ class WriteConnection:
                     raise
                 operation.error = error.with_traceback(None)
             self._pages += operation.pages
-        if not connection.in_transaction:
-            raise sqlite3.OperationalError("the transaction was lost")
         return connection.total_changes != before
 
     def commit(self) -> None:
@@ -211,13 +217,14 @@ class WriteConnection:
         After an error inside a transaction: undo it and begin anew with a fresh
         connection, for after a failed sync the old one's idea of what is on the
         disk is worth nothing.  Where it cannot be had now, the next transaction
-        tries again.  Takes and keeps the gate.
+        tries again, and checkpoints soon.  Takes and keeps the gate.
         """
         connection = self._connection
         if connection is not None and connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
         self._discard()
+        self._pages, self._ratio = CHECKPOINT_PAGES, 1.0
         with contextlib.suppress(sqlite3.Error, StoreError):
             if self.files is not None:
                 self.files.check()
@@ -293,6 +300,12 @@ class WriteConnection:
         self._discard()
         self.gate.close()
 
+    def _breathe(self) -> None:
+        """
+        In the thread: let the reactor's thread run.
+        """
+        self.stop.wait(_BREATH)
+
     def _tryOpen(self) -> bool:
         """
         Connect and migrate, if nobody outside the gate holds the database.
@@ -314,6 +327,7 @@ class WriteConnection:
         """
         self._connection = _sqlite_schema.connectWriter(self.path, self._synchronous)
         self._cursor = self._connection.cursor()
+        self._opened += 1
         self.ready = True
 
     def _discard(self, reader: sqlite3.Connection | None = None) -> None:
@@ -345,14 +359,15 @@ class WriteConnection:
 
         @raise StoreUnavailable: Patience ran out, or L{stop} was set.
         """
-        pause, waited = _FIRST_PAUSE, 0.0
+        pause, waited, began = _FIRST_PAUSE, 0.0, self._seconds()
         while not attempt():
-            if waited > patience or self.stop.wait(pause):
+            late = max(waited, self._seconds() - began) > patience
+            if late or self.stop.wait(pause):
                 raise StoreUnavailable(
                     f"another process is holding the session database {self.path}: "
                     "nothing was written; see which one hangs"
                 )
-            waited += pause + 0.0001
+            waited += pause
             pause = min(pause * 1.3, _LONGEST_PAUSE)
 
     def _warn(self) -> None:
@@ -375,5 +390,4 @@ __all__ = [
     "IVerb",
     "WriteConnection",
     "affectedByWalReset",
-    "giveBack",
 ]

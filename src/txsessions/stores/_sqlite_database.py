@@ -59,7 +59,7 @@ class Database:
         self._isEnded = False
         self._beginning: list[Deferred[None]] = []
         self._ending: list[Deferred[None]] = []
-        self._connection = WriteConnection(self.path, full, steps)
+        self._connection = WriteConnection(self.path, full, reactor.seconds, steps)
         self.writer = Writer(
             self._connection, makeWorker("txsessions-sqlite"), reactor, deadline
         )

@@ -9,6 +9,7 @@ afterwards.  Knows no reactor.
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,13 @@ from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores import _sqlite_verbs
 from txsessions.stores._sqlite_connection import WriteConnection
 from txsessions.stores._sqlite_errors import isFull, storeError
+
+BATCH_VERBS = 128
+"""How many verbs one transaction takes at most."""
+
+BATCH_PAGES = 400
+"""How many pages one transaction writes at most, about: a bound on the time that
+its statements take of the reactor's."""
 
 
 class Operation:
@@ -49,7 +57,8 @@ class Operation:
         """
         @param pages: How many pages it will write, about.
         @param final: Whether no power cut may undo it.
-        @param heavy: Whether it is too long for the reactor's thread.
+        @param heavy: Whether it is too long for the reactor's thread; then it
+            is also given something to call now and then.
         @param due: When whoever waits is told that it is too late.
         """
         self.verb = verb
@@ -90,6 +99,23 @@ class Flight:
         self.operations = operations
         self.due = due
         self.abandoned = False
+
+
+def takeBatch(queue: deque[Operation]) -> list[Operation]:
+    """
+    Take the next batch from the queue: a long verb alone, short ones together.
+    """
+    operations = [queue.popleft()]
+    pages = operations[0].pages
+    if operations[0].heavy:
+        return operations
+    while queue and len(operations) < BATCH_VERBS and pages < BATCH_PAGES:
+        if queue[0].heavy:
+            break
+        operation = queue.popleft()
+        pages += operation.pages
+        operations.append(operation)
+    return operations
 
 
 Tell = Callable[[], None]
@@ -189,6 +215,8 @@ def crash(connection: WriteConnection, flight: Flight, error: BaseException) -> 
 
 
 __all__ = [
+    "BATCH_PAGES",
+    "BATCH_VERBS",
     "Flight",
     "Operation",
     "Tell",
@@ -197,4 +225,5 @@ __all__ = [
     "flyAll",
     "flyHome",
     "recover",
+    "takeBatch",
 ]

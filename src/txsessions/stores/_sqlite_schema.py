@@ -88,7 +88,10 @@ def connectWriter(path: str, synchronous: str) -> sqlite3.Connection:
     """
     connection = connect(path, "rw")
     try:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if not connection.execute("PRAGMA auto_vacuum").fetchone()[0]:
+            # It counts for a new database, before anything is in it; for another
+            # it would be a write.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
             raise StoreUnavailable(

@@ -13,7 +13,7 @@ looked at, to find out why.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import evolve
 
@@ -26,6 +26,15 @@ from txsessions.stores._sqlite_rows import (
     read,
     readable,
 )
+
+BREATH = 64
+"""After how many rows a long verb, which runs in the thread, pauses for a moment.
+SQLite lets go of the interpreter's lock at each row, but takes it back before the
+reactor's thread has woken, which so would wait its five milliseconds again and
+again."""
+
+GIVEN_BACK = 512
+"""How many free pages one verb returns to the file system."""
 
 _INSERT = """
 INSERT INTO sessions (version, expires_at, touched_at, span, created_at, principal,
@@ -69,6 +78,7 @@ _SELECT_APPOINTMENT = "SELECT due FROM sessions WHERE key = ?"
 _CLAIM = "UPDATE sessions SET due = ?, claimed_until = ? WHERE rowid = ?"
 _POSTPONE = "UPDATE sessions SET due = ? WHERE rowid = ?"
 _REMOVE_MARKER = "DELETE FROM sessions WHERE rowid = ?"
+_GIVE_BACK = "PRAGMA incremental_vacuum(1)"
 _ACKNOWLEDGE = "DELETE FROM sessions WHERE key = ? AND claimed_until IS NOT NULL"
 
 
@@ -144,44 +154,81 @@ def load(cursor: sqlite3.Cursor, key: bytes, now: float, known: int | None) -> F
 
 
 def claim(
-    cursor: sqlite3.Cursor, now: float, limit: int, lease: float
+    cursor: sqlite3.Cursor,
+    now: float,
+    limit: int,
+    lease: float,
+    breathe: Callable[[], object],
 ) -> tuple[list[Record], bool]:
     """
     One slice of L{txsessions.interfaces.ISessionStore.claimExpired}.
 
     @param limit: How many rows to look at.
+    @param breathe: Called now and then: see L{BREATH}.
     @return: The records claimed, and whether there may be more.
     """
     claimed: list[Record] = []
     claims: list[tuple[float, float, int]] = []
     postponed: list[tuple[float | None, int]] = []
     markers: list[tuple[int]] = []
-    rows = cursor.execute(_SELECT_DUE, (now, limit)).fetchall()
-    for row in rows:
-        version, expiresAt, key, rowid = row[0], row[1], row[8], row[9]
-        if version is None and expiresAt <= now:
-            markers.append((rowid,))
-        elif version is None:
-            postponed.append((expiresAt, rowid))
-        elif (record := readable(key, row[:8])) is None:
-            postponed.append((None, rowid))
-        elif record.expiresAt > now:
-            postponed.append((expiresAt, rowid))
-        else:
-            claimed.append(record)
-            claims.append((now + lease, now + lease, rowid))
-    cursor.executemany(_POSTPONE, postponed)
-    cursor.executemany(_REMOVE_MARKER, markers)
-    cursor.executemany(_CLAIM, claims)
-    return claimed, len(rows) == limit
+    count = 0
+    cursor.execute(_SELECT_DUE, (now, limit))
+    while rows := cursor.fetchmany(BREATH):
+        count += len(rows)
+        for row in rows:
+            version, expiresAt, key, rowid = row[0], row[1], row[8], row[9]
+            if version is None and expiresAt <= now:
+                markers.append((rowid,))
+            elif version is None:
+                postponed.append((expiresAt, rowid))
+            elif (record := readable(key, row[:8])) is None:
+                postponed.append((None, rowid))
+            elif record.expiresAt > now:
+                postponed.append((expiresAt, rowid))
+            else:
+                claimed.append(record)
+                claims.append((now + lease, now + lease, rowid))
+        breathe()
+    _executeMany(cursor, _POSTPONE, postponed, breathe)
+    _executeMany(cursor, _REMOVE_MARKER, markers, breathe)
+    _executeMany(cursor, _CLAIM, claims, breathe)
+    return claimed, count == limit
 
 
-def acknowledge(cursor: sqlite3.Cursor, keys: Sequence[bytes]) -> None:
+def acknowledge(
+    cursor: sqlite3.Cursor, keys: Sequence[bytes], breathe: Callable[[], object]
+) -> None:
     """
     See L{txsessions.interfaces.ISessionStore.acknowledge}.  A touch takes the
     claim away, so that a session used meanwhile is never swept.
     """
-    cursor.executemany(_ACKNOWLEDGE, [(key,) for key in keys])
+    _executeMany(cursor, _ACKNOWLEDGE, [(key,) for key in keys], breathe)
+
+
+def giveBack(cursor: sqlite3.Cursor, breathe: Callable[[], object]) -> None:
+    """
+    Return some free pages to the file system.  Python steps this pragma once,
+    which is one page, whatever number it is given; and unless asked for rows
+    leaves it unfinished, so that nothing can be committed.
+    """
+    for _ in range(GIVEN_BACK // BREATH):
+        for _ in range(BREATH):
+            cursor.execute(_GIVE_BACK).fetchall()
+        breathe()
+
+
+def _executeMany(
+    cursor: sqlite3.Cursor,
+    statement: str,
+    rows: Sequence[tuple[object, ...]],
+    breathe: Callable[[], object],
+) -> None:
+    """
+    Run a statement for many rows, with pauses.
+    """
+    for start in range(0, len(rows), BREATH):
+        cursor.executemany(statement, rows[start : start + BREATH])
+        breathe()
 
 
 def _values(record: Record) -> tuple[object, ...]:
@@ -239,9 +286,12 @@ def _dueAt(cursor: sqlite3.Cursor, key: bytes, expiresAt: float) -> float:
 
 
 __all__ = [
+    "BREATH",
+    "GIVEN_BACK",
     "acknowledge",
     "claim",
     "delete",
+    "giveBack",
     "insert",
     "load",
     "rename",

@@ -27,10 +27,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from txsessions.errors import StoreError, StoreUnavailable
+from txsessions.stores import _sqlite_verbs
 from txsessions.stores._reactor import IStoreReactor, handled
-from txsessions.stores._sqlite_connection import WriteConnection, giveBack
+from txsessions.stores._sqlite_connection import WriteConnection
 from txsessions.stores._sqlite_flight import (
     Flight,
     Operation,
@@ -39,18 +41,17 @@ from txsessions.stores._sqlite_flight import (
     flyAll,
     flyHome,
     recover,
+    takeBatch,
 )
 from txsessions.stores._worker import IWorker
 
 QUEUE_LIMIT = 10000
 """How many verbs may wait."""
 
-BATCH_VERBS = 128
-"""How many verbs one transaction takes at most."""
-
-BATCH_PAGES = 400
-"""How many pages one transaction writes at most, about: a bound on the time that
-its statements take of the reactor's."""
+_TOO_MANY = (
+    f"{QUEUE_LIMIT} writes are waiting for the session database already: it is too "
+    "slow for what it is given"
+)
 
 _THREADS_SHARE = 0.8
 """How much of the time left the thread may wait for other processes, so that it is
@@ -86,6 +87,20 @@ class Writer:
         self._closing: Deferred[None] | None = None
         self._closed = False
         self._limit: IDelayedCall | None = None
+        self.onIdle: Callable[[], None] = lambda: None
+
+    @property
+    def isBusy(self) -> bool:
+        """
+        Whether a batch is under way, so that the connection is not ours.
+        """
+        return self._flight is not None
+
+    def dataVersion(self) -> tuple[int, int] | None:
+        """
+        What the connection sees of others' commits; only while not busy.
+        """
+        return self._connection.dataVersion()
 
     def open(self) -> Deferred[sqlite3.Connection]:
         """
@@ -97,13 +112,13 @@ class Writer:
             self._connection.open, (self._deadline,), 0, False, True, float("inf")
         )
         flight = self._flight = Flight([operation], float("inf"))
-        self._worker.do(lambda: self._openInThread(flight))
+        self._worker.do(lambda: self._openInThread(flight, operation))
         return operation.deferred
 
     def submit(
         self,
         verb: Callable[..., Any],
-        *args: Any,
+        args: tuple[Any, ...] = (),
         pages: int = 1,
         final: bool = False,
         heavy: bool = False,
@@ -116,12 +131,7 @@ class Writer:
         if self._refusal is not None:
             return fail(StoreUnavailable(self._refusal))
         if len(self._queue) >= QUEUE_LIMIT:
-            return fail(
-                StoreUnavailable(
-                    f"{QUEUE_LIMIT} writes are waiting for the session database "
-                    "already: it is too slow for what it is given"
-                )
-            )
+            return fail(StoreUnavailable(_TOO_MANY))
         due = self._reactor.seconds() + self._deadline
         operation = Operation(verb, args, pages, final, heavy, due)
         self._queue.append(operation)
@@ -175,7 +185,7 @@ class Writer:
             if self._closing is not None:
                 self._finish()
             return
-        operations = self._take()
+        operations = takeBatch(self._queue)
         flight = self._flight = Flight(operations, operations[0].due)
         try:
             self._depart(flight)
@@ -209,23 +219,6 @@ class Writer:
 
         self._worker.do(inThread)
 
-    def _take(self) -> list[Operation]:
-        """
-        The next batch: a long verb alone, short ones together.
-        """
-        queue = self._queue
-        operations = [queue.popleft()]
-        pages = operations[0].pages
-        if operations[0].heavy:
-            return operations
-        while queue and len(operations) < BATCH_VERBS and pages < BATCH_PAGES:
-            if queue[0].heavy:
-                break
-            operation = queue.popleft()
-            pages += operation.pages
-            operations.append(operation)
-        return operations
-
     def _depart(self, flight: Flight) -> None:
         """
         Run the statements here if that is quick, and give the rest to the
@@ -245,12 +238,13 @@ class Writer:
             connection.gate.release()
             self._landed(flight)
 
-    def _openInThread(self, flight: Flight) -> None:
+    def _openInThread(self, flight: Flight, operation: Operation) -> None:
         """
-        In the thread: open the database.
+        In the thread: open the database, if anybody still wants it.
         """
-        operation = flight.operations[0]
         try:
+            if flight.abandoned:
+                raise StoreUnavailable("the session database was closed")
             self._reader = operation.result = operation.verb(*operation.args)
         except Exception as error:
             operation.error = error
@@ -283,11 +277,22 @@ class Writer:
             self._log.info("The session database answers again")
         if self._connection.surplus and self._refusal is None:
             self._connection.surplus = False
-            again = self.submit(giveBack, pages=256, heavy=True)
-            handled(again.addErrback(lambda _: None))
+            again = self.submit(_sqlite_verbs.giveBack, (), 256, heavy=True)
+            handled(again.addErrback(self._notGivenBack))
+        if self._refusal is None:
+            self.onIdle()
         self._tell(flight)
         if self._flight is None:
             self._plan()
+
+    def _notGivenBack(self, failure: Failure) -> None:
+        """
+        Free pages stay in the file, until another sweep.
+        """
+        self._log.warn(
+            "Free pages of the session database stay in its file: {error}",
+            error=failure.getErrorMessage(),
+        )
 
     def _overdue(self) -> None:
         """
@@ -392,9 +397,4 @@ class Writer:
             self._closing.callback(None)
 
 
-__all__ = [
-    "BATCH_PAGES",
-    "BATCH_VERBS",
-    "QUEUE_LIMIT",
-    "Writer",
-]
+__all__ = ["QUEUE_LIMIT", "Writer"]

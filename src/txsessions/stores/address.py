@@ -99,6 +99,8 @@ def _read(query: str, there: bool) -> dict[str, object]:
     """
     if not there:
         return {}
+    if not query:
+        raise _bad("nothing follows the question mark, where options should be")
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
     except ValueError:

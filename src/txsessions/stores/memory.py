@@ -207,7 +207,8 @@ class MemoryStore:
             else:
                 slot.claimed = True
                 claimed.append(slot.record)
-                self._schedule(key, slot, now + lease)
+        for record in claimed:
+            self._schedule(record.key, self._slots[record.key], now + lease)
         return succeed(claimed)
 
     def acknowledge(self, keys: Sequence[bytes]) -> Deferred[None]:

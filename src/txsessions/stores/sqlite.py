@@ -29,6 +29,7 @@ from txsessions.interfaces import ISessionStore
 from txsessions.stores import _sqlite_rows, _sqlite_schema, _sqlite_verbs
 from txsessions.stores._reactor import IStoreReactor, globalReactor, withDeadline
 from txsessions.stores._sqlite_aside import copyInto
+from txsessions.stores._sqlite_changes import Changes
 from txsessions.stores._sqlite_database import Database
 from txsessions.stores._sqlite_errors import isBusy, storeError
 from txsessions.stores._worker import IWorker, WorkerThread
@@ -103,7 +104,7 @@ class SQLiteStore:
         self._steps: Sequence[_sqlite_schema.Step] = _sqlite_schema.STEPS
         self._database: Database | None = None
         self._find: _sqlite_rows.Execute | None = None
-        self._ask: _sqlite_rows.Execute | None = None
+        self._changes: Changes | None = None
         self._pid = 0
         self._generation = 0
         self._lookAgainAt = 0.0
@@ -141,7 +142,7 @@ class SQLiteStore:
         """
         See L{ISessionStore.close}.
         """
-        self._find = self._ask = None
+        self._find = self._changes = None
         if self._database is None or self._database.pid != os.getpid():
             return succeed(None)
         return self._database.close()
@@ -150,13 +151,13 @@ class SQLiteStore:
         """
         See L{ISessionStore.changes}.
         """
-        if self._ask is None or self._pid != os.getpid():
+        changes = self._changes
+        if changes is None or self._pid != os.getpid():
             return None
         try:
-            found: int = self._ask("PRAGMA data_version").fetchone()[0]
+            return changes.count()
         except sqlite3.Error:
             return None
-        return self._generation + found
 
     def load(
         self, key: bytes, now: float, known: int | None = None
@@ -175,7 +176,7 @@ class SQLiteStore:
             return succeed(_sqlite_rows.read(find, key, now, known))
         except sqlite3.Error as error:
             if isBusy(error) or "readonly" in str(error):
-                return self._submit(_sqlite_verbs.load, key, now, known)
+                return self._submit(_sqlite_verbs.load, (key, now, known))
             return fail(storeError(error, self.path))
 
     def insert(self, record: Record, now: float) -> Deferred[None]:
@@ -183,14 +184,14 @@ class SQLiteStore:
         See L{ISessionStore.insert}.
         """
         pages = 3 + (len(record.payload) >> 12)
-        return self._submit(_sqlite_verbs.insert, record, pages=pages)
+        return self._submit(_sqlite_verbs.insert, (record,), pages)
 
     def replace(self, record: Record, expected: int, now: float) -> Deferred[None]:
         """
         See L{ISessionStore.replace}.
         """
         pages = 1 + (len(record.payload) >> 12)
-        return self._submit(_sqlite_verbs.replace, record, expected, now, pages=pages)
+        return self._submit(_sqlite_verbs.replace, (record, expected, now), pages)
 
     def touch(
         self, key: bytes, touchedAt: float, expiresAt: float, now: float
@@ -198,7 +199,7 @@ class SQLiteStore:
         """
         See L{ISessionStore.touch}.
         """
-        return self._submit(_sqlite_verbs.touch, key, touchedAt, expiresAt, now)
+        return self._submit(_sqlite_verbs.touch, (key, touchedAt, expiresAt, now))
 
     def rename(
         self, oldKey: bytes, record: Record, expected: int, now: float
@@ -207,21 +208,14 @@ class SQLiteStore:
         See L{ISessionStore.rename}.  Synced whatever the durability.
         """
         pages = 5 + (len(record.payload) >> 12)
-        return self._submit(
-            _sqlite_verbs.rename,
-            oldKey,
-            record,
-            expected,
-            now,
-            pages=pages,
-            final=True,
-        )
+        args = (oldKey, record, expected, now)
+        return self._submit(_sqlite_verbs.rename, args, pages, final=True)
 
     def delete(self, key: bytes) -> Deferred[bool]:
         """
         See L{ISessionStore.delete}.  Synced whatever the durability.
         """
-        return self._submit(_sqlite_verbs.delete, key, pages=3, final=True)
+        return self._submit(_sqlite_verbs.delete, (key,), 3, final=True)
 
     def claimExpired(
         self, now: float, limit: int, lease: float
@@ -297,7 +291,7 @@ class SQLiteStore:
         while more:
             size = min(limit - len(claimed), SLICE)
             found, more = await self._submit(
-                _sqlite_verbs.claim, now, size, lease, pages=size, heavy=True
+                _sqlite_verbs.claim, (now, size, lease), size, heavy=True
             )
             claimed += found
             late = self._reactor.seconds() - began > self._deadline / 2
@@ -311,19 +305,26 @@ class SQLiteStore:
         for start in range(0, len(keys), SLICE):
             part = keys[start : start + SLICE]
             await self._submit(
-                _sqlite_verbs.acknowledge, part, pages=2 * len(part), heavy=True
+                _sqlite_verbs.acknowledge, (part,), 2 * len(part), heavy=True
             )
 
     def _submit(
-        self, verb: Callable[..., Any], *args: Any, **how: Any
+        self,
+        verb: Callable[..., Any],
+        args: tuple[Any, ...],
+        pages: int = 1,
+        *,
+        final: bool = False,
+        heavy: bool = False,
     ) -> Deferred[Any]:
         """
-        Have a verb run in the next transaction.
+        Have a verb run in the next transaction: see L{Operation
+        <txsessions.stores._sqlite_flight.Operation>}.
         """
         database = self._database
         if self._find is None or database is None or self._pid != os.getpid():
             return fail(self._notOpen())
-        return database.writer.submit(verb, *args, **how)
+        return database.writer.submit(verb, args, pages, final, heavy)
 
     async def _openAgain(self, database: Database) -> None:
         """
@@ -339,8 +340,11 @@ class SQLiteStore:
         The database is open.
         """
         self._find = reader.cursor().execute
-        self._ask = reader.cursor().execute
+        assert self._database is not None
         self._generation += 1 << 32
+        self._changes = Changes(
+            reader.cursor().execute, self._database.writer, self._generation
+        )
         self._lookAgainAt = 0.0
         self._replaced = False
 
@@ -350,7 +354,7 @@ class SQLiteStore:
 
         @raise StoreUnavailable: That cannot be done.
         """
-        self._find = self._ask = None
+        self._find = self._changes = None
         database.writer.disown()
         self._database = None
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from txsessions.live.events import EventKind
+from txsessions.web import failing
 from txsessions.web.cookie import Refusal, readCookie
 from txsessions.web.visit import Visit
 
@@ -153,9 +154,15 @@ class Arrival:
         resume = self._resume
         if not self._left and resume is not None:
             self._resume = None
-            self._exchange.isLoading = False
-            if not self._exchange.isLost:
-                resume()
+            exchange = self._exchange
+            request = exchange.request
+            exchange.isLoading = False
+            if not exchange.isLost:
+                try:
+                    resume()
+                except Exception:
+                    failing.giveUp(request)
+            exchange.goOn()
 
 
 __all__ = ["load", "readByHand", "readCookies", "readNamed"]

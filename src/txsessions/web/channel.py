@@ -1,39 +1,46 @@
 """
-Clients that have sent their last byte.
+Clients that have sent their last byte, or have left.
 
-Owns one difference to Twisted's own channel: while the store is being asked on
-behalf of a client that has closed its half of the connection, the connection is
-kept, since the client still waits for the answer, or at least for the effect.
-Otherwise it is given up at once, as Twisted does.
+Owns one difference to Twisted's own channel.  Plain Twisted runs a request in the
+moment in which it is read, before it can learn that the client is gone.  Where the
+store has to be asked first, the end of the connection is heeded when it has
+answered, so that such a request is run, and its client answered if it still
+listens.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+if TYPE_CHECKING:
+    from txsessions.web.exchange import Exchange
+
 _classes: dict[type, type] = {}
 
 
 @implementer(IHalfCloseableProtocol)
-class _HalfClosing:
+class _Outlasting:
     """
     What a channel's protocol gets besides.
     """
 
     _inputEnded = False
+    _leftEarly = False
 
     def readConnectionLost(self: Any) -> None:
         """
-        The client sends no more.  This is asked again whenever reading is
-        resumed, so also after the answer.
+        The client sends no more.
         """
-        if _isBusy(self._channel):
+        exchange = _busy(self._channel)
+        if exchange is not None:
             self._inputEnded = True
+            exchange.afterwards = self.readConnectionLost
         elif self._inputEnded:
             self._channel.transport.loseConnection()
         else:
@@ -44,29 +51,44 @@ class _HalfClosing:
         We never close our half alone.
         """
 
+    def connectionLost(self: Any, reason: Failure) -> None:
+        """
+        The client is gone.
+        """
+        exchange = _busy(self._channel)
+        if exchange is not None and exchange.isLoading:
+            self._leftEarly = True
+            exchange.afterwards = partial(self.connectionLost, reason)
+            return
+        if self._leftEarly:
+            # The transport is gone, and stops no producer any more.
+            self._channel.stopProducing()
+        super().connectionLost(reason)  # type: ignore[misc]
 
-def _isBusy(channel: Any) -> bool:
+
+def _busy(channel: Any) -> Exchange | None:
     """
-    Whether a request of this channel waits for the store.
+    What a request of this channel has to do with sessions, if it waits for the
+    store.
     """
     for request in getattr(channel, "requests", ()):
-        exchange = getattr(request, "_exchange", None)
+        exchange: Exchange | None = getattr(request, "_exchange", None)
         if exchange is not None and exchange.isBusy:
-            return True
-    return False
+            return exchange
+    return None
 
 
-def halfClosing(protocol: Any) -> Any:
+def outlasting(protocol: Any) -> Any:
     """
-    Make a protocol, as a site builds it, outlast the end of what a client sends
-    for as long as the store is asked.
+    Make a protocol, as a site builds it, outlast its client for as long as the
+    store is asked.
     """
     theirs = type(protocol)
     made = _classes.get(theirs)
     if made is None:
-        made = _classes[theirs] = type(theirs.__name__, (_HalfClosing, theirs), {})
+        made = _classes[theirs] = type(theirs.__name__, (_Outlasting, theirs), {})
     protocol.__class__ = made
     return protocol
 
 
-__all__ = ["halfClosing"]
+__all__ = ["outlasting"]

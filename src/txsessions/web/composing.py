@@ -107,14 +107,34 @@ def composeSession(factory: Any) -> Any:
     return made
 
 
-def adopt(session: Any) -> Session:
+def adopt(session: Any, site: Any, uid: bytes) -> Session:
     """
-    Make durable what a factory returned that is a function, and knows only
-    Twisted's sessions.
+    Make durable what a factory made that is not ours.
 
-    @param session: A session that was just made.
-    @return: Another, of a class of both and with the same attributes.
+    @param session: A session that was just made for this site and uid.
+    @return: The session; where a function made one of a class that knows only
+        Twisted's, another of a class of both, with the same attributes.
     @raise ConfigurationError: It is none.
+    """
+    if not isinstance(session, Session):
+        session = _copied(session)
+    # What Session.__init__ does, where a class does without it.
+    if session.site is None:
+        session.site = site
+    if not session._uid:
+        session._uid = uid
+    try:
+        object.__getattribute__(session, "_createdAt")
+    except AttributeError:
+        session._createdAt = session.lastModified = session._reactor.seconds()
+    return session  # type: ignore[no-any-return]
+
+
+def _copied(session: Any) -> Session:
+    """
+    Make a session of both classes with the attributes of one of theirs.
+
+    @raise ConfigurationError: It is none of theirs either.
     """
     theirs = type(session)
     if not issubclass(theirs, _TwistedSession):

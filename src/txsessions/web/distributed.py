@@ -26,9 +26,10 @@ from twisted.web.server import Request as _TwistedRequest
 
 from txsessions.web.arrival import load, readNamed
 from txsessions.web.composing import combine
-from txsessions.web.exchange import FREE, Exchange
+from txsessions.web.exchange import Exchange
 from txsessions.web.request import SessionRequest
 from txsessions.web.visit import Visit
+from txsessions.web.visits import FREE
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProducer
@@ -95,7 +96,12 @@ class RemoteChannel:
     Brings a response to the server in front.
 
     @ivar site: The site here.
+    @cvar producerFirst: A producer has to be registered before what it follows
+        is written: the channel in front may be full afterwards, and Twisted's
+        does not expect one then.
     """
+
+    producerFirst = True
 
     def __init__(self, request: Any, site: Any) -> None:
         self.site = site
@@ -229,9 +235,21 @@ class DistributedRequest(SessionRequest):
     # The server in front has a default of its own.
     defaultContentType = None
 
-    # Nothing that distrib put in the place of these.
-    registerProducer = _TwistedRequest.registerProducer
-    unregisterProducer = _TwistedRequest.unregisterProducer
+    # Nothing that distrib put in the place of what follows.
+
+    def registerProducer(self: Any, producer: Any, streaming: bool) -> None:
+        """
+        See C{Request.registerProducer}.
+        """
+        if self._exchange.mayRegister(producer):
+            _TwistedRequest.registerProducer(self, producer, streaming)
+
+    def unregisterProducer(self: Any) -> None:
+        """
+        See C{Request.unregisterProducer}.
+        """
+        if self._exchange.mayUnregister():
+            _TwistedRequest.unregisterProducer(self)
 
     def write(self: Any, data: bytes) -> None:
         """
@@ -310,7 +328,9 @@ class Distributed:
         headers = request.requestHeaders.getRawHeaders(b"cookie")
         if headers is not None:
             name = site.cookies.nameFor
-            names = [(secure, name(secure, sitepath)) for secure, _ in site._cookieNames]
+            names = [
+                (secure, name(secure, sitepath)) for secure, _ in site._cookieNames
+            ]
             visits = readNamed(site, names, b";".join(headers))
         exchange = request._exchange = Exchange(request, site, visits, sitepath)
 

@@ -8,9 +8,17 @@ sessions are out of reach.  They hold nothing of the request.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from twisted.internet.error import ConnectionAborted
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.http import INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+_log = Logger(namespace="txsessions")
 
 RETRY_AFTER = 2
 """Seconds after which a client may try again."""
@@ -60,10 +68,6 @@ def answer(request: Any, code: int, deletions: Sequence[bytes]) -> None:
     if request._disconnected or not hasattr(request, "channel"):
         return
     reset(request, keepCookies=False)
-    producer = request.producer
-    if producer is not None:
-        request.unregisterProducer()
-        producer.stopProducing()
     body = PAGES[code]
     request.setResponseCode(code)
     request.cookies.extend(deletions)
@@ -77,17 +81,46 @@ def answer(request: Any, code: int, deletions: Sequence[bytes]) -> None:
     request._plainFinish()
 
 
-def abort(request: Any) -> None:
+def abort(request: Any, reactor: IReactorTime) -> None:
     """
     Cut a response short, so that what was sent is not taken for whole.
     """
     channel = getattr(request, "channel", None)
     if channel is None:
         return
-    if hasattr(channel, "abortConnection"):
-        channel.abortConnection()
-    else:
+    if not hasattr(channel, "abortConnection"):
         channel.transport.abortConnection()
+        return
+    channel.abortConnection()
+    # A stream tells nobody that it was reset, and a connection not before the
+    # next turn.
+    reactor.callLater(0, _aborted, request)
 
 
-__all__ = ["INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "abort", "answer", "reset"]
+def _aborted(request: Any) -> None:
+    """
+    Whoever waits for the end of the response has to know.
+    """
+    if not request._disconnected:
+        request.connectionLost(Failure(ConnectionAborted()))
+
+
+def giveUp(request: Any) -> None:
+    """
+    What is being handled is an error outside of any resource.  Plain Twisted
+    drops the connection where that happens while it reads.
+    """
+    _log.failure("a response could not be sent")
+    channel = getattr(request, "channel", None)
+    if channel is not None:
+        channel.loseConnection()
+
+
+__all__ = [
+    "INTERNAL_SERVER_ERROR",
+    "SERVICE_UNAVAILABLE",
+    "abort",
+    "answer",
+    "giveUp",
+    "reset",
+]

@@ -24,22 +24,34 @@ def varyByCookie(headers: Headers) -> None:
     if values is None:
         headers.setRawHeaders(b"Vary", [b"Cookie"])
         return
-    names = b",".join(values).lower()
-    if b"cookie" not in names and names.strip() != b"*":
+    names = {name.strip() for name in b",".join(values).lower().split(b",")}
+    if not names & {b"cookie", b"*"}:
         headers.addRawHeader(b"Vary", b"Cookie")
 
 
-def forbidStoring(headers: Headers) -> bool:
+def forbidStoring(headers: Headers) -> Sequence[bytes] | None:
     """
     Say that no cache may keep the response, which carries a cookie.
 
-    @return: Whether the application had not said so itself.
+    @return: What was said before; L{None} if it was that.
     """
     values = headers.getRawHeaders(b"cache-control", [])
     if b"no-store" in b",".join(values).lower():
-        return False
+        return None
     headers.setRawHeaders(b"Cache-Control", [b"no-store"])
-    return True
+    return values
+
+
+def announcedLength(request: Any) -> int | None:
+    """
+    How long the body will be, as the client is told, if it is.
+    """
+    if request._encoder is not None:
+        return None
+    values = request.responseHeaders.getRawHeaders(b"content-length")
+    if values is None or not values[-1].isdigit():
+        return None
+    return int(values[-1])
 
 
 def mergeCookies(request: Any) -> None:
@@ -55,32 +67,53 @@ def mergeCookies(request: Any) -> None:
 
 
 def correctCookies(
-    headers: Headers, request: Any, visits: Sequence[Visit], *, noStore: bool
+    headers: Headers, visits: Sequence[Visit], cacheControl: Sequence[bytes] | None
 ) -> None:
     """
-    Bring the cookie in held headers up to what has become of the session.
+    Bring the cookies in held headers up to what has become of the sessions.
 
     @param headers: The held headers.
-    @param noStore: Whether C{Cache-Control} is there because of the cookie.
+    @param cacheControl: What the application had said of caching, if that was
+        replaced because of the cookie.
     """
-    values = headers.getRawHeaders(b"set-cookie")
-    if values is None:
-        return
-    cookies = request.cookies
-    before = list(cookies)
+    isChanged = isSaid = False
     for visit in visits:
+        before = visit.heldLine
         visit.sayHow()
-    if cookies == before:
+        after = visit.line
+        isSaid = isSaid or after is not None
+        if after == before:
+            continue
+        isChanged = True
+        lines = headers.getRawHeaders(b"set-cookie", [])
+        said: list[bytes | None]
+        if before in lines:
+            said = [after if line == before else line for line in lines]
+        else:
+            said = [*lines, after]
+        _setOrRemove(headers, b"Set-Cookie", [line for line in said if line])
+    if not isChanged:
         return
-    gone = [cookie for cookie in before if cookie not in cookies]
-    kept = [value for value in values if value not in gone]
-    kept += [cookie for cookie in cookies if cookie not in before]
-    if kept:
-        headers.setRawHeaders(b"Set-Cookie", kept)
-        return
-    headers.removeHeader(b"set-cookie")
-    if noStore:
-        headers.removeHeader(b"cache-control")
+    if isSaid:
+        forbidStoring(headers)
+    elif cacheControl is not None:
+        _setOrRemove(headers, b"Cache-Control", cacheControl)
 
 
-__all__ = ["correctCookies", "forbidStoring", "mergeCookies", "varyByCookie"]
+def _setOrRemove(headers: Headers, name: bytes, values: Sequence[bytes]) -> None:
+    """
+    Set a header that is absent if it has no value.
+    """
+    if values:
+        headers.setRawHeaders(name, values)
+    else:
+        headers.removeHeader(name)
+
+
+__all__ = [
+    "announcedLength",
+    "correctCookies",
+    "forbidStoring",
+    "mergeCookies",
+    "varyByCookie",
+]

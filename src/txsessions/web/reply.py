@@ -72,8 +72,11 @@ class Recorder:
 
         @raise TypeError: As the transport would raise.
         """
-        for data in iovec:
-            self.write(data)
+        chunks = list(iovec)
+        for data in chunks:
+            if not isinstance(data, bytes):
+                raise TypeError("Data must be bytes")
+        self._chunks += chunks
 
     def loseConnection(self) -> None:
         """
@@ -133,12 +136,14 @@ class Recorder:
         """
         Send it all.
 
-        The producer is registered before anything is sent, so that the
-        transport can pause it, and goes on afterwards, unless it was paused.
+        The producer comes afterwards, and goes on where it was, unless the
+        transport is full: then it waits.  It is paused once and resumed once,
+        since there are producers that count.
         """
         channel = self.channel
         producer, self._producer = self._producer, None
-        if producer is not None:
+        comesFirst = producer is not None and getattr(channel, "producerFirst", False)
+        if comesFirst:
             channel.registerProducer(producer, self._streaming)
         if self.head is not None:
             channel.writeHeaders(*self.head)
@@ -147,15 +152,16 @@ class Recorder:
             channel.write(chunks[0])
         elif chunks:
             channel.writeSequence(chunks)
+        if producer is not None:
+            if not comesFirst:
+                channel.registerProducer(producer, self._streaming)
+            isFull = getattr(channel, "_waitingForTransport", False)
+            if isFull and not self._streaming:
+                channel.pauseProducing()
+            elif self._streaming and not isFull:
+                producer.resumeProducing()
         if self._closes:
             channel.loseConnection()
-        if (
-            producer is not None
-            and self._streaming
-            and not getattr(channel, "_waitingForTransport", False)
-            and getattr(channel, "_producerProducing", True)
-        ):
-            producer.resumeProducing()
 
 
 def _collect(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:

@@ -17,7 +17,8 @@ from twisted.web import server
 from txsessions.errors import ConfigurationError, SessionStale, SessionUnavailable
 from txsessions.web import failing
 from txsessions.web.arrival import load, readByHand, readCookies
-from txsessions.web.exchange import FREE, Exchange
+from txsessions.web.exchange import Exchange
+from txsessions.web.visits import FREE
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -68,6 +69,7 @@ class SessionRequest:
         headers = self.requestHeaders.getRawHeaders(b"cookie")
         if headers is not None and getattr(site, "_live", None) is not None:
             visits = readCookies(site, headers)
+            headers = None  # a traceback may show what variables hold
             if visits:
                 exchange = self._exchange = Exchange(self, site, visits)
                 if not load(exchange, self._processLoaded):
@@ -196,6 +198,22 @@ class SessionRequest:
         if exchange is None or exchange.mayFinish():
             super().finish()  # type: ignore[misc]
 
+    def registerProducer(self: Any, producer: Any, streaming: bool) -> None:
+        """
+        See C{Request.registerProducer}.
+        """
+        exchange = self._exchange
+        if exchange is None or exchange.mayRegister(producer):
+            super().registerProducer(producer, streaming)  # type: ignore[misc]
+
+    def unregisterProducer(self: Any) -> None:
+        """
+        See C{Request.unregisterProducer}.
+        """
+        exchange = self._exchange
+        if exchange is None or exchange.mayUnregister():
+            super().unregisterProducer()  # type: ignore[misc]
+
     def connectionLost(self: Any, reason: Any) -> None:
         """
         See C{Request.connectionLost}.
@@ -209,10 +227,12 @@ class SessionRequest:
         See C{Request.processingFailed}.
         """
         exchange = self._exchange
-        if exchange is not None:
-            if reason.check(SessionUnavailable, SessionStale):
+        if reason.check(SessionUnavailable, SessionStale):
+            exchange = self._sessionExchange()
+            if exchange is not None:
                 exchange.unavailable(reason)
                 return reason
+        if exchange is not None:
             exchange.startAgain()
         return super().processingFailed(reason)  # type: ignore[misc]
 
@@ -234,11 +254,19 @@ class SessionRequest:
         state["_forceSSL"] = self.isSecure()
         return state
 
+    def view_finish(self: Any, issuer: Any) -> None:
+        """
+        See C{Request.view_finish}.  The process that finishes cannot know that
+        the client has left.
+        """
+        if not self._disconnected:
+            self.finish()
+
     def view_abortConnection(self: Any, issuer: Any) -> None:
         """
         The process that this request was sent to cannot complete its response.
         """
-        failing.abort(self)
+        failing.abort(self, self.channel.site.reactor)
 
 
 class Request(SessionRequest, server.Request):

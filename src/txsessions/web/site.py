@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
@@ -24,8 +24,9 @@ from txsessions.live.events import Announcer
 from txsessions.live.lifecycle import Lifecycle
 from txsessions.live.session import Session
 from txsessions.live.table import LiveTable
+from txsessions.live.timing import takeLimits
 from txsessions.stores import openStore
-from txsessions.web.channel import halfClosing
+from txsessions.web.channel import outlasting
 from txsessions.web.composing import adopt, composeRequest, composeSession
 from txsessions.web.distributed import Distributed, wasSent
 from txsessions.web.keys import keySource
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 
     from txsessions.interfaces import ISessionListener, ISessionStore
 
-_tables: WeakKeyDictionary[Any, dict[bytes, LiveTable]] = WeakKeyDictionary()
+_tables: WeakKeyDictionary[Any, WeakValueDictionary[bytes, LiveTable]] = (
+    WeakKeyDictionary()
+)
 
 
 class Site(server.Site):
@@ -79,6 +82,7 @@ class Site(server.Site):
         @raise ConfigurationError: One of these cannot work.
         """
         super().__init__(resource, requestFactory, *args, **kwargs)
+        takeLimits(Session)
         if isinstance(store, str):
             # A reactor is all that HTTPFactory's IReactorTime is not.
             store = openStore(store, reactor=cast("Any", self.reactor))
@@ -95,7 +99,6 @@ class Site(server.Site):
         self._scheme = {"auto": None, "always": True, "never": False}[
             self.cookies.secure
         ]
-        self._announcer: Announcer
         self._live = self._shareTable(store, keys, siteName, strict=strict)
         self.sessions = self._live.sessions
         self._serving = False
@@ -108,8 +111,10 @@ class Site(server.Site):
         """
         The live table for this store and site name: one, however many sites.
         """
-        tables = {} if store is None else _tables.setdefault(store, {})
-        table = tables.get(siteName)
+        tables: Any = {}
+        if store is not None:
+            tables = _tables.setdefault(store, WeakValueDictionary())
+        table: LiveTable | None = tables.get(siteName)
         if table is None:
             table = LiveTable(self.reactor, store, siteName, Announcer(), strict=strict)
             source = None if store is None else keySource(store, keys)
@@ -134,7 +139,7 @@ class Site(server.Site):
         Draw a uid: 256 bits of chance, in hexadecimal.
         """
         self.counter += 1
-        entropy = cast("Any", self)._entropy
+        entropy: Any = self._entropy  # type: ignore[misc]  # it binds nothing
         return mintUid(entropy)
 
     def _makeObject(self, uid: bytes) -> Any:
@@ -142,9 +147,10 @@ class Site(server.Site):
         Make a session object by whatever the application set as
         C{sessionFactory}.
         """
-        factory = composeSession(self.sessionFactory)
-        session = factory(self, uid)
-        return session if isinstance(session, Session) else adopt(session)
+        factory: Any = self.sessionFactory
+        if factory is Session:
+            return Session(self, uid)
+        return adopt(composeSession(factory)(self, uid), self, uid)
 
     def makeSession(self) -> Any:
         """
@@ -166,8 +172,9 @@ class Site(server.Site):
 
         @raise KeyError: It is not live.  The error does not hold the uid.
         """
-        session = self.sessions.get(uid)
+        session = self._live.liveSession(uid)
         if session is None:
+            del uid  # a traceback may show what variables hold
             raise KeyError("no live session has this uid")
         return session
 
@@ -210,7 +217,7 @@ class Site(server.Site):
         """
         channel: Any = super().buildProtocol(addr)
         channel.requestFactory = composeRequest(self.requestFactory)
-        return halfClosing(channel)
+        return outlasting(channel)
 
     def getResourceFor(self, request: Any) -> Any:
         """
@@ -231,10 +238,10 @@ class Site(server.Site):
         @raise ConfigurationError: The keys cannot be had, or a factory cannot
             be made to work with durable sessions.
         """
-        super().startFactory()
         composeRequest(self.requestFactory)
         composeSession(self.sessionFactory)
         self._start()
+        super().startFactory()
 
     def _start(self) -> None:
         """
@@ -243,7 +250,7 @@ class Site(server.Site):
         @raise ConfigurationError: The keys cannot be had.
         """
         live = self._live
-        if live.store is None or self._serving:
+        if live.store is None or (self._serving and not live.lifecycle.isOver):
             return
         live.lifecycle.start()
         self._serving = True
@@ -283,11 +290,14 @@ class Site(server.Site):
         Save what is to be saved and close the store, as the end of the reactor
         does by itself; for programs and tests that wait for it.
 
-        @return: Fires when the store is closed.
+        @return: Fires when the store is closed.  Where there is none, the
+            sessions are forgotten.
         """
-        if self._live.store is None:
+        live = self._live
+        if live.store is None:
+            live.forgetAll()
             return succeed(None)
-        return self._live.lifecycle.close()
+        return live.lifecycle.close()
 
 
 def _cookieNames(policy: CookiePolicy) -> tuple[tuple[bool, bytes], ...]:

@@ -8,20 +8,23 @@ other.  Knows nothing of how the reply is held.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
+from twisted.internet.error import AlreadyCalled
 from twisted.logger import Logger
 
 from txsessions.errors import SessionStale, SessionUnavailable
 from txsessions.live.events import EventKind
-from txsessions.live.session import ENDED, NEW, STALE
+from txsessions.live.phases import ENDED, NEW, STALE
+from txsessions.web.headers import varyByCookie
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
-    from txsessions.web.exchange import Exchange
 
 _log = Logger(namespace="txsessions")
 
@@ -30,6 +33,7 @@ class Visit:
     """
     What a request has to do with the session of one scheme.
 
+    @ivar exchange: The request's dealings with all of its sessions.
     @ivar secure: Whether it is about the secure cookie.
     @ivar name: The cookie's name.
     @ivar cameBy: The uid in the request's cookie.
@@ -38,18 +42,22 @@ class Visit:
     @ivar failure: Why it is not known whether there is one.
     @ivar line: The C{Set-Cookie} value that this visit put into
         C{request.cookies}.
+    @ivar heldLine: What that was when the reply was held.
     @ivar homeless: Whether the session may not get a cookie.
-    @ivar endedHere: Whether it was this request that ended it.
+    @ivar endedHere: Whether it was this request that ended the session that it
+        came with.
     @ivar rotatedHere: Whether it was this request that rotated it.
     @ivar undecided: Whether it is still open if a new session is kept.
     """
 
     __slots__ = (
+        "__weakref__",
         "acquired",
         "cameBy",
         "endedHere",
         "exchange",
         "failure",
+        "heldLine",
         "homeless",
         "line",
         "name",
@@ -59,7 +67,7 @@ class Visit:
         "undecided",
     )
 
-    exchange: Exchange
+    exchange: Any
 
     def __init__(self, secure: bool, name: bytes, cameBy: bytes | None = None) -> None:
         self.secure = secure
@@ -68,6 +76,7 @@ class Visit:
         self.session: Session | None = None
         self.failure: Failure | None = None
         self.line: bytes | None = None
+        self.heldLine: bytes | None = None
         self.acquired = self.homeless = self.undecided = False
         self.endedHere = self.rotatedHere = False
 
@@ -88,9 +97,9 @@ class Visit:
         self.session = session
         if session is not None:
             if session._visits is None:
-                session._visits = {self: None}
+                session._visits = {ref(self): None}
             else:
-                session._visits[self] = None
+                session._visits[ref(self)] = None
 
     def use(self) -> Session:
         """
@@ -105,26 +114,35 @@ class Visit:
                 return session
             scheme = session._scheme
             if scheme is None or scheme == (self.secure, self.name):
-                self.acquired = True
-                session.touch()
-                return session
-            self.table.announcer.tell(
-                EventKind.REFUSED,
-                self.table.tagOf(session._uid),
-                self.table.seconds(),
-                "scheme",
-            )
+                with suppress(AlreadyCalled):
+                    session.touch()
+                    self.acquired = True
+                    return session
+            else:
+                self._refuse(session)
         if self.failure is not None:
+            if not self.exchange.frozen:
+                varyByCookie(self.exchange.request.responseHeaders)
             raise SessionUnavailable
         if self.acquired and session is not None and session._phase == STALE:
             raise SessionStale
         return self._make()
+
+    def _refuse(self, session: Session) -> None:
+        """
+        Tell that the session's uid came by the wrong cookie.
+        """
+        table = self.table
+        tag = table.tagOf(session._uid)
+        table.announcer.tell(EventKind.REFUSED, tag, table.seconds(), "scheme")
 
     def _make(self) -> Session:
         """
         A new session, with its cookie.
         """
         exchange = self.exchange
+        if self.acquired and self.session is not None:
+            exchange.waitForEnd(self.session)
         self.leave()
         if self.cameBy is not None and self.table.isRotated(self.cameBy):
             self.homeless = True
@@ -135,14 +153,39 @@ class Visit:
                 "started, so the new session has no cookie and is lost; call it "
                 "before the first request.write()"
             )
-        session: Session = exchange.site.makeSession()
-        self.table.receive(session, (self.secure, self.name))
-        self.take(session)
+        table = self.table
+        table.isMaking = True
+        try:
+            session: Session = exchange.site.makeSession()
+        finally:
+            table.isMaking = False
+        table.receive(session, (self.secure, self.name))
+        if exchange.isOver:
+            # Nobody would release it.
+            table.leave(session)
+            self.session = session
+        else:
+            self.take(session)
         self.acquired = True
-        self.endedHere = self.rotatedHere = False
+        self.rotatedHere = False
         if not self.homeless:
             self.say(exchange.render(session._uid, self))
         return session
+
+    def sessionEnded(self) -> None:
+        """
+        The application ended the session, in this request.
+        """
+        session = self.session
+        if session is not None and not session._isNew:
+            self.endedHere = True
+
+    @property
+    def deletes(self) -> bool:
+        """
+        Whether the response deletes the cookie, unless it sets another one.
+        """
+        return self.endedHere and self.cameBy is not None
 
     # -- what the response says of the cookie
 
@@ -150,8 +193,10 @@ class Visit:
         """
         Put this line, and no other of ours, into C{request.cookies}.
         """
-        cookies = self.exchange.request.cookies
         old, self.line = self.line, line
+        if old == line:
+            return
+        cookies = self.exchange.request.cookies
         if old is not None and old in cookies:
             where = cookies.index(old)
             if line is None:
@@ -169,8 +214,7 @@ class Visit:
         if session is None or not self.acquired:
             return
         if session._phase >= ENDED:
-            deletes = self.endedHere and self.cameBy is not None
-            self.say(self.exchange.renderDeletion(self) if deletes else None)
+            self.say(self.exchange.renderDeletion(self) if self.deletes else None)
         elif self.rotatedHere or (self.line is not None and session._isNew):
             self.say(self.exchange.render(session._uid, self))
 
@@ -198,11 +242,11 @@ class Visit:
         Forget the new session, and its cookie.
         """
         session = self.session
-        self.say(None)
         self.undecided = False
         self.leave()
         if session is not None:
             self.table.dismiss(session)
+        self.sayHow()
 
     def settle(self) -> bool:
         """
@@ -215,6 +259,7 @@ class Visit:
         assert session is not None
         entry = session._entry
         if entry is None:
+            self.table.keep(session)
             return True
         if self.homeless and session._phase == NEW and not self.rotatedHere:
             # Nobody has a cookie for it.
@@ -227,12 +272,16 @@ class Visit:
         """
         Hold the session no more.
         """
-        session, self.session = self.session, None
+        session = self.session
         if session is not None:
             if session._isNew and self.acquired:
                 session._isNew = False
             visits = session._visits
-            if visits is not None and visits.pop(self, self) is None and not visits:
+            if (
+                visits is not None
+                and visits.pop(ref(self), self) is None
+                and not visits
+            ):
                 session._visits = None
                 if session._entry is not None:
                     session._entry.released()
@@ -241,14 +290,4 @@ class Visit:
         return f"<Visit {self.session!r}>"
 
 
-def visitOf(exchange: Any, session: Session) -> Visit | None:
-    """
-    The visit in which a request uses this session.
-    """
-    for visit in exchange.visits:
-        if visit.session is session and visit.acquired:
-            return visit  # type: ignore[no-any-return]
-    return None
-
-
-__all__ = ["Visit", "visitOf"]
+__all__ = ["Visit"]

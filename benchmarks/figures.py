@@ -1,0 +1,185 @@
+"""
+What was measured, and the arithmetic on it.
+
+Owns medians, spreads, differences and the judgement on the targets.  Starts nothing
+and prints nothing.
+
+What one alternative costs over another is taken within each round, where the two
+were measured one shortly after the other, and the median is that of the rounds: a
+machine that gets slower between two rounds then changes neither.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from attrs import Factory, define, frozen
+
+from benchmarks.alternatives import (
+    BARE,
+    CONNECTIONS,
+    SIZES,
+    Alternative,
+    Cell,
+    Target,
+)
+
+
+@frozen(kw_only=True)
+class Figure:
+    """
+    One measurement.
+
+    @ivar cpu: Microseconds of the server's processor time for each request.
+    @ivar rate: Requests a second.
+    @ivar errors: How many answers were none.
+    """
+
+    cpu: float
+    rate: float
+    errors: int = 0
+
+
+@frozen
+class Spread:
+    """
+    Several measurements of one thing.
+    """
+
+    median: float
+    low: float
+    high: float
+
+
+def spreadOf(values: Iterable[float]) -> Spread | None:
+    """
+    Sum several measurements up.
+
+    @return: L{None} where there are none.
+    """
+    found = sorted(values)
+    if not found:
+        return None
+    return Spread(statistics.median(found), found[0], found[-1])
+
+
+@define
+class Book:
+    """
+    All measurements, those of a cell in the order of the rounds.
+    """
+
+    figures: dict[Cell, list[Figure]] = Factory(dict)
+
+    def add(self, cell: Cell, figure: Figure) -> None:
+        """
+        Note a measurement.
+        """
+        self.figures.setdefault(cell, []).append(figure)
+
+    def of(self, cell: Cell) -> Sequence[Figure]:
+        """
+        The measurements of a cell.
+        """
+        return self.figures.get(cell, ())
+
+    def cpu(self, cell: Cell) -> Spread | None:
+        """
+        Microseconds a request.
+        """
+        return spreadOf(figure.cpu for figure in self.of(cell))
+
+    def rate(self, cell: Cell) -> Spread | None:
+        """
+        Requests a second.
+        """
+        return spreadOf(figure.rate for figure in self.of(cell))
+
+    def over(self, cell: Cell, kind: str) -> Spread | None:
+        """
+        Microseconds a request beyond what another kind takes in its place.
+
+        @return: L{None} where it was not measured, or is the same.
+        """
+        mine = cell.alternative
+        mode = BARE.mode if kind == BARE.kind else mine.mode
+        other = Alternative(kind, mode)
+        if mine in {other, BARE}:
+            return None
+        place = Cell(alternative=other, size=cell.size, connections=cell.connections)
+        pairs = zip(self.of(cell), self.of(place), strict=False)
+        return spreadOf(figure.cpu - base.cpu for figure, base in pairs)
+
+    def errors(self) -> int:
+        """
+        How many answers were none, in all.
+        """
+        return sum(each.errors for figures in self.figures.values() for each in figures)
+
+    def plain(self) -> list[dict[str, Any]]:
+        """
+        All of it as plain data.
+        """
+        return [
+            {
+                "kind": cell.alternative.kind,
+                "mode": cell.alternative.mode,
+                "size": cell.size,
+                "connections": cell.connections,
+                "cpu": [figure.cpu for figure in figures],
+                "rate": [figure.rate for figure in figures],
+                "errors": [figure.errors for figure in figures],
+            }
+            for cell, figures in self.figures.items()
+        ]
+
+
+@frozen(kw_only=True)
+class Judgement:
+    """
+    How a target was met.
+
+    @ivar allowed: The most that it may be over bare, or L{None} where what that
+        depends on was not measured.
+    @ivar found: What it is over bare, or L{None} where it was not measured.
+    """
+
+    target: Target
+    allowed: float | None
+    found: Spread | None
+
+    @property
+    def isReached(self) -> bool | None:
+        """
+        Whether it is; L{None} where nobody can tell.
+        """
+        if self.allowed is None or self.found is None:
+            return None
+        return self.found.median <= self.allowed
+
+
+def judge(book: Book, target: Target) -> Judgement:
+    """
+    Compare a target with what was measured.
+    """
+    place = Cell(
+        alternative=target.alternative, size=SIZES[0], connections=CONNECTIONS[0]
+    )
+    allowed: float | None = target.microseconds
+    if target.overBuiltin:
+        builtin = book.over(
+            Cell(
+                alternative=Alternative("builtin", target.alternative.mode),
+                size=place.size,
+                connections=place.connections,
+            ),
+            BARE.kind,
+        )
+        allowed = None if builtin is None else builtin.median + target.microseconds
+    found = book.over(place, BARE.kind)
+    return Judgement(target=target, allowed=allowed, found=found)
+
+
+__all__ = ["Book", "Figure", "Judgement", "Spread", "judge", "spreadOf"]

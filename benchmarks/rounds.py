@@ -1,0 +1,109 @@
+"""
+The timed run: rounds, in which the alternatives take their turns.
+
+Owns the order of things.  All servers of one size are started together, for one
+that is not asked takes no time; so those that are compared with each other are
+measured one right after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from attrs import frozen
+
+from benchmarks.alternatives import Alternative, Cell
+from benchmarks.figures import Book, Figure
+from benchmarks.generating import generate
+from benchmarks.load import Order, drive
+from benchmarks.serving import Server
+
+WARMING = 1_000
+"""How many requests go before, in which sessions are made and Python gets warm."""
+
+
+@frozen(kw_only=True)
+class Plan:
+    """
+    What is to be measured.
+
+    @ivar seconds: How long each measurement takes.
+    @ivar folder: Where databases go.
+    """
+
+    alternatives: Sequence[Alternative]
+    sizes: Sequence[int]
+    connections: Sequence[int]
+    rounds: int
+    seconds: int
+    folder: str
+
+
+def warm(server: Server, connections: int = 8) -> Sequence[str]:
+    """
+    Ask a server for the first time.
+
+    @return: The cookies that the clients got.
+    """
+    order = Order(port=server.port, connections=connections, requests=WARMING)
+    return drive(order).cookies
+
+
+def window(server: Server, order: Order) -> Figure:
+    """
+    Measure once.
+    """
+    before = server.cpu()
+    outcome = generate(order)
+    used = server.cpu() - before
+    return Figure(
+        cpu=used / outcome.requests * 1e6,
+        rate=outcome.requests / outcome.seconds,
+        errors=outcome.errors,
+    )
+
+
+def measure(plan: Plan, say: Callable[[str], None]) -> Book:
+    """
+    Measure all.
+
+    @param say: Is told how far it is.
+    """
+    book = Book()
+    for turn in range(1, plan.rounds + 1):
+        for size in plan.sizes:
+            where = f"round {turn} of {plan.rounds}, {size} bytes"
+            say(f"{where}: starting the servers")
+            _measureSize(plan, size, book, where, say)
+    return book
+
+
+def _measureSize(
+    plan: Plan, size: int, book: Book, where: str, say: Callable[[str], None]
+) -> None:
+    """
+    Measure all alternatives at one size, once.
+    """
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(Server(alternative, size, plan.folder))
+            for alternative in plan.alternatives
+        ]
+        cookies = [warm(server.ready()) for server in servers]
+        for connections in plan.connections:
+            for server, kept in zip(servers, cookies, strict=True):
+                say(f"{where}, {connections} connections: {server.alternative}")
+                order = Order(
+                    port=server.port,
+                    connections=connections,
+                    seconds=plan.seconds,
+                    cookies=kept,
+                )
+                cell = Cell(
+                    alternative=server.alternative, size=size, connections=connections
+                )
+                book.add(cell, window(server, order))
+
+
+__all__ = ["Plan", "measure", "warm", "window"]

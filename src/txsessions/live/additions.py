@@ -1,0 +1,144 @@
+"""
+What a session has beyond Twisted's.
+
+Owns the new members.  They give way to an application's own attributes of the
+same names, so that nothing else of ours uses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+
+from txsessions.errors import ConfigurationError, SessionGone, SessionStale
+from txsessions.live.ignorable import IgnorableDeferred
+from txsessions.live.phases import ENDED, STALE
+from txsessions.live.timing import demandThread
+
+if TYPE_CHECKING:
+    from txsessions.live.table import LiveTable
+
+
+class Offered:
+    """
+    A read-only member that gives way to an application's own attribute of the
+    same name, which a property would not.
+    """
+
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self._read = read
+        self.__doc__ = read.__doc__
+
+    def __get__(self, session: Any, owner: type) -> Any:
+        return self if session is None else self._read(session)
+
+
+class Additions:
+    """
+    The new members of a session.
+    """
+
+    __slots__ = ()
+
+    @Offered
+    def tag(self: Any) -> str:
+        """
+        What logs and operators know this session by: 16 hexadecimal characters.
+        """
+        tag: str = self._tag()
+        return tag
+
+    @Offered
+    def isNew(self: Any) -> bool:
+        """
+        Whether the session was made in this request.
+        """
+        return bool(self._isNew)
+
+    def save(self: Any) -> Deferred[None]:
+        """
+        Save what has changed, now: for code that works outside a request, or
+        never finishes its response.
+
+        @return: Fires when the store has acknowledged it; may be ignored.  Fails
+            with C{StoreUnavailable}, C{SessionTooLarge} or C{CannotBeKept}, and
+            with C{SessionGone} if the session has ended.
+        @raise SessionStale: It was dropped because it could not be saved.
+        """
+        table = _demandUse(self)
+        if self._phase == ENDED:
+            return _gone(self)
+        return succeed(None) if table is None else table.save(self)
+
+    def rotate(self: Any, request: Any) -> Deferred[None]:
+        """
+        Give the session a new uid, as is due at each sign-in, and keep its
+        state.  The old uid is dead from now on; the new cookie goes out on the
+        response to C{request} only.
+
+        @return: Fires when the store has acknowledged it; may be ignored, since
+            the response waits for it too.  Fails with C{SessionGone} if the
+            session has ended.
+        @raise ResponseStarted: The headers have been sent.
+        @raise SessionStale: It was dropped because it could not be saved.
+        """
+        table = _demandUse(self)
+        change = getattr(request, "_sessionRotates", None)
+        if table is None or change is None:
+            raise ConfigurationError(
+                "rotate() needs a session of a txsessions Site and the request "
+                "that is to carry the new cookie"
+            )
+        if self._phase == ENDED:
+            return _gone(self)
+        change(self)
+        return table.rotate(self)
+
+    def __getitem__(self: Any, name: Any) -> Any:
+        return self.sessionNamespaces[name]
+
+    def __setitem__(self: Any, name: Any, value: Any) -> None:
+        self.sessionNamespaces[name] = value
+
+    def __delitem__(self: Any, name: Any) -> None:
+        del self.sessionNamespaces[name]
+
+    def __contains__(self: Any, name: Any) -> bool:
+        return name in self.sessionNamespaces
+
+    def __iter__(self: Any) -> Iterator[Any]:
+        return iter(self.sessionNamespaces)
+
+    def __bool__(self) -> bool:
+        """
+        A session is true, also an empty one.
+        """
+        return True
+
+
+def _demandUse(session: Any) -> LiveTable | None:
+    """
+    The live table, for what has to do with the store.
+
+    @raise SessionStale: The session was dropped because it could not be saved.
+    """
+    demandThread()
+    if session._phase == STALE:
+        raise SessionStale(session._tag())
+    table: LiveTable | None = session._table()
+    return table
+
+
+def _gone(session: Any) -> Deferred[None]:
+    """
+    What comes of saving a session that has ended.
+    """
+    gone = IgnorableDeferred()
+    gone.fail(Failure(SessionGone(session._tag())))
+    return gone
+
+
+__all__ = ["Additions", "Offered"]

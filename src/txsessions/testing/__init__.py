@@ -1,0 +1,34 @@
+"""
+For those who write a session store, and for those who choose one: the contract of
+L{ISessionStore<txsessions.interfaces.ISessionStore>} as tests.
+
+Owns the suite.  Imported by nothing else here.  Make it yours like this::
+
+    from twisted.trial.unittest import TestCase
+    from txsessions.testing import StoreContract
+
+
+    class MyStoreTests(StoreContract, TestCase):
+        def makeStore(self):
+            return MyStore(...)
+
+Every test gets an empty store.  Times are arguments throughout, so nothing here
+sleeps.
+"""
+
+from txsessions.testing._changing import ChangingContract
+from txsessions.testing._ending import EndingContract
+from txsessions.testing._keeping import KeepingContract
+from txsessions.testing._racing import RacingContract
+
+
+class StoreContract(KeepingContract, ChangingContract, EndingContract, RacingContract):
+    """
+    What every session store must do.  Mix into a
+    L{twisted.trial.unittest.TestCase}, and say in C{makeStore} which store; where
+    processes can share its sessions, say in C{anotherStore} how to make a second
+    one on those of the first.
+    """
+
+
+__all__ = ["StoreContract"]

@@ -1,0 +1,177 @@
+"""
+The part of the store contract that is about the end of a session: deleting it, and
+sweeping what has expired.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from txsessions.core.record import ROTATED
+from txsessions.errors import SessionGone
+from txsessions.testing._case import IDLE, ContractCase, steps
+
+
+class EndingContract(ContractCase):
+    """
+    What has ended stays ended, and what has not is not swept.
+    """
+
+    @steps
+    async def test_delete(self) -> None:
+        """
+        A deleted session is gone, its neighbours are not.
+        """
+        record, neighbour = await self.insert(), await self.insert("neighbour")
+        self.assertTrue(await self.other.delete(record.key))
+        self.assertIsNone(await self.load(record))
+        self.assertFalse(await self.store.delete(record.key))
+        self.assertFalse(await self.store.delete(self.record("absent").key))
+        self.assertEqual(await self.load(neighbour), neighbour)
+
+    @steps
+    async def test_deleteIsFinal(self) -> None:
+        """
+        No late request brings a deleted session back.
+        """
+        record = await self.insert()
+        await self.store.delete(record.key)
+        late = evolve(record, version=2)
+        await self.fails(self.other.replace(late, 1, self.now), SessionGone)
+        touched = self.other.touch(record.key, self.now + 1, self.now + 9, self.now)
+        await self.fails(touched, SessionGone)
+        renamed = self.other.rename(record.key, self.record("new"), 1, self.now)
+        await self.fails(renamed, SessionGone)
+        self.assertIsNone(await self.load(record))
+        self.assertIsNone(await self.load(self.record("new")))
+
+    @steps
+    async def test_deleteTheExpired(self) -> None:
+        """
+        An expired session can be deleted, also under a claim.
+        """
+        record = await self.insert(expiresAt=self.now - 1)
+        claimed = await self.insert("claimed", expiresAt=self.now - 1)
+        self.assertTrue(await self.store.delete(record.key))
+        self.assertEqual(await self.claimAll(self.now), [claimed])
+        self.assertTrue(await self.store.delete(claimed.key))
+        self.assertEqual(await self.claimAll(self.now + 1000), [])
+
+    @steps
+    async def test_claimOnlyTheExpired(self) -> None:
+        """
+        Only what is past its deadline is handed out.
+        """
+        at = await self.insert("at", expiresAt=self.now + 10)
+        past = await self.insert("past", expiresAt=self.now + 9.5)
+        await self.insert("alive", expiresAt=self.now + 10.5)
+        self.assertEqual(await self.store.claimExpired(self.now, 10, 60.0), [])
+        expected = sorted([at, past], key=lambda record: record.key)
+        self.assertEqual(await self.claimAll(self.now + 10), expected)
+
+    @steps
+    async def test_claimNoMoreThanTheLimit(self) -> None:
+        """
+        A claim is no larger than was asked for, and the rest stays.
+        """
+        for number in range(7):
+            await self.insert(str(number), expiresAt=self.now)
+        sizes = [
+            len(await self.store.claimExpired(self.now, limit, 60.0))
+            for limit in (0, 3, 3, 3, 3)
+        ]
+        self.assertEqual(sizes, [0, 3, 3, 1, 0])
+
+    @steps
+    async def test_eachClaimIsOnes(self) -> None:
+        """
+        Of many that claim at once each gets records of its own.
+        """
+        names = [str(number) for number in range(40)]
+        for name in names:
+            await self.insert(name, expiresAt=self.now)
+        stores = [self.store, self.other] * 5
+        claims = [store.claimExpired(self.now, 7, 60.0) for store in stores]
+        slices = await self.outcomes(claims)
+        keys = [record.key for claimed in slices for record in claimed]
+        self.assertEqual(len(keys), len(set(keys)))
+        self.assertEqual(len(keys), len(names))
+
+    @steps
+    async def test_theLeaseRunsOut(self) -> None:
+        """
+        What nobody acknowledged is handed out again, when the lease is over.
+        """
+        record = await self.insert(expiresAt=self.now)
+        self.assertEqual(await self.claimAll(self.now, 30.0), [record])
+        for passed in (1.0, 29.0):
+            self.assertEqual(await self.claimAll(self.now + passed, 30.0), [])
+        self.assertEqual(await self.claimAll(self.now + 31, 30.0), [record])
+        self.assertEqual(await self.claimAll(self.now + 32, 30.0), [])
+        await self.store.acknowledge([record.key])
+        self.assertEqual(await self.claimAll(self.now + 1000), [])
+
+    @steps
+    async def test_acknowledge(self) -> None:
+        """
+        What was acknowledged is gone; what was not comes again.
+        """
+        gone = await self.insert("gone", expiresAt=self.now)
+        kept = await self.insert("kept", expiresAt=self.now)
+        await self.claimAll(self.now, 30.0)
+        absent = self.record("absent")
+        await self.other.acknowledge([gone.key, absent.key, gone.key])
+        await self.other.acknowledge([])
+        self.assertEqual(await self.claimAll(self.now + 31), [kept])
+        self.assertFalse(await self.store.delete(gone.key))
+
+    @steps
+    async def test_acknowledgeOnlyWhatWasClaimed(self) -> None:
+        """
+        Acknowledging something else removes nothing.
+        """
+        alive = await self.insert("alive")
+        unclaimed = await self.insert("unclaimed", expiresAt=self.now)
+        old = await self.insert("old")
+        await self.rename(old)
+        await self.store.acknowledge([alive.key, unclaimed.key, old.key])
+        self.assertEqual(await self.load(alive), alive)
+        self.assertIs(await self.load(old), ROTATED)
+        self.assertEqual(await self.claimAll(self.now), [unclaimed])
+
+    @steps
+    async def test_aSessionUsedMeanwhileIsNotSwept(self) -> None:
+        """
+        A session used after it was claimed, by a slower clock, stays.
+        """
+        late, clock = self.now + IDLE, self.now + IDLE - 5
+        touched, changed = await self.insert("touched"), await self.insert("changed")
+        self.assertEqual(len(await self.claimAll(late)), 2)
+        await self.store.touch(touched.key, clock, clock + IDLE, clock)
+        used = evolve(changed, version=2, touchedAt=clock, expiresAt=clock + IDLE)
+        await self.other.replace(used, 1, clock)
+        await self.store.acknowledge([touched.key, changed.key])
+        found = await self.load(touched, late)
+        self.assertEqual(
+            found, evolve(touched, touchedAt=clock, expiresAt=clock + IDLE)
+        )
+        self.assertEqual(await self.load(changed, late), used)
+        self.assertEqual(len(await self.claimAll(clock + IDLE)), 2)
+
+    @steps
+    async def test_aTouchedSessionIsClaimedLater(self) -> None:
+        """
+        A session in use is never handed out, and in the end it is.
+        """
+        record = await self.insert()
+        for step in range(1, 5):
+            touchedAt = self.now + step * 600
+            await self.store.touch(
+                record.key, touchedAt, touchedAt + IDLE, touchedAt - 1
+            )
+            self.assertEqual(await self.claimAll(touchedAt + 500), [])
+        claimed = await self.claimAll(self.now + 4 * 600 + IDLE)
+        self.assertEqual([found.key for found in claimed], [record.key])
+
+
+__all__ = ["EndingContract"]

@@ -1,0 +1,266 @@
+"""
+How a reply is kept back, let go, or taken back.
+
+Owns what becomes of a response once it is known what its sessions need: it is held
+until the store has acknowledged, sent, or answered by us instead.
+L{Recorder<txsessions.web.reply.Recorder>} keeps the bytes; what the sessions need is
+decided in L{txsessions.web.exchange}.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txsessions.errors import CannotBeKept, SessionError, SessionTooLarge
+from txsessions.live.phases import ENDED
+from txsessions.web import failing
+from txsessions.web.headers import correctCookies
+from txsessions.web.reply import Recorder
+from txsessions.web.visits import DONE, FAILED, HELD, LOST, OPEN, Visits
+
+if TYPE_CHECKING:
+    from txsessions.live.session import Session
+    from txsessions.web.visit import Visit
+
+_log = Logger(namespace="txsessions")
+
+
+class Holding(Visits):
+    """
+    A request with its sessions, whose response waits for them.
+    """
+
+    __slots__ = (
+        "_bytesAreOut",
+        "_finishing",
+        "_orphan",
+        "_pending",
+        "_recorder",
+    )
+
+    _bytesAreOut: bool
+    _finishing: bool
+    _orphan: Any
+    _pending: int
+    _recorder: Recorder | None
+
+    # -- holding
+
+    def _hold(self) -> None:
+        """
+        Keep what is written from now on.
+        """
+        request = self.request
+        self.state = HELD
+        for visit in self.visits:
+            visit.heldLine = visit.line
+        recorder = self._recorder = Recorder(request.channel)
+        request.channel = recorder
+        if request.producer is not None:
+            recorder.takeOver(request.producer, request.streamingProducer)
+
+    def waitForEnd(self, session: Session) -> None:
+        """
+        See L{Visits.waitForEnd}.
+        """
+        entry = session._entry
+        if entry is None or session._phase != ENDED or self.isOver:
+            return
+        if not entry.settle(self):
+            self._pending += 1
+
+    def _settleOne(self, visit: Visit) -> None:
+        """
+        Settle one visit of a held reply.
+        """
+        try:
+            if visit.session is not None and not visit.settle():
+                self._pending += 1
+        except SessionError:
+            self._fail(Failure())
+
+    def sessionSaved(self) -> None:
+        """
+        See L{Waiter<txsessions.live.waiting.Waiter>}.
+        """
+        self._pending -= 1
+        if not self._pending and self.state == HELD:
+            for visit in self.visits:
+                if visit.undecided:
+                    return
+            self._release()
+
+    sessionGone = sessionSaved
+    """A session that has ended meanwhile is no failure: see L{_release}."""
+
+    def saveFailed(self, failure: Failure) -> None:
+        """
+        See L{Waiter<txsessions.live.waiting.Waiter>}.
+        """
+        self._pending -= 1
+        if self.state < FAILED:
+            self._fail(failure)
+
+    def _release(self) -> None:
+        """
+        The store has acknowledged what the reply tells.
+        """
+        for visit in self._acquired():
+            session = visit.session
+            assert session is not None
+            if session._phase >= ENDED and session._entry is not None:
+                self._settleOne(visit)
+        if self._pending or self.state != HELD:
+            return
+        request, recorder = self.request, self._recorder
+        assert recorder is not None
+        if recorder.head is not None:
+            correctCookies(recorder.head[3], self.visits, self._cacheControl)
+        self._recorder = None
+        self.state = OPEN
+        self._bytesAreOut = True
+        request.channel = recorder.channel
+        try:
+            recorder.replay()
+            if self._finishing:
+                request.finished = 0
+                self._end()
+                request._plainFinish()
+        except Exception:
+            failing.giveUp(request)
+        self.goOn()
+
+    def _end(self) -> None:
+        """
+        The request has nothing more to do with sessions.
+        """
+        self.state = DONE
+        for visit in self.visits:
+            visit.leave()
+        # The request is let go at once, without the help of the collector.
+        self.request = None
+
+    # -- failing
+
+    def _fail(self, failure: Failure) -> None:
+        """
+        The session could not be saved: answer so, or, if bytes are out, let no
+        complete answer stand for it.
+        """
+        request, recorder = self.request, self._recorder
+        self.state = FAILED
+        self._abandonProducer()
+        if recorder is not None:
+            self._recorder = None
+            request.channel = recorder.channel
+        deletions = self._deletions()
+        for visit in self.visits:
+            visit.leave()
+        if failure.check(CannotBeKept, SessionTooLarge):
+            _log.error("a session cannot be saved: {error}", error=str(failure.value))
+            code = failing.INTERNAL_SERVER_ERROR
+        else:
+            code = failing.SERVICE_UNAVAILABLE
+        if self._bytesAreOut:
+            failing.abort(request, self.table.reactor)
+        else:
+            failing.answer(request, code, deletions)
+        self.goOn()
+
+    def unavailable(self, failure: Failure) -> None:
+        """
+        The application let C{SessionUnavailable} pass.
+        """
+        if self.state < FAILED:
+            self._fail(failure)
+
+    def startAgain(self) -> None:
+        """
+        Rendering failed while the reply was held: what was recorded is dropped,
+        so that a clean error can take its place.
+        """
+        recorder = self._recorder
+        if self.state != HELD or self._bytesAreOut or recorder is None:
+            return
+        self._abandonProducer()
+        recorder.drop()
+        failing.reset(self.request, keepCookies=True)
+        self._finishing = False
+        for visit in self._acquired():
+            self._sayInHeaders(visit)
+
+    # -- the client is gone
+
+    def lost(self) -> None:
+        """
+        The client is gone.  That does not undo what was changed.
+        """
+        recorder, state = self._recorder, self.state
+        if recorder is not None:
+            self._recorder = None
+            self.request.channel = recorder.channel
+            recorder.stopProducing()
+        self.state = LOST
+        self.afterwards = None
+        if state < FAILED:
+            for visit in self._acquired():
+                try:
+                    if visit.isBlank():
+                        visit.dismiss()
+                    else:
+                        visit.settle()
+                except SessionError as error:
+                    _log.error("a session cannot be saved: {error}", error=str(error))
+        for visit in self.visits:
+            visit.leave()
+
+    # -- producers
+
+    def mayRegister(self, producer: Any) -> bool:
+        """
+        The application registers a producer.
+
+        @return: Whether Twisted's own C{registerProducer} is to hear of it.
+        """
+        if self.state == FAILED:
+            producer.stopProducing()
+            return False
+        return True
+
+    def mayUnregister(self) -> bool:
+        """
+        The application's producer has nothing more to say.
+
+        @return: Whether Twisted's own C{unregisterProducer} is to hear of it.
+        """
+        if self._orphan is not None or self.state == FAILED:
+            self._orphan = None
+            return False
+        return True
+
+    def _abandonProducer(self) -> None:
+        """
+        Want nothing more from the producer.  It is stopped a little later, and
+        only if it has not ended by itself: it may just be writing.
+        """
+        request = self.request
+        producer = request.producer
+        if producer is not None:
+            request.channel.unregisterProducer()
+            request.producer = None
+            self._orphan = producer
+            self.table.reactor.callLater(0, self._stopOrphan)
+
+    def _stopOrphan(self) -> None:
+        """
+        Stop the abandoned producer.
+        """
+        orphan, self._orphan = self._orphan, None
+        if orphan is not None:
+            orphan.stopProducing()
+
+
+__all__ = ["Holding"]

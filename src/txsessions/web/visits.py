@@ -1,0 +1,194 @@
+"""
+The sessions of one request: one for the secure cookie and one for the other.
+
+Owns which there are, and what is said of their cookies.  Knows nothing of how the
+response is held, settled or taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from txsessions.errors import ConfigurationError, ResponseStarted
+from txsessions.web.headers import forbidStoring, varyByCookie
+from txsessions.web.visit import Visit
+
+if TYPE_CHECKING:
+    from txsessions.live.session import Session
+
+FREE, HELD, OPEN, FAILED, LOST, DONE = range(6)
+"""Where a response is: nothing written yet; held; on its way to the client;
+answered by us instead; the client is gone; finished."""
+
+
+class Visits:
+    """
+    The sessions of one request.
+
+    @ivar request: The request.
+    @ivar site: The site that owns the sessions.
+    @ivar table: Its live table.
+    @ivar visits: What the request has to do with the session of each scheme.
+    @ivar state: Where the response is.
+    @ivar frozen: Whether the headers can no longer change.
+    @ivar isLoading: Whether the sessions are being loaded.
+    @ivar afterwards: Called once when the store is no longer asked.
+    """
+
+    __slots__ = (
+        "_cacheControl",
+        "_sitepath",
+        "afterwards",
+        "frozen",
+        "isLoading",
+        "request",
+        "site",
+        "state",
+        "table",
+        "visits",
+    )
+
+    def __init__(
+        self,
+        request: Any,
+        site: Any,
+        visits: list[Visit],
+        sitepath: Sequence[bytes] = (),
+    ) -> None:
+        self.request = request
+        self.site = site
+        self.table = site._live
+        self._sitepath = sitepath
+        self.visits = visits
+        for visit in visits:
+            visit.exchange = self
+        self.isLoading = False
+        self.afterwards: Callable[[], None] | None = None
+        self._cacheControl: Sequence[bytes] | None = None
+        self.state = FREE
+        self.frozen = False
+        if request.startedWriting:
+            self.frozen = True
+            self.state = DONE if request.finished else OPEN
+
+    def visit(self, secure: bool) -> Visit:
+        """
+        The visit for one scheme, made if there is none.
+        """
+        for visit in self.visits:
+            if visit.secure == secure:
+                return visit
+        name = self.site.cookies.nameFor(secure, self._sitepath)
+        visit = Visit(secure, name)
+        visit.exchange = self
+        self.visits.append(visit)
+        return visit
+
+    def _acquired(self) -> list[Visit]:
+        """
+        The visits in which the application uses the session.
+        """
+        return [v for v in self.visits if v.acquired and v.session is not None]
+
+    @property
+    def isBusy(self) -> bool:
+        """
+        Whether the client waits for the store.
+        """
+        return self.state == HELD or self.isLoading
+
+    @property
+    def isLost(self) -> bool:
+        """
+        Whether the client is gone.
+        """
+        return self.state == LOST
+
+    @property
+    def isOver(self) -> bool:
+        """
+        Whether nothing is said to the client any more, at least not by the
+        application.
+        """
+        return self.state >= FAILED
+
+    def goOn(self) -> None:
+        """
+        The store is no longer asked: deal with what had to wait for that.
+        """
+        afterwards, self.afterwards = self.afterwards, None
+        if afterwards is not None:
+            afterwards()
+
+    # -- what the application does
+
+    def current(self, secure: bool) -> Session | None:
+        """
+        The session of one scheme, if the application uses one.
+        """
+        for visit in self.visits:
+            if visit.secure == secure and visit.acquired:
+                return visit.session
+        return None
+
+    def rotates(self, session: Session) -> None:
+        """
+        The response is to carry the session's new cookie.
+
+        @raise ResponseStarted: It can carry none any more.
+        """
+        if self.frozen:
+            raise ResponseStarted
+        for visit in self._acquired():
+            if visit.session is session:
+                visit.rotatedHere = True
+                visit.homeless = False
+                return
+        raise ConfigurationError(
+            "rotate(request) takes the request that got the session by "
+            "request.getSession(): this one did not"
+        )
+
+    def waitForEnd(self, session: Session) -> None:
+        """
+        The application used a session that has ended, and now asks for another
+        one: the response tells of the end too.
+        """
+        raise NotImplementedError
+
+    # -- what the response says
+
+    def render(self, uid: bytes, visit: Visit) -> bytes:
+        """
+        The C{Set-Cookie} value that gives out a uid.
+        """
+        policy = self.site.cookies
+        return policy.render(uid, visit.secure, self._sitepath)  # type: ignore[no-any-return]
+
+    def renderDeletion(self, visit: Visit) -> bytes:
+        """
+        The C{Set-Cookie} value that takes the cookie away.
+        """
+        policy = self.site.cookies
+        return policy.renderDeletion(visit.secure, self._sitepath)  # type: ignore[no-any-return]
+
+    def _deletions(self) -> list[bytes]:
+        """
+        The cookies that go whatever is answered: the client asked for a logout.
+        """
+        return [self.renderDeletion(v) for v in self.visits if v.deletes]
+
+    def _sayInHeaders(self, visit: Visit) -> None:
+        """
+        Say who may keep the response, because of a session that it is about.
+        """
+        headers = self.request.responseHeaders
+        varyByCookie(headers)
+        if visit.line is not None:
+            before = forbidStoring(headers)
+            if before is not None:
+                self._cacheControl = before
+
+
+__all__ = ["DONE", "FAILED", "FREE", "HELD", "LOST", "OPEN", "Visits"]

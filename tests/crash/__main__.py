@@ -1,0 +1,194 @@
+"""
+The long versions of these tests: C{python -m tests.crash [KILLS]}.
+
+Kills servers 200 times with each durability, ends a quarter as many, signs out 10,000
+times in one of two processes, looks at the order of a thousand requests, and prints
+what was found as tables.  Exits with 1 where something is there that must not be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import signal
+import sqlite3
+import sys
+
+import twisted
+from twisted.trial.unittest import SkipTest
+
+from tests.crash.nursery import makeFolder, startServer
+from tests.crash.rounds import Rounds
+from tests.crash.test_heartbeat import measure
+from tests.crash.test_processes import stillServed
+from tests.crash.tracing import TracedServer, ask, commits, tooEarly
+from tests.crash.visiting import Connection
+
+KILLS = 200
+"""How often a server is killed, if nothing else is said."""
+
+TRACES = 10
+"""How many hundreds of requests are traced."""
+
+LOGOUTS = 10_000
+"""How many logouts are looked at from another process."""
+
+SIGNALS = {"kill -9": signal.SIGKILL, "SIGTERM": signal.SIGTERM}
+"""How servers end."""
+
+
+class Case:
+    """
+    As much of a test case as L{startServer} needs.
+    """
+
+    def __init__(self):
+        self._stack = contextlib.ExitStack()
+
+    def addCleanup(self, call, *args, **kwargs):
+        """
+        Call this at the end.
+        """
+        self._stack.callback(call, *args, **kwargs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._stack.close()
+
+
+def show(*cells):
+    """
+    Print a row of a table.
+    """
+    print("|", *(f"{cell} |" for cell in cells), flush=True)
+
+
+def runRounds(kills):
+    """
+    Kill and end servers.
+
+    @return: The faults.
+    """
+    faults = []
+    show(
+        "end",
+        "durability",
+        "times",
+        "acknowledged",
+        "lost",
+        "cut off",
+        "of these saved",
+        "dead ids tried",
+        "accepted",
+    )
+    show(*["---"] * 9)
+    for name, how in SIGNALS.items():
+        times = kills if how == signal.SIGKILL else max(1, kills // 4)
+        for durability in ("full", "normal"):
+            with Case() as case:
+                rounds = Rounds(case, makeFolder(case), durability=durability)
+                rounds.run(times, how)
+            tally = rounds.tally
+            accepted = sum("dead id" in fault for fault in tally.faults)
+            show(
+                name,
+                durability,
+                times,
+                tally.acknowledged,
+                len(tally.faults) - accepted,
+                tally.cut,
+                tally.kept,
+                tally.dead,
+                accepted,
+            )
+            faults += tally.faults
+    return faults
+
+
+def runLogouts():
+    """
+    Sign out in one process, and ask the other.
+
+    @return: The faults.
+    """
+    with Case() as case:
+        folder = makeFolder(case)
+        one, two = (Connection(startServer(case, folder).port) for _ in range(2))
+        served = stillServed(one, two, LOGOUTS)
+    show("logouts in one process", "served by another afterwards")
+    show(*["---"] * 2)
+    show(LOGOUTS, served)
+    return ["a logout was not final"] * served
+
+
+def runTraces():
+    """
+    Look at the order of syncs and answers.
+
+    @return: The faults.
+    """
+    show("traced", "requests", "synced commits", "answered before their sync")
+    show(*["---"] * 4)
+    faults = []
+    for what, options in (
+        ("full", {}),
+        ("synchronous=OFF, to see that it would be seen", {"store": "unsynced"}),
+    ):
+        with Case() as case:
+            server = TracedServer(case, makeFolder(case), **options)
+            ask(server.port, *["count"] * TRACES)
+            trace = server.end()
+        answered, early = tooEarly(trace)
+        show(what, answered, len(commits(trace)), len(early))
+        if bool(early) != bool(options):
+            faults.append(f"{len(early)} of {answered} answered too early: {what}")
+    return faults
+
+
+def runHearts():
+    """
+    See how late the heart beats under load.
+    """
+    show("durability", "writes a second", "ms late at most", "ms computing at most")
+    show(*["---"] * 4)
+    for durability in ("full", "normal"):
+        with Case() as case:
+            server = startServer(case, makeFolder(case), durability=durability)
+            beat = measure(server.port, 10.0)
+        show(
+            durability,
+            f"{beat.requests:.0f}",
+            f"{beat.late:.1f}",
+            f"{beat.busy:.1f}",
+        )
+
+
+def main(kills=str(KILLS)):
+    """
+    Run all.
+
+    @return: The exit status.
+    """
+    print(
+        f"Python {platform.python_version()}, Twisted {twisted.__version__}, "
+        f"SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.release()}\n"
+    )
+    faults = runRounds(int(kills))
+    print()
+    faults += runLogouts()
+    print()
+    try:
+        faults += runTraces()
+    except SkipTest as skipped:
+        print(skipped)
+    print()
+    runHearts()
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return int(bool(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

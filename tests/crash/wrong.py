@@ -1,0 +1,108 @@
+"""
+Stores that do something wrong, on purpose: what the tests must find out, and deaths
+at chosen moments.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from twisted.internet.defer import succeed
+
+from txsessions.stores import _sqlite_connection
+from txsessions.stores.sqlite import SQLiteStore
+
+
+def _die(_=None):
+    """
+    Die as of C{kill -9}.
+    """
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class LyingStore(SQLiteStore):
+    """
+    Acknowledges a change before it has written it.
+    """
+
+    def replace(self, record, expected, now):
+        """
+        See L{SQLiteStore.replace}; not so.
+        """
+        from twisted.internet import reactor
+
+        reactor.callLater(0.05, super().replace, record, expected, now)
+        return succeed(None)
+
+
+class UnsyncedStore(SQLiteStore):
+    """
+    Commits without waiting for the disk.
+    """
+
+    def open(self):
+        """
+        See L{SQLiteStore.open}; the writing connection never syncs.
+        """
+        connect = _sqlite_connection._sqlite_schema.connectWriter
+
+        def connectUnsynced(*args):
+            connection = connect(*args)
+            connection.execute("PRAGMA synchronous = OFF")
+            return connection
+
+        _sqlite_connection._sqlite_schema.connectWriter = connectUnsynced
+        return super().open()
+
+
+class MortalStore(SQLiteStore):
+    """
+    Takes its process along when it is told to.
+
+    @ivar dies: When: C{"before"} or C{"after"} the commit of the next change.
+    """
+
+    dies = ""
+
+    def _mortally(self, change, *args):
+        """
+        Make a change, and die before or after.
+        """
+        dies, self.dies = self.dies, ""
+        if dies == "before":
+            _die()
+        done = change(*args)
+        if dies == "after":
+            done.addCallback(_die)
+        return done
+
+    def replace(self, *args):
+        """
+        See L{SQLiteStore.replace}.
+        """
+        return self._mortally(super().replace, *args)
+
+    def rename(self, *args):
+        """
+        See L{SQLiteStore.rename}.
+        """
+        return self._mortally(super().rename, *args)
+
+    def delete(self, *args):
+        """
+        See L{SQLiteStore.delete}.
+        """
+        return self._mortally(super().delete, *args)
+
+
+STORES = {
+    "right": SQLiteStore,
+    "lying": LyingStore,
+    "unsynced": UnsyncedStore,
+    "mortal": MortalStore,
+}
+"""The stores by name."""
+
+
+__all__ = ["STORES", "LyingStore", "MortalStore", "UnsyncedStore"]

@@ -1,0 +1,3 @@
+"""
+The uses of sessions that Twisted's manual shows.
+"""

@@ -1,0 +1,218 @@
+"""
+A store that answers when it is told to, for tests that look at what happens
+before it has answered, or when it cannot.
+
+Owns the keeping back of answers; what a call does is done by the store inside.
+Knows no clock: nothing here takes time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import define
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from txsessions.interfaces import ISessionStore
+
+
+@define(eq=False)
+class Held:
+    """
+    A call that waits for its answer.
+
+    @ivar name: The method.
+    @ivar act: Does what was asked.
+    @ivar answer: What the caller got.
+    """
+
+    name: str
+    act: Callable[[], Deferred[Any]]
+    answer: Deferred[Any]
+
+
+@implementer(ISessionStore)
+class SlowStore:
+    """
+    Holds calls to the store inside until L{release} or L{fail}.
+
+    A call is carried out when it is released, so that one that is failed never
+    was, unless C{fail} is told otherwise.  Opening and closing are not held.
+
+    @ivar inner: The store inside.
+    @ivar holding: Which methods are held; all others pass at once.  Empty at
+        first.
+    @ivar pending: The calls that wait, in order.
+    @ivar calls: The names of all calls so far, held or not.
+    @ivar down: What calls fail with that are not held, or L{None}.
+    """
+
+    WRITES = frozenset({"insert", "replace", "touch", "rename", "delete"})
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.durability = inner.durability
+        self.address = inner.address
+        self.holding: frozenset[str] = frozenset()
+        self.pending: list[Held] = []
+        self.calls: list[str] = []
+        self.down: Exception | None = None
+        self.sharedWithOthers = False
+
+    # -- the strings
+
+    def hold(self, *names: str) -> None:
+        """
+        Hold calls of these methods from now on, or of all that write.
+        """
+        self.holding = frozenset(names) or self.WRITES
+
+    def names(self) -> list[str]:
+        """
+        The names of the calls that wait.
+        """
+        return [call.name for call in self.pending]
+
+    def release(self, count: int | None = None) -> int:
+        """
+        Carry out and answer calls that wait now, the oldest first; those that
+        come while this is done wait.
+
+        @param count: How many; all, if not given.
+        @return: How many there were.
+        """
+        calls = self.pending[:count]
+        del self.pending[: len(calls)]
+        for call in calls:
+            call.act().chainDeferred(call.answer)
+        return len(calls)
+
+    def pass_(self) -> None:
+        """
+        Release what waits, and hold nothing any more.
+        """
+        self.holding = frozenset()
+        while self.pending:
+            self.release()
+
+    def fail(self, error: Exception, *, done: bool = False) -> None:
+        """
+        Fail the calls that wait now.
+
+        @param done: Whether they are carried out all the same, and only the
+            answers are lost.
+        """
+        calls, self.pending = self.pending, []
+        for call in calls:
+            if done:
+                call.act().addErrback(lambda _: None)
+            call.answer.errback(error)
+
+    # -- the store
+
+    def _call(self, name: str, *args: Any) -> Deferred[Any]:
+        """
+        Hold a call, or let it pass.
+        """
+        self.calls.append(name)
+
+        def act() -> Deferred[Any]:
+            done: Deferred[Any] = getattr(self.inner, name)(*args)
+            return done
+
+        answer: Deferred[Any] = Deferred()
+        if name in self.holding:
+            self.pending.append(Held(name, act, answer))
+        elif self.down is not None:
+            answer.errback(self.down)
+        else:
+            return act()
+        return answer
+
+    def open(self) -> Deferred[None]:
+        """
+        See L{ISessionStore.open}.
+        """
+        return self._call("open")
+
+    def close(self) -> Deferred[None]:
+        """
+        See L{ISessionStore.close}.
+        """
+        done: Deferred[None] = self.inner.close()
+        return done
+
+    def changes(self) -> int | None:
+        """
+        See L{ISessionStore.changes}; L{None} where others share the store.
+        """
+        return None if self.sharedWithOthers else self.inner.changes()
+
+    def insert(self, record: Any, now: float) -> Deferred[None]:
+        """
+        See L{ISessionStore.insert}.
+        """
+        return self._call("insert", record, now)
+
+    def load(self, key: bytes, now: float, known: int | None = None) -> Deferred[Any]:
+        """
+        See L{ISessionStore.load}.
+        """
+        return self._call("load", key, now, known)
+
+    def replace(self, record: Any, expected: int, now: float) -> Deferred[None]:
+        """
+        See L{ISessionStore.replace}.
+        """
+        return self._call("replace", record, expected, now)
+
+    def touch(
+        self, key: bytes, touchedAt: float, expiresAt: float, now: float
+    ) -> Deferred[None]:
+        """
+        See L{ISessionStore.touch}.
+        """
+        return self._call("touch", key, touchedAt, expiresAt, now)
+
+    def rename(
+        self, oldKey: bytes, record: Any, expected: int, now: float
+    ) -> Deferred[None]:
+        """
+        See L{ISessionStore.rename}.
+        """
+        return self._call("rename", oldKey, record, expected, now)
+
+    def delete(self, key: bytes) -> Deferred[bool]:
+        """
+        See L{ISessionStore.delete}.
+        """
+        return self._call("delete", key)
+
+    def claimExpired(self, now: float, limit: int, lease: float) -> Deferred[list[Any]]:
+        """
+        See L{ISessionStore.claimExpired}.
+        """
+        return self._call("claimExpired", now, limit, lease)
+
+    def acknowledge(self, keys: Sequence[bytes]) -> Deferred[None]:
+        """
+        See L{ISessionStore.acknowledge}.
+        """
+        return self._call("acknowledge", keys)
+
+    def countSessions(self, now: float) -> Deferred[int]:
+        """
+        See L{ISessionStore.countSessions}.
+        """
+        return self._call("countSessions", now)
+
+    def scan(self, cursor: bytes | None, limit: int) -> Deferred[Any]:
+        """
+        See L{ISessionStore.scan}.
+        """
+        return self._call("scan", cursor, limit)
+
+
+__all__ = ["Held", "SlowStore"]

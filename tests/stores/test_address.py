@@ -1,0 +1,113 @@
+"""
+Store addresses.
+"""
+
+from __future__ import annotations
+
+import os
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txsessions.errors import AddressError
+from txsessions.stores import MemoryStore, SQLiteStore, openStore
+from txsessions.stores.address import GOOD_ADDRESSES
+
+
+class OpenStoreTests(SynchronousTestCase):
+    """
+    L{openStore}.
+    """
+
+    def test_memory(self) -> None:
+        """
+        C{memory:} is a store of its own each time.
+        """
+        one, two = openStore("memory:"), openStore("memory:")
+        self.assertIsInstance(one, MemoryStore)
+        self.assertIsNot(one, two)
+
+    def test_sqlite(self) -> None:
+        """
+        C{sqlite:PATH} is made absolute at once, and nothing is opened.
+        """
+        for address, path in (
+            ("sqlite:some.sqlite", os.path.abspath("some.sqlite")),
+            ("sqlite:a/b c/ü:1.db", os.path.abspath("a/b c/ü:1.db")),
+            ("sqlite:/tmp/some.sqlite", "/tmp/some.sqlite"),
+            ("sqlite:~/some.sqlite", os.path.expanduser("~/some.sqlite")),
+        ):
+            store = openStore(address)
+            self.assertIsInstance(store, SQLiteStore)
+            self.assertEqual(store.path, path)
+            self.assertEqual(store.address, f"sqlite:{path}")
+            self.assertFalse(os.path.exists(path))
+
+    def test_options(self) -> None:
+        """
+        Options stand in the address or beside it; those beside it win.
+        """
+        normal = SQLiteStore("x", durability="normal").durability
+        clock = Clock()
+        store = openStore("sqlite:x?durability=normal&deadline=0.5", reactor=clock)
+        self.assertEqual(store.durability, normal)
+        self.assertEqual(store._deadline, 0.5)
+        self.assertIs(store._reactor, clock)
+        store = openStore("sqlite:x?deadline=5", deadline=7, durability="normal")
+        self.assertEqual(store.durability, normal)
+        self.assertEqual(store._deadline, 7.0)
+        store = openStore("sqlite:x")
+        self.assertEqual(store._deadline, 2.0)
+        self.assertNotEqual(store.durability, normal)
+
+    def test_bad(self) -> None:
+        """
+        Every bad address is refused, with all the good ones.
+        """
+        for address, word in (
+            ("", "no colon"),
+            ("sessions.sqlite", "no colon"),
+            (":", "kind of store"),
+            ("redis://localhost/0", "'redis'"),
+            ("postgres://localhost/sessions", "'postgres'"),
+            ("SQLite:x", "'SQLite'"),
+            (b"memory:", "bytes"),
+            (None, "NoneType"),
+            ("memory:x", "no path"),
+            ("memory:?a=b", "no path"),
+            ("sqlite:", "path of a file"),
+            ("sqlite:?durability=normal", "path of a file"),
+            ("sqlite::memory:", "not shared"),
+            ("sqlite:///tmp/x", "two slashes"),
+            ("sqlite://x", "two slashes"),
+            ("sqlite:/", "directory"),
+            ("sqlite:x/", "directory"),
+            ("sqlite:.", "directory"),
+            ("sqlite:a\0b", "name a file"),
+            ("sqlite:x?", "nothing follows"),
+            ("sqlite:x?x", "no options"),
+            ("sqlite:x?speed=9", "'speed'"),
+            ("sqlite:x?deadline=1&deadline=2", "twice"),
+            ("sqlite:x?deadline=soon", "'soon'"),
+            ("sqlite:x?deadline=0", "positive"),
+            ("sqlite:x?deadline=nan", "positive"),
+            ("sqlite:x?durability=FULL", "'FULL'"),
+            ("sqlite:x?durability=", "''"),
+        ):
+            error = self.assertRaises(AddressError, openStore, address)
+            self.assertIn(word, str(error), address)
+            for form, meaning in GOOD_ADDRESSES:
+                self.assertIn(form, str(error))
+                self.assertIn(meaning, str(error))
+
+    def test_badOptions(self) -> None:
+        """
+        Options beside the address are looked at as well.
+        """
+        for address, options in (
+            ("memory:", {"deadline": 1}),
+            ("sqlite:x", {"speed": 1}),
+            ("sqlite:x", {"deadline": None}),
+            ("sqlite:x", {"durability": None}),
+        ):
+            self.assertRaises(AddressError, openStore, address, **options)

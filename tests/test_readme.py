@@ -1,0 +1,170 @@
+"""
+What README.md and docs/ say is so: the commands, the example, the links, the
+options, and the names of tests.
+
+The two commands themselves are run by C{.ci/run}, since one of them runs this test.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.internet import reactor
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from tests.served import ROOT, Program, Visitor
+
+README = ROOT / "README.md"
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("newsfragments/*.md")]
+
+
+class CommandTests(SynchronousTestCase):
+    """
+    The two commands for a fresh machine.
+    """
+
+    def commands(self):
+        """
+        Read them as the checks do.
+        """
+        return {
+            name: subprocess.run(
+                [sys.executable, str(ROOT / ".ci" / "readme.py"), name],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            ).stdout.strip()
+            for name in ("serve", "test")
+        }
+
+    def test_nearTheTop(self):
+        """
+        They stand where a newcomer sees them, and are two.
+        """
+        lines = README.read_text().splitlines()
+        self.assertLess(lines.index("<!-- two commands -->"), 12)
+        self.assertLess(lines.index("<!-- end -->"), 18)
+
+    def test_needNothing(self):
+        """
+        Each starts from Python alone and makes an environment of its own.
+        """
+        for command in self.commands().values():
+            self.assertRegex(command, r"^python3 -m venv (\S+) && \1/bin/pip install ")
+
+    def test_what(self):
+        """
+        One serves and one tests.
+        """
+        commands = self.commands()
+        self.assertIn("twistd -n web --sessions", commands["serve"])
+        self.assertIn("-m twisted.trial tests", commands["test"])
+
+
+class ExampleTests(TestCase):
+    """
+    The example in the README.
+    """
+
+    timeout = 60
+
+    def code(self):
+        """
+        The program as it is printed.
+        """
+        found = re.search(
+            r"<!-- example -->\n```python\n(.*?)```", README.read_text(), re.DOTALL
+        )
+        self.assertIsNotNone(found)
+        return found[1]
+
+    def test_short(self):
+        """
+        It has about twenty lines.
+        """
+        self.assertLessEqual(len(self.code().splitlines()), 22)
+
+    async def test_runs(self):
+        """
+        It counts, and goes on after C{kill -9}.  Only the port is another one here.
+        """
+        code = self.code()
+        listens = 'endpoints.serverFromString(reactor, "tcp:8080").listen(site)\n'
+        self.assertIn(listens, code)
+        code = code.replace(
+            listens,
+            listens.replace("tcp:8080", "tcp:0:interface=127.0.0.1").rstrip()
+            + ".addCallback(lambda it: print("
+            "f'http://127.0.0.1:{it.getHost().port}/', flush=True))\n",
+        )
+        folder = Path(self.mktemp())
+        folder.mkdir(parents=True)
+        (folder / "example.py").write_text(code)
+        visitor = Visitor(reactor)
+        texts = []
+        for _ in range(2):
+            program = Program.start(reactor, "example.py", folder)
+            self.addCleanup(program.end)
+            address = await program.ready
+            texts.append(await visitor.get(address))
+            await program.end("KILL")
+        self.assertEqual(texts, [(200, "visit 1\n"), (200, "visit 2\n")])
+
+
+class PageTests(SynchronousTestCase):
+    """
+    What the pages point at is there.
+    """
+
+    def test_links(self):
+        """
+        Each link to a file leads to one.
+        """
+        for page in PAGES:
+            for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+                if "://" not in target:
+                    self.assertTrue(
+                        (page.parent / target).exists(), f"{page.name}: {target}"
+                    )
+
+    def test_tests(self):
+        """
+        Each test that a page names can be found.
+        """
+        for page in PAGES:
+            for name in re.findall(r"\btests(?:\.[a-z]\w*)+", page.read_text()):
+                self.assertTrue(self.isTest(name), f"{page.name}: {name} is not there")
+
+    def isTest(self, name):
+        """
+        Whether C{name} is a module or a folder of tests.
+        """
+        path = ROOT.joinpath(*name.split("."))
+        return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+    def test_code(self):
+        """
+        Each piece of Python in the pages is Python.
+        """
+        for page in PAGES:
+            for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+                compile(code, page.name, "exec")
+
+    def test_options(self):
+        """
+        The table of options is that of the command.
+        """
+        self.assertIsNotNone(importlib.util.find_spec("txsessions.tap"))
+        from txsessions.tap import Options
+
+        ours = {
+            "--" + name.rstrip("=")
+            for name in Options().longOpt
+            if name.startswith("session")
+        }
+        told = set(re.findall(r"^\| `(--[a-z-]+)", README.read_text(), re.MULTILINE))
+        self.assertEqual(told, ours)
