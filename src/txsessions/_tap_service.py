@@ -48,7 +48,7 @@ class SessionSettings:
     lifetime: float | None
     strict: bool
 
-    def makeSite(self, site: server.Site) -> CommandLineSite:
+    def makeSite(self, site: server.Site) -> Site:
         """
         Make a site with sessions like this one without.
         """
@@ -62,7 +62,7 @@ class SessionSettings:
             sessionTimeout = settings.idle
             sessionLifetime = settings.lifetime
 
-        made = CommandLineSite(
+        made = Site(
             site.resource,
             logPath=site.logPath,
             store=self.store,
@@ -97,61 +97,13 @@ class SessionSettings:
         )
 
 
-class _StartsOnce(server.Site):
-    """
-    What Twisted's own site does at its start, such as to open its log file, done
-    once however often it is asked for.
-    """
-
-    _started = False
-
-    def startFactory(self) -> None:
-        """
-        See L{Factory.startFactory<twisted.internet.protocol.Factory>}.
-        """
-        if not self._started:
-            self._started = True
-            super().startFactory()
-
-    def stopFactory(self) -> None:
-        """
-        See L{Factory.stopFactory<twisted.internet.protocol.Factory>}.
-        """
-        self._started = False
-        super().stopFactory()
-
-
-class CommandLineSite(Site, _StartsOnce):
-    """
-    A site whose store is opened by its service.
-
-    Any other site opens it when its port starts to listen, and C{twistd} has
-    ports listen while it still has the privileges for that: files made then
-    would belong to root.
-    """
-
-    def startFactory(self) -> None:
-        """
-        A port listens: do what Twisted's own site does.
-        """
-        _StartsOnce.startFactory(self)
-
-    def startSessions(self) -> None:
-        """
-        Do the rest.
-
-        @raise ConfigurationError: The keys cannot be had.
-        """
-        super().startFactory()
-
-
 class _Start(Service):
     """
     Starts sessions once the process is what it is going to be: forked, in its
     run directory, without privileges.
     """
 
-    def __init__(self, settings: SessionSettings, site: CommandLineSite) -> None:
+    def __init__(self, settings: SessionSettings, site: Site) -> None:
         """
         @param settings: What the log is told.
         @param site: The site.
@@ -189,7 +141,7 @@ def addSessions(service: MultiService, settings: SessionSettings) -> None:
     @raise RuntimeError: There is no site in it, which a new version of Twisted
         may bring about.
     """
-    site: CommandLineSite | None = None
+    site: Site | None = None
     for port in service:
         if not isinstance(port, StreamServerEndpointService):
             continue
@@ -207,4 +159,4 @@ def addSessions(service: MultiService, settings: SessionSettings) -> None:
     _Start(settings, site).setServiceParent(service)
 
 
-__all__ = ["CommandLineSite", "SessionSettings", "addSessions"]
+__all__ = ["SessionSettings", "addSessions"]

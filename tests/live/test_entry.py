@@ -456,6 +456,7 @@ class DeadlineTests(LiveCase):
         While the store cannot say, nothing ends: it is asked again.
         """
         self.successResultOf(self.process.closed())
+        self.session["stays"] = object()
         self.store.down = StoreUnavailable("down")
         self.clock.advance(30)
         self.assertEqual(self.session._phase, STORED)

@@ -393,7 +393,7 @@ class LateRequestTests(LiveCase):
         self.assertEqual(self.session._phase, STALE)
         told = self.heard.told()
         self.assertEqual(told[0], "refused damaged")
-        ring = KeyRing.random(lambda size: b"\x07\x08" * (size // 2))
+        ring = KeyRing.random(lambda size: bytes(range(size)))
         stranger = self.another(siteName=b"x", keys=ring)
         theirs = self.saved(stranger, a=1)
         mine = self.site(siteName=b"x", keys=KEYS)

@@ -10,6 +10,7 @@ import threading
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.stores import traces
 from txsessions.stores import _worker
 from txsessions.stores._worker import WorkerThread
 
@@ -76,5 +77,6 @@ class WorkerThreadTests(SynchronousTestCase):
             capture_output=True,
             timeout=60,
             check=True,
+            env=traces.environment(),
         )
         self.assertEqual(ran.stdout, b"done\n")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import server
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
 
     from txsessions.interfaces import ISessionListener, ISessionStore
+
+_log = Logger(namespace="txsessions")
 
 _tables: WeakKeyDictionary[Any, WeakValueDictionary[bytes, LiveTable]] = (
     WeakKeyDictionary()
@@ -104,6 +107,7 @@ class Site(server.Site):
         self._serving = False
         self._stopTrigger: Any = None
         self._atEnd = False
+        self._listening = False
 
     def _shareTable(
         self, store: Any, keys: Any, siteName: bytes, *, strict: bool
@@ -227,25 +231,43 @@ class Site(server.Site):
         if wasSent(request):
             # Nothing else tells that this site serves.
             with suppress(ConfigurationError):
-                self._start()
+                self.startSessions()
             return Distributed(self, super().getResourceFor)
         return super().getResourceFor(request)
 
     def startFactory(self) -> None:
         """
-        See C{Factory.startFactory}; opens the store.
+        See C{Factory.startFactory}; opens the store as soon as the reactor runs:
+        ports listen before a daemon gives up its privileges, and the files are
+        to belong to who serves.
 
         @raise ConfigurationError: The keys cannot be had, or a factory cannot
             be made to work with durable sessions.
         """
         composeRequest(self.requestFactory)
         composeSession(self.sessionFactory)
-        self._start()
         super().startFactory()
+        self._listening = True
+        if getattr(self.reactor, "running", True):
+            self.startSessions()
+        else:
+            cast("Any", self.reactor).callWhenRunning(self._startLate)
 
-    def _start(self) -> None:
+    def _startLate(self) -> None:
         """
-        Open the store, which is closed before the reactor ends.
+        The reactor runs.  What is wrong with the keys can be told to nobody but
+        the log; it is tried again at each request.
+        """
+        if self._listening:
+            try:
+                self.startSessions()
+            except ConfigurationError as error:
+                _log.critical("sessions are unavailable: {error}", error=str(error))
+
+    def startSessions(self) -> None:
+        """
+        Open the store now; it is closed before the reactor ends.  For programs
+        that want to know at once whether the keys can be had.
 
         @raise ConfigurationError: The keys cannot be had.
         """
@@ -265,6 +287,7 @@ class Site(server.Site):
         store.  L{closed} tells when that is done.
         """
         super().stopFactory()
+        self._listening = False
         if self._serving:
             self._serving = False
             _ = self._live.lifecycle.stop().addCallback(self._forgetTrigger)
