@@ -30,6 +30,7 @@ NOW = 1_700_000_000.0
 """When the tests begin."""
 
 KEYS = KeyRing.random(lambda size: bytes(range(100, 100 + size)))
+OTHER_KEYS = KeyRing.random(lambda size: bytes(range(200, 200 + size)))
 
 
 class ICart(Interface):
@@ -270,6 +271,13 @@ class LiveCase(SynchronousTestCase):
         ):
             self.clock.advance(0)
 
+    def scheduled(self):
+        """
+        The calls that the reactor has yet to make, but for Twisted's own.
+        """
+        calls = map(str, self.clock.getDelayedCalls())
+        return [call for call in calls if "_updateLogDateTime" not in call]
+
     def timers(self):
         """
         How many things are watched until their deadline.
@@ -288,6 +296,7 @@ def living(kind) -> Iterator[object]:
 __all__ = [
     "KEYS",
     "NOW",
+    "OTHER_KEYS",
     "Holds",
     "ICart",
     "IOther",

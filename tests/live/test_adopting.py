@@ -4,7 +4,6 @@ Tests of L{txsessions.live.adopting}: taking over what others made of a session.
 
 from __future__ import annotations
 
-from twisted.python import reflect
 from twisted.python.components import registerAdapter
 from twisted.web import server
 from zope.interface import Interface
@@ -230,13 +229,6 @@ class MergeTests(LiveCase):
         self.assertEqual(len(calls), MAX_TRIES + 1)
         self.assertNotIn(self.session._uid, self.live.sessions)
         self.assertEqual(len(self.flushLoggedErrors()), 0)
-
-    def test_names(self):
-        """
-        The component of these tests is known by its interface.
-        """
-        name = f"c{reflect.qual(ITally)}".encode()
-        self.assertIn(name, self.session._entry.parts)
 
 
 class UsedAtTests(LiveCase):

@@ -193,5 +193,5 @@ class CallbackTests(LiveCase):
         self.live.stopFactory()
         self.assertEqual(self.ran, [])
         self.assertEqual(self.timers(), 0)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.scheduled(), [])
         self.assertTrue(self.record(self.session))

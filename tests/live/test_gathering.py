@@ -15,7 +15,7 @@ from twisted.web import server
 from zope.interface import Interface
 
 from tests.live.sites import LiveCase
-from txsessions import Session, keep
+from txsessions import keep
 from txsessions.core.codec import decodeValue
 from txsessions.core.state import splitPart
 from txsessions.errors import CannotBeKept, SessionTooLarge
@@ -412,9 +412,3 @@ class AliasTests(GatherCase):
         component = self.session.getComponent(ISocket)
         self.session.setComponent(ICartless, component)
         self.assertEqual(self.gather().parts, {})
-
-    def test_sessionClass(self):
-        """
-        These sessions are plain ones.
-        """
-        self.assertIs(type(self.session), Session)

@@ -285,6 +285,7 @@ class UnavailableTests(FailingCase):
             writer.send()
             reader.send("/?read=1")
             self.assertTrue(reader.silent)
+            self.assertEqual(self.store.names(), ["replace"], "they share one write")
             if fails:
                 self.store.fail(OUTAGE)
             self.store.pass_()

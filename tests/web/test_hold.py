@@ -349,6 +349,27 @@ class KindTests(HeldCase):
         self.held(self.client())
         self.assertEqual(len(raised), 2)
 
+    def test_transportIsNotHeld(self):
+        """
+        What a page writes to the transport itself, past its own response, is not
+        held: it goes out at once, and before what is.
+        """
+
+        def page(request):
+            change(request)
+            request.write(b"held")
+            request.transport.write(b"at once")
+            request.finish()
+            return NOT_DONE_YET
+
+        self.serve(page)
+        client = self.client()
+        self.store.hold()
+        client.send()
+        self.assertEqual(client.rest(), b"at once")
+        self.store.release()
+        self.assertEqual(client.answer().body, b"held")
+
     def test_headersFreeze(self):
         """
         Headers freeze at the first write, held or not.

@@ -253,6 +253,29 @@ class HTTP2Tests(WebCase):
         self.assertIsNone(client.streams[first].code)
         self.assertEqual(client.streams[second].body, b"count 3")
 
+    def test_idleTimeout(self):
+        """
+        The idle timeout of a connection goes on while streams are held, so it
+        is the store's deadline that ends the waiting.  A connection that times
+        out loses its answers and no changes.
+        """
+        self.serve(count)
+        client = self.h2()
+        client.send()
+        client.receive()
+        self.store.hold()
+        number = client.send()
+        self.clock.advance(70)
+        self.assertTrue(client.wire.disconnecting)
+        client.leave()
+        self.store.pass_()
+        self.assertIsNone(client.streams[number].code)
+        again = self.h2()
+        again.jar = client.jar
+        number = again.send()
+        again.receive()
+        self.assertEqual(again.streams[number].body, b"count 3")
+
     def test_resetWhileLoading(self):
         """
         A stream that is reset while its session is loaded is not rendered: to

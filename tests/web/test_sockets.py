@@ -43,7 +43,8 @@ class Cases:
         client = await self.connect()
         self.store.hold("load", "replace", "insert")
         client.transport.write(
-            method + b" / HTTP/1.1\r\nHost: x\r\nCookie: sid=%s\r\n\r\n" % self.uid
+            b"%s / HTTP/1.1\r\nHost: x\r\nCookie: %s=%s\r\n\r\n"
+            % (method, self.name, self.uid)
         )
         await self.until(lambda: self.store.names() == ["load"])
         return client

@@ -67,13 +67,14 @@ class Lifecycle:
         @raise ConfigurationError: The keys cannot be had.
         """
         before, self.isOver = self.isOver, False
+        self._users += 1
         try:
             if self._retry is None:
                 self._open()
         except ConfigurationError:
             self.isOver = before
+            self._users -= 1
             raise
-        self._users += 1
         if self.isOpen:
             self._sweeper.start()
 
@@ -97,7 +98,9 @@ class Lifecycle:
         The store is open.
         """
         if not self._opening:
-            # It was closed meanwhile.
+            if not self.isOpen:
+                # It was closed meanwhile.
+                _ = self._table.store.close()
             return
         self._opening = False
         self.isOpen = True

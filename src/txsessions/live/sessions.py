@@ -73,11 +73,12 @@ class Sessions(dict[bytes, Session]):
         for session in sessions:
             _removedByHand(session)
 
-    def leave(self, uid: bytes) -> None:
+    def leave(self, session: Session) -> None:
         """
         Take a session out without ending it.
         """
-        super().pop(uid, None)
+        if self.get(session._uid) is session:
+            super().pop(session._uid)
 
 
 def _removedByHand(session: Any) -> None:

@@ -215,7 +215,7 @@ class LiveTable:
         """
         Let go of a session without ending it.
         """
-        self.sessions.leave(session._uid)
+        self.sessions.leave(session)
         session._unwatch()
         entry = session._entry
         if entry is not None:
@@ -275,7 +275,7 @@ class LiveTable:
         """
         Give a live session another uid.
         """
-        self.sessions.leave(session._uid)
+        self.sessions.leave(session)
         session._uid = uid
         self.sessions[uid] = session
         if session._entry is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from twisted.web.http_headers import Headers
 
+    from txsessions.web.reply import HeldHeaders
     from txsessions.web.visit import Visit
 
 
@@ -67,7 +68,9 @@ def mergeCookies(request: Any) -> None:
 
 
 def correctCookies(
-    headers: Headers, visits: Sequence[Visit], cacheControl: Sequence[bytes] | None
+    headers: HeldHeaders,
+    visits: Sequence[Visit],
+    cacheControl: Sequence[bytes] | None,
 ) -> None:
     """
     Bring the cookies in held headers up to what has become of the sessions.
@@ -85,29 +88,20 @@ def correctCookies(
         if after == before:
             continue
         isChanged = True
-        lines = headers.getRawHeaders(b"set-cookie", [])
+        lines = headers.valuesOf(b"set-cookie")
         said: list[bytes | None]
         if before in lines:
             said = [after if line == before else line for line in lines]
         else:
             said = [*lines, after]
-        _setOrRemove(headers, b"Set-Cookie", [line for line in said if line])
+        headers.change(b"Set-Cookie", [line for line in said if line])
     if not isChanged:
         return
-    if isSaid:
-        forbidStoring(headers)
-    elif cacheControl is not None:
-        _setOrRemove(headers, b"Cache-Control", cacheControl)
-
-
-def _setOrRemove(headers: Headers, name: bytes, values: Sequence[bytes]) -> None:
-    """
-    Set a header that is absent if it has no value.
-    """
-    if values:
-        headers.setRawHeaders(name, values)
-    else:
-        headers.removeHeader(name)
+    if not isSaid:
+        if cacheControl is not None:
+            headers.change(b"Cache-Control", cacheControl)
+    elif b"no-store" not in b",".join(headers.valuesOf(b"cache-control")).lower():
+        headers.change(b"Cache-Control", [b"no-store"])
 
 
 __all__ = [

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from txsessions.core.keyfile import readKeyFile, readOrCreateKeyFile
 from txsessions.core.keyring import KeyRing
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 SUFFIX = ".key"
 """What the key file beside a database is called after it."""
+
+
+_ofMemory: WeakKeyDictionary[MemoryStore, KeyRing] = WeakKeyDictionary()
+"""The random keys of stores in memory, which may be closed and opened again."""
 
 
 def keySource(
@@ -42,7 +47,8 @@ def keySource(
         path = os.fspath(keys)
         return lambda: readKeyFile(path)
     if isinstance(store, MemoryStore):
-        return lambda: KeyRing.random(entropy)
+        memory = store
+        return lambda: _ofMemory.setdefault(memory, KeyRing.random(entropy))
     database: Any = getattr(store, "path", None)
     if database is None:
         raise ConfigurationError(

@@ -85,10 +85,6 @@ class Site(server.Site):
         @raise ConfigurationError: One of these cannot work.
         """
         super().__init__(resource, requestFactory, *args, **kwargs)
-        takeLimits(Session)
-        if isinstance(store, str):
-            # A reactor is all that HTTPFactory's IReactorTime is not.
-            store = openStore(store, reactor=cast("Any", self.reactor))
         if not isinstance(siteName, bytes):
             raise ConfigurationError(f"siteName takes bytes, not {siteName!r}")
         if cookies is not None and not isinstance(cookies, CookiePolicy):
@@ -102,19 +98,22 @@ class Site(server.Site):
         self._scheme = {"auto": None, "always": True, "never": False}[
             self.cookies.secure
         ]
-        self._live = self._shareTable(store, keys, siteName, strict=strict)
+        takeLimits(Session)
+        self._given = store, keys, siteName, strict
+        self._live = self._shareTable()
         self.sessions = self._live.sessions
-        self._serving = False
+        self._serving = self._atEnd = self._listening = False
         self._stopTrigger: Any = None
-        self._atEnd = False
-        self._listening = False
 
-    def _shareTable(
-        self, store: Any, keys: Any, siteName: bytes, *, strict: bool
-    ) -> LiveTable:
+    def _shareTable(self) -> LiveTable:
         """
         The live table for this store and site name: one, however many sites.
         """
+        given, keys, siteName, strict = self._given
+        store: Any = given
+        if isinstance(store, str):
+            # A reactor is all that HTTPFactory's IReactorTime is not.
+            store = openStore(store, reactor=cast("Any", self.reactor))
         tables: Any = {}
         if store is not None:
             tables = _tables.setdefault(store, WeakValueDictionary())
@@ -130,11 +129,33 @@ class Site(server.Site):
 
     def __getstate__(self) -> dict[str, Any]:
         """
-        See C{Site.__getstate__}: sessions do not go with it.
+        See C{Site.__getstate__}: sessions do not go with it, nor do keys.
         """
         state: dict[str, Any] = super().__getstate__()
+        store, keys, *others = self._given
+        named = (store is None or isinstance(store, str)) and not isinstance(
+            keys, KeyRing
+        )
+        state["_given"] = (store, keys, *others) if named else None
+        state["_serving"] = state["_atEnd"] = state["_listening"] = False
+        state["_stopTrigger"] = None
         del state["_live"]
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """
+        Begin anew.
+
+        @raise ConfigurationError: There is no telling with what.
+        """
+        self.__dict__.update(state)
+        if self._given is None:
+            raise ConfigurationError(
+                "a site can be copied or pickled if its store and keys were given as "
+                "an address and the path of a key file, and this one's were not"
+            )
+        self._live = self._shareTable()
+        self.sessions = self._live.sessions
 
     # -- sessions
 
