@@ -343,9 +343,10 @@ class ClosingTests(LifecycleCase):
         for works in (True, False):
             self.store.hold("open")
             site = self.site(siteName=b"%d" % works)
-            session = site.makeSession()
-            session["a"] = 1
-            session.save()
+            sessions = [site.makeSession(), site.makeSession()]
+            for session in sessions:
+                session["a"] = 1
+            sessions[0].save()
             done = site.closed()
             self.assertNoResult(done)
             if works:
@@ -355,7 +356,8 @@ class ClosingTests(LifecycleCase):
             self.successResultOf(done)
             self.assertFalse(site._live.lifecycle.isOpen)
             self.assertEqual(self.scheduled(), [])
-            self.assertEqual(bool(self.record(session, site)), works)
+            stored = [bool(self.record(session, site)) for session in sessions]
+            self.assertEqual(stored, [works, works])
 
     def test_whileItIsRetried(self):
         """

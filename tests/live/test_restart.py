@@ -10,7 +10,7 @@ import os
 
 import attrs
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.python.components import registerAdapter
 from twisted.trial.unittest import TestCase
@@ -92,6 +92,8 @@ class RestartTests(TestCase):
         folder = self.mktemp()
         os.makedirs(folder)
         self.path = os.path.join(folder, "sessions.sqlite")
+        self.running = set()
+        self.addCleanup(self.stopAll)
 
     def start(self, **options):
         """
@@ -100,15 +102,25 @@ class RestartTests(TestCase):
         site = Site(Resource(), store=f"sqlite:{self.path}", **options)
         site.log = lambda request: None
         site.startFactory()
-        self.addCleanup(site.closed)
+        site.startSessions()
+        self.running.add(site)
         return site
 
     async def stop(self, site):
         """
         End.
         """
+        self.running.remove(site)
         site.stopFactory()
         await site.closed()
+
+    def stopAll(self):
+        """
+        End what is left.
+        """
+        return gatherResults(
+            [ensureDeferred(self.stop(site)) for site in list(self.running)]
+        )
 
     @within
     async def test_everything(self):
@@ -208,7 +220,7 @@ class RestartTests(TestCase):
         await self.stop(site)
         os.rename(f"{self.path}.key", f"{self.path}.key.lost")
         site = Site(Resource(), store=f"sqlite:{self.path}")
-        self.assertRaises(KeyFileError, site.startFactory)
+        self.assertRaises(KeyFileError, site.startSessions)
         os.rename(f"{self.path}.key.lost", f"{self.path}.key")
         site = self.start()
         self.assertEqual((await site.loadSession(session._uid))["a"], 1)

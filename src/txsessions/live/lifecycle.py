@@ -167,9 +167,9 @@ class Lifecycle:
         """
         if self.isOpen:
             return succeed(None)
-        if self._closing is not None:
+        if self._closing is not None and not self._opening:
             return fail(StoreUnavailable("the session store is being closed"))
-        if self.isOver:
+        if self.isOver and not self._opening:
             return fail(StoreUnavailable("the session store has been closed"))
         if self._retry is not None:
             return fail(StoreUnavailable("the session store cannot be opened"))

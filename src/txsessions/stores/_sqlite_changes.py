@@ -36,22 +36,31 @@ class Changes:
         self._accounted: int | None = None
         self._writers: tuple[int, int] | None = None
         writer.onIdle = self._account
+        writer.onBegin = self._begun
 
     def count(self) -> int | None:
         """
         How often others have changed something, as far as can be told now:
-        L{None} while a commit of ours is under way that may be what is seen.
+        L{None} while a commit of ours has just ended that may be what is seen.
         """
         found: int = self._ask(_VERSION).fetchone()[0]
-        if found != self._accounted:
+        if found != self._accounted and not self._writer.holdsOthersOff:
             if self._writer.isBusy:
                 return None
             self._account()
         return self._count
 
+    def _begun(self) -> None:
+        """
+        A transaction of ours has begun: account for all that came before it.
+        What is seen from now on, until others may write again, is ours.
+        """
+        if self._ask(_VERSION).fetchone()[0] != self._accounted:
+            self._account()
+
     def _account(self) -> None:
         """
-        Nothing of ours is under way: see whose the changes are.
+        Nothing of ours is being committed: see whose the changes are.
 
         The reading connection is asked first, so that what comes between the
         two questions is counted at least once.

@@ -88,6 +88,8 @@ class Writer:
         self._closed = False
         self._limit: IDelayedCall | None = None
         self.onIdle: Callable[[], None] = lambda: None
+        self.onBegin: Callable[[], None] = lambda: None
+        self._begunHere = False
 
     @property
     def isBusy(self) -> bool:
@@ -95,6 +97,14 @@ class Writer:
         Whether a batch is under way, so that the connection is not ours.
         """
         return self._flight is not None
+
+    @property
+    def holdsOthersOff(self) -> bool:
+        """
+        Whether nobody but us can have committed anything since L{onBegin}.
+        """
+        gate = self._connection.gate
+        return self._begunHere and gate.works and gate.held
 
     def dataVersion(self) -> tuple[int, int] | None:
         """
@@ -231,7 +241,10 @@ class Writer:
         if not quick or not connection.tryBegin(final):
             patience = max(0.0, flight.due - self._reactor.seconds()) * _THREADS_SHARE
             self._give(flyAll, flight, final, patience)
-        elif connection.perform(operations):
+            return
+        self.onBegin()
+        self._begunHere = True
+        if connection.perform(operations):
             self._give(flyHome, flight)
         else:
             connection.commit()
@@ -272,6 +285,7 @@ class Writer:
         The thread is free again.
         """
         self._flight = None
+        self._begunHere = False
         if flight.abandoned and self._closing is None:
             self._refusal = None
             self._log.info("The session database answers again")
