@@ -90,7 +90,7 @@ class CallbackTests(LiveCase):
         One may expire or touch the session or take it from the site, without
         end or error.
         """
-        self.note("expire", lambda: self.session.expire())
+        self.note("expire", self.session.expire)
         self.note("touch", lambda: self.assertRaises(AlreadyCalled, self.session.touch))
         self.note(
             "get",

@@ -4,6 +4,8 @@ Tests of L{txsessions.live.lifecycle}: from the opening of a store to its closin
 
 from __future__ import annotations
 
+import itertools
+
 from twisted.internet.task import Clock
 from twisted.web.resource import Resource
 
@@ -109,7 +111,7 @@ class OpeningTests(LifecycleCase):
             if self.store.calls.count("open") > len(opens):
                 opens.append(self.clock.seconds())
             self.assertFalse(self.isOpen(site))
-        gaps = [b - a for a, b in zip(opens, opens[1:], strict=False)]
+        gaps = [b - a for a, b in itertools.pairwise(opens)]
         self.assertEqual(gaps, [1, 2, 4, 8, 16, 30, 30, 30])
         self.assertEqual(self.logs("cannot be opened: no disk"), 9)
         self.store.down = None

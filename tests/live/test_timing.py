@@ -61,7 +61,7 @@ class LimitTests(SynchronousTestCase):
         """
         They are 900 s, and nothing in particular.
         """
-        session, clock = self.make()
+        session, _clock = self.make()
         self.assertEqual(session.sessionTimeout, 900)
         self.assertEqual(Session.sessionTimeout, 900)
         self.assertIs(session.sessionLifetime, None)
@@ -92,7 +92,7 @@ class LimitTests(SynchronousTestCase):
         self.addCleanup(delattr, Session, "sessionTimeout")
         for _ in range(2):
             for cls in (Session, Derived):
-                session, clock = self.make(cls)
+                session, _clock = self.make(cls)
                 self.assertEqual(session._expireCall.getTime(), NOW + 60)
                 session.sessionTimeout = 10
                 session.touch()

@@ -4,6 +4,8 @@ Tests of L{txsessions.live.tombstones}: deletions that have to wait.
 
 from __future__ import annotations
 
+import itertools
+
 from tests.live.sites import LiveCase
 from txsessions.errors import StoreUnavailable
 from txsessions.live import tombstones
@@ -55,7 +57,7 @@ class TombstoneTests(LiveCase):
             if self.store.calls.count("delete") > before:
                 before += 1
                 times.append(self.clock.seconds())
-        gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+        gaps = [b - a for a, b in itertools.pairwise(times)]
         self.assertEqual(gaps, [2, 4, 8, 16, 30, 30, 30])
         self.assertEqual(max(gaps), LAST_RETRY)
 
