@@ -61,12 +61,12 @@ class ISessionStore(Interface):
 
     def changes() -> int | None:
         """
-        The cheap question, answered at once: has anybody changed anything?
+        The cheap question, answered at once: has anybody else changed anything?
 
         @return: A number that differs from the one returned before if any
-            record may have been changed in between by anyone, or L{None} where
-            only L{load} can tell.  A store that only this process can change
-            always returns the same number.
+            record may have been changed in between other than through this
+            object, or L{None} where only L{load} can tell.  A store that only
+            this object can change always returns the same number.
         """
 
     def insert(record: Record, now: float) -> Deferred[None]:

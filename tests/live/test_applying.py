@@ -77,6 +77,9 @@ class Bomb:
     """
 
     def __new__(cls, *args):
+        """
+        Tell.
+        """
         canary.append("new")
         return object.__new__(cls)
 

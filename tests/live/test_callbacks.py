@@ -76,6 +76,7 @@ class CallbackTests(LiveCase):
         self.assertEqual(self.ran[-1], "last")
         self.assertIs(self.record(self.session), None)
         self.assertEqual(len(self.flushLoggedErrors()), 6)
+        self.assertEqual(self.logs("an expiry callback failed"), 1)
         self.assertNotIn(uid, "".join(self.logged))
 
     def test_neverReturns(self):

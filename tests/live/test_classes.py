@@ -54,7 +54,7 @@ class SlottedToo(Slotted):
     that is no list of names.
     """
 
-    __slots__ = "more"
+    __slots__ = "more"  # noqa: PLC0205 - that is allowed, too
 
 
 class Freely(SlottedToo):

@@ -371,6 +371,15 @@ class StayingTests(GatherCase):
         self.successResultOf(self.session.save())
         self.assertTrue(self.record(self.session))
 
+    def test_byName(self):
+        """
+        So does what the program put into the adapter cache by a name.
+        """
+        self.session._adapterCache["some.name"] = Mine()
+        self.assertEqual(
+            self.gather().staying(), [("the component for some.name", Mine)]
+        )
+
     def test_here(self):
         """
         In this process it stays what it is.

@@ -4,7 +4,9 @@ Tests of L{txsessions.live.lifecycle}: from the opening of a store to its closin
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
 
 from twisted.internet.task import Clock
 from twisted.web.resource import Resource
@@ -388,6 +390,35 @@ class ClosingTests(LifecycleCase):
             self.clock.advance(60)
             self.assertEqual(self.store.calls.count("claimExpired"), before + 1)
 
+    def test_againWhileItIsOpened(self):
+        """
+        If it is closed and started again while the store is slow to open, it is
+        open in the end, whichever opening that is.
+        """
+        self.store.hold("open")
+        site = self.site()
+        self.successResultOf(site.closed())
+        site.startFactory()
+        self.assertEqual(self.store.names(), ["open", "open"])
+        self.store.release(1)
+        self.assertTrue(site._live.lifecycle.isOpen)
+        self.store.pass_()
+        self.assertTrue(self.isOpen(site))
+        self.assertEqual(self.closed, 1)
+
+    def test_usedAfterwards(self):
+        """
+        An object that somebody still uses after the end is of no consequence.
+        """
+        site = self.site()
+        empty, session = site.makeSession(), self.saved(site, a=1)
+        site.stopFactory()
+        self.clock.advance(100)
+        empty.touch()
+        self.assertNotIn(empty._uid, site.sessions)
+        session["a"] = 2
+        self.failureResultOf(session.save(), StoreUnavailable)
+
     def test_againWhileClosing(self):
         """
         If it is started again while it is being closed, it is opened again
@@ -437,6 +468,20 @@ class SharedTests(LifecycleCase):
         self.assertIs(two.getSession(session._uid), session)
         self.assertEqual(self.store.calls, ["open"])
 
+    def test_startedWhileTrying(self):
+        """
+        One that starts while the store of both cannot be opened waits with the
+        other.
+        """
+        self.store.down = StoreUnavailable("no disk")
+        self.site()
+        two = self.site()
+        self.assertEqual(self.store.calls, ["open"])
+        self.store.down = None
+        self.clock.advance(1)
+        self.assertTrue(self.isOpen(two))
+        self.assertEqual(self.store.calls.count("open"), 2)
+
     def test_closedWithTheLast(self):
         """
         The store is closed with the last of them.
@@ -463,9 +508,6 @@ class SharedTests(LifecycleCase):
         """
         The table goes with its sites.
         """
-        import gc
-        import weakref
-
         store = MemoryStore()
         site = Site(Resource(), reactor=self.clock, store=store, keys=KEYS)
         held = weakref.ref(site._live)
@@ -491,8 +533,6 @@ class SharedTests(LifecycleCase):
         site.startFactory()
         self.assertEqual(self.load(site, session)["a"], 1)
         site.stopFactory()
-        import gc
-
         del site, session
         gc.collect()
         site = Site(Resource(), reactor=self.clock, store=store)

@@ -188,6 +188,29 @@ class MemberTests(SynchronousTestCase):
         self.assertIs(session._reactor, self.clock)
         self.assertEqual(session.lastModified, NOW)
 
+    def test_withoutInit(self):
+        """
+        A class that calls no C{__init__} works by itself, too.
+        """
+
+        class Bare(Session):
+            """
+            Makes nothing.
+            """
+
+            def __init__(self):
+                pass
+
+        session = Bare()
+        self.assertEqual((session.uid, session.site), (b"", None))
+        self.assertIs(session._reactor, None)
+        session._reactor = self.clock
+        session.touch()
+        session.startCheckingExpiration()
+        self.assertEqual(session._createdAt, NOW)
+        self.clock.advance(900)
+        self.assertEqual(session._phase, ENDED)
+
     def test_dummyRequest(self):
         """
         Twisted's fake request works with a session that has no site.

@@ -4,7 +4,7 @@ Tests of L{txsessions.live.table}: what a process holds.
 
 from __future__ import annotations
 
-from tests.live.sites import NOW, LiveCase
+from tests.live.sites import NOW, Holds, LiveCase
 from txsessions.errors import SessionUnavailable
 from txsessions.live.phases import ENDED, NEW, STORED
 
@@ -176,6 +176,43 @@ class LiveTests(LiveCase):
             self.assertEqual(len(table.tombstones), 0)
             self.logged.clear()
             self.heard.told()
+
+    def test_whoEndsIt(self):
+        """
+        A request that ends a session is told so; with others beside it, or if it
+        ran out, none is by mistake.
+        """
+
+        class Ending(Holds):
+            """
+            Remembers that it was told.
+            """
+
+            told = 0
+
+            def sessionEnded(self):
+                """
+                See L{txsessions.web.visit.Visit.sessionEnded}.
+                """
+                self.told += 1
+
+        site = self.site()
+        for current, expected in ((None, [0, 0]), (0, [1, 0]), (1, [0, 1])):
+            session = self.saved(site, a=1)
+            holds = [Ending(session), Ending(session)]
+            site._live.current = None if current is None else holds[current]
+            session.expire()
+            self.assertEqual([hold.told for hold in holds], expected)
+        site._live.current = None
+        session = self.saved(site, a=1)
+        hold = Ending(session)
+        session.expire()
+        self.assertEqual(hold.told, 1)
+        session = self.saved(site, a=1)
+        hold = Ending(session)
+        session.sessionTimeout = 10
+        self.clock.advance(10)
+        self.assertEqual((session._phase, hold.told), (ENDED, 0))
 
     def test_seconds(self):
         """

@@ -167,9 +167,7 @@ class Lifecycle:
         """
         if self.isOpen:
             return succeed(None)
-        if self._closing is not None and not self._opening:
-            return fail(StoreUnavailable("the session store is being closed"))
-        if self.isOver and not self._opening:
+        if not self._opening and (self.isOver or self._closing is not None):
             return fail(StoreUnavailable("the session store has been closed"))
         if self._retry is not None:
             return fail(StoreUnavailable("the session store cannot be opened"))
@@ -194,9 +192,8 @@ class Lifecycle:
         """
         A request has waited long enough.
         """
-        if done in self._waiting:
-            self._waiting.remove(done)
-            done.errback(StoreUnavailable("the session store takes long to open"))
+        self._waiting.remove(done)
+        done.errback(StoreUnavailable("the session store takes long to open"))
 
     def stop(self) -> Deferred[None]:
         """

@@ -16,9 +16,9 @@ from twisted.python.failure import Failure
 from txsessions.errors import SessionError
 from txsessions.live.phases import ENDED
 from txsessions.live.waiting import NOBODY
-from txsessions.web.headers import announcedLength, mergeCookies
+from txsessions.web.headers import announcedLength, mergeCookies, varyByCookie
 from txsessions.web.holding import Holding
-from txsessions.web.visits import FAILED, FREE, HELD, OPEN
+from txsessions.web.visits import DONE, FAILED, FREE, HELD, OPEN
 
 if TYPE_CHECKING:
     from txsessions.web.visit import Visit
@@ -41,13 +41,24 @@ class Exchange(Holding):
         visits: list[Visit],
         sitepath: Sequence[bytes] = (),
     ) -> None:
-        super().__init__(request, site, visits, sitepath)
+        self.request = request
+        self.site = site
+        self.table = site._live
+        self.visits = visits
+        for visit in visits:
+            visit.exchange = self
+        self._sitepath = sitepath
         self.body: bytes | None = None
         self._length: int | None = None
-        self._orphan = self._recorder = None
+        self.afterwards = self._cacheControl = self._orphan = self._recorder = None
         self._pending = 0
-        self._finishing = self._whole = False
-        self._bytesAreOut = self.state == OPEN
+        self.isLoading = self._finishing = self._whole = False
+        self.frozen = self._bytesAreOut = False
+        self.state = FREE
+        if request.startedWriting:
+            # The sessions come too late.
+            self.frozen = self._bytesAreOut = True
+            self.state = DONE if request.finished else OPEN
 
     # -- writing
 
@@ -81,6 +92,7 @@ class Exchange(Holding):
         self.frozen = True
         self._whole = whole
         request = self.request
+        headers = request.responseHeaders
         undecided = False
         try:
             for visit in self.visits:
@@ -95,7 +107,9 @@ class Exchange(Holding):
                 elif not visit.settle():
                     self._pending += 1
                 visit.sayHow()
-                self._sayInHeaders(visit)
+                varyByCookie(headers)
+                if visit.line is not None:
+                    self._forbidStoring(headers)
         except SessionError:
             self._fail(Failure())
             return False
@@ -103,8 +117,7 @@ class Exchange(Holding):
             return False
         if request.cookies:
             mergeCookies(request)
-        if not whole:
-            self._length = announcedLength(request)
+        self._length = None if whole else announcedLength(request)
         if undecided:
             self._hold()
             self.table.reactor.callLater(0, self._decide)

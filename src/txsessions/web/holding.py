@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from txsessions.errors import CannotBeKept, SessionError, SessionTooLarge
 from txsessions.live.phases import ENDED
 from txsessions.web import failing
-from txsessions.web.headers import correctCookies
+from txsessions.web.headers import correctCookies, varyByCookie
 from txsessions.web.reply import Recorder
 from txsessions.web.visits import DONE, FAILED, HELD, LOST, OPEN, Visits
 
@@ -189,8 +189,11 @@ class Holding(Visits):
         recorder.drop()
         failing.reset(self.request, keepCookies=True)
         self._finishing = False
+        headers = self.request.responseHeaders
         for visit in self._acquired():
-            self._sayInHeaders(visit)
+            varyByCookie(headers)
+            if visit.line is not None:
+                self._forbidStoring(headers)
 
     # -- the client is gone
 

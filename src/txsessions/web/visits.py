@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from txsessions.errors import ConfigurationError, ResponseStarted
-from txsessions.web.headers import forbidStoring, varyByCookie
+from txsessions.web.headers import forbidStoring
 from txsessions.web.visit import Visit
 
 if TYPE_CHECKING:
+    from twisted.web.http_headers import Headers
+
     from txsessions.live.session import Session
 
 FREE, HELD, OPEN, FAILED, LOST, DONE = range(6)
@@ -49,28 +51,16 @@ class Visits:
         "visits",
     )
 
-    def __init__(
-        self,
-        request: Any,
-        site: Any,
-        visits: list[Visit],
-        sitepath: Sequence[bytes] = (),
-    ) -> None:
-        self.request = request
-        self.site = site
-        self.table = site._live
-        self._sitepath = sitepath
-        self.visits = visits
-        for visit in visits:
-            visit.exchange = self
-        self.isLoading = False
-        self.afterwards: Callable[[], None] | None = None
-        self._cacheControl: Sequence[bytes] | None = None
-        self.state = FREE
-        self.frozen = False
-        if request.startedWriting:
-            self.frozen = True
-            self.state = DONE if request.finished else OPEN
+    request: Any
+    site: Any
+    table: Any
+    visits: list[Visit]
+    state: int
+    frozen: bool
+    isLoading: bool
+    afterwards: Callable[[], None] | None
+    _cacheControl: Sequence[bytes] | None
+    _sitepath: Sequence[bytes]
 
     def visit(self, secure: bool) -> Visit:
         """
@@ -179,16 +169,13 @@ class Visits:
         """
         return [self.renderDeletion(v) for v in self.visits if v.deletes]
 
-    def _sayInHeaders(self, visit: Visit) -> None:
+    def _forbidStoring(self, headers: Headers) -> None:
         """
-        Say who may keep the response, because of a session that it is about.
+        The response says something of a cookie: no cache may keep it.
         """
-        headers = self.request.responseHeaders
-        varyByCookie(headers)
-        if visit.line is not None:
-            before = forbidStoring(headers)
-            if before is not None:
-                self._cacheControl = before
+        before = forbidStoring(headers)
+        if before is not None:
+            self._cacheControl = before
 
 
 __all__ = ["DONE", "FAILED", "FREE", "HELD", "LOST", "OPEN", "Visits"]
