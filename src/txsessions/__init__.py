@@ -4,6 +4,7 @@ Durable sessions for C{twisted.web}.
 Change one import and name a store::
 
     from txsessions import Site
+
     site = Site(resource, store="sqlite:sessions.sqlite")
 """
 

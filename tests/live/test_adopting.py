@@ -175,11 +175,15 @@ class MergeTests(LiveCase):
         A limit that only the other changed is taken over, and one that was
         changed here is kept and saved.
         """
+        self.clock.advance(20)
         self.other.sessionTimeout = 50
+        self.successResultOf(self.other.save())
+        self.clock.advance(10)
         self.session["a"] = 2
         self.both()
         self.assertEqual(self.session.sessionTimeout, 50)
-        self.assertEqual(self.session._expireCall.getTime(), NOW + 50)
+        self.assertEqual(self.session.lastModified, NOW + 20)
+        self.assertEqual(self.session._expireCall.getTime(), NOW + 70)
         self.other.sessionTimeout = 60
         self.session.sessionTimeout = 70
         self.both()

@@ -276,6 +276,7 @@ class CarryTests(ApplyCase):
         for parts in (
             {basket: aliasTo(reflect.qual(IPurse))},
             {basket: aliasTo("os.system")},
+            {basket: aliasTo("os.path"), componentPart("os.path"): encodeValue([])},
             {
                 basket: aliasTo(reflect.qual(IPurse)),
                 purse: aliasTo(reflect.qual(IBasket)),

@@ -194,6 +194,7 @@ class ComponentTests(FreshCase):
         self.successResultOf(session.save())
         ISteady(session).things.pop()
         self.successResultOf(session.save())
+        self.assertEqual(len(session._entry.parts), 1)
         self.assertEqual(ISteady(self.load(self.another(), session)).things, [])
 
     def test_inAStoredSession(self):

@@ -95,15 +95,14 @@ class Flight:
         """
         entry = self._entry
         table = entry.table
-        lifecycle = table.lifecycle
-        if lifecycle.isOpen:
+        if table.lifecycle.isOpen:
             try:
                 done = self._send()
             except SessionError:
                 entry.drop()
                 raise
         else:
-            done = lifecycle.whenOpen()
+            done = table.lifecycle.whenOpen()
         entry.flight = self
         table.flights += 1
         _ = done.addCallbacks(self._acknowledged, self._refused)
@@ -190,7 +189,8 @@ class Flight:
             self._note(record)
             for waiter in self.waiters:
                 waiter.sessionSaved()
-            entry.resettle(again)
+            if again:
+                entry.resettle(again)
         entry.table.flightEnded()
 
     def _note(self, record: Record) -> None:
@@ -205,12 +205,14 @@ class Flight:
         entry.touchedAt = max(entry.touchedAt, record.touchedAt)
         if session._phase == NEW:
             session._phase = STORED
+        if self._need is Need.REPLACE:
+            return
         table.noteStored(entry, record.key)
         if self._need is Need.INSERT:
             # Until now nobody else could know of it.
             entry.seen = table.store.changes()
             table.tell(EventKind.CREATED, entry, createdAt=session._createdAt)
-        elif self._need is Need.RENAME:
+        else:
             table.tell(EventKind.ROTATED, entry)
 
     def _refused(self, failure: Failure) -> None:

@@ -101,8 +101,27 @@ def gather(session: Session, acknowledged: Mapping[bytes, bytes]) -> Gathered:
     @raise SessionTooLarge: There is more than could be kept.
     """
     gathered = Gathered()
+    parts = gathered.parts
+    reduce = Reducer(session)
     try:
-        _gather(session, acknowledged, gathered)
+        for key, value in list(session.sessionNamespaces.items()):
+            try:
+                parts[namespacePart(key)] = encodeValue(value, "", reduce)
+            except CannotBeKept as error:
+                where = f"sessionNamespaces[{repr(key)[:_SHOWN]}]"
+                _notKept(gathered, where, error, reduce)
+        attributes = session.__dict__
+        if attributes:
+            for name, value in list(attributes.items()):
+                if name in NAMES:
+                    continue
+                try:
+                    part = partName(ATTRIBUTE, name.encode("utf-8"))
+                    parts[part] = encodeValue(value, "", reduce)
+                except CannotBeKept as error:
+                    _notKept(gathered, f"session.{name}", error, reduce)
+        if session._hasComponents():
+            _gatherComponents(session, acknowledged, gathered)
     except SessionError:
         raise
     except Exception as error:
@@ -110,39 +129,11 @@ def gather(session: Session, acknowledged: Mapping[bytes, bytes]) -> Gathered:
         raise CannotBeKept(
             "the session", f"taking its state raised {qual(type(error))}"
         ) from error
-    return gathered
-
-
-def _gather(
-    session: Session, acknowledged: Mapping[bytes, bytes], gathered: Gathered
-) -> None:
-    """
-    Do what L{gather} says.
-    """
-    parts = gathered.parts
-    reduce = Reducer(session)
-    for key, value in list(session.sessionNamespaces.items()):
-        try:
-            parts[namespacePart(key)] = encodeValue(value, "", reduce)
-        except CannotBeKept as error:
-            where = f"sessionNamespaces[{repr(key)[:_SHOWN]}]"
-            _notKept(gathered, where, error, reduce)
-    attributes = session.__dict__
-    if attributes:
-        for name, value in list(attributes.items()):
-            if name in NAMES:
-                continue
-            try:
-                part = partName(ATTRIBUTE, name.encode("utf-8"))
-                parts[part] = encodeValue(value, "", reduce)
-            except CannotBeKept as error:
-                _notKept(gathered, f"session.{name}", error, reduce)
-    if session._hasComponents():
-        _gatherComponents(session, acknowledged, gathered)
     dormant = session._dormant
     if dormant:
         for part, encoded in dormant.items():
             parts.setdefault(part, encoded)
+    return gathered
 
 
 def _notKept(

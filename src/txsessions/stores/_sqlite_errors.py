@@ -64,4 +64,14 @@ def storeError(error: sqlite3.Error, path: str) -> StoreError:
     return StoreUnavailable(f"the session database {path} refused: {what}{hint}")
 
 
-__all__ = ["isBusy", "isFull", "storeError"]
+def late(path: str, deadline: float) -> StoreUnavailable:
+    """
+    Make the error that says that a deadline has passed.
+    """
+    return StoreUnavailable(
+        f"the session database {path} has not answered for {deadline:g} s: see "
+        "whether its disk hangs"
+    )
+
+
+__all__ = ["isBusy", "isFull", "late", "storeError"]

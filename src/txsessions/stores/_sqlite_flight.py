@@ -14,11 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores import _sqlite_verbs
 from txsessions.stores._sqlite_connection import WriteConnection
 from txsessions.stores._sqlite_errors import isFull, storeError
+
+_log = Logger()
 
 BATCH_VERBS = 128
 """How many verbs one transaction takes at most."""
@@ -214,6 +218,16 @@ def crash(connection: WriteConnection, flight: Flight, error: BaseException) -> 
     failAll(flight.operations, StoreUnavailable(f"the session store failed: {error!r}"))
 
 
+def notGivenBack(failure: Failure) -> None:
+    """
+    Free pages stay in the file, until another sweep.
+    """
+    _log.warn(
+        "Free pages of the session database stay in its file: {error}",
+        error=failure.getErrorMessage(),
+    )
+
+
 __all__ = [
     "BATCH_PAGES",
     "BATCH_VERBS",
@@ -224,6 +238,7 @@ __all__ = [
     "failAll",
     "flyAll",
     "flyHome",
+    "notGivenBack",
     "recover",
     "takeBatch",
 ]

@@ -27,12 +27,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores import _sqlite_verbs
 from txsessions.stores._reactor import IStoreReactor, handled
 from txsessions.stores._sqlite_connection import WriteConnection
+from txsessions.stores._sqlite_errors import late
 from txsessions.stores._sqlite_flight import (
     Flight,
     Operation,
@@ -40,6 +40,7 @@ from txsessions.stores._sqlite_flight import (
     failAll,
     flyAll,
     flyHome,
+    notGivenBack,
     recover,
     takeBatch,
 )
@@ -123,7 +124,15 @@ class Writer:
         )
         flight = self._flight = Flight([operation], float("inf"))
         self._worker.do(lambda: self._openInThread(flight, operation))
-        return operation.deferred
+        return operation.deferred.addCallback(self._ready)
+
+    def _ready(self, reader: sqlite3.Connection) -> sqlite3.Connection:
+        """
+        The database is open.
+        """
+        if self._closing is None:
+            self._refusal = None
+        return reader
 
     def submit(
         self,
@@ -261,15 +270,7 @@ class Writer:
             self._reader = operation.result = operation.verb(*operation.args)
         except Exception as error:
             operation.error = error
-        self._reactor.callFromThread(self._opened, flight, operation)
-
-    def _opened(self, flight: Flight, operation: Operation) -> None:
-        """
-        The database is open, or cannot be.
-        """
-        if operation.error is None and self._closing is None:
-            self._refusal = None
-        self._landed(flight)
+        self._reactor.callFromThread(self._landed, flight)
 
     def _tell(self, flight: Flight) -> None:
         """
@@ -292,21 +293,12 @@ class Writer:
         if self._connection.surplus and self._refusal is None:
             self._connection.surplus = False
             again = self.submit(_sqlite_verbs.giveBack, (), 256, heavy=True)
-            handled(again.addErrback(self._notGivenBack))
+            handled(again.addErrback(notGivenBack))
         if self._refusal is None:
             self.onIdle()
         self._tell(flight)
         if self._flight is None:
             self._plan()
-
-    def _notGivenBack(self, failure: Failure) -> None:
-        """
-        Free pages stay in the file, until another sweep.
-        """
-        self._log.warn(
-            "Free pages of the session database stay in its file: {error}",
-            error=failure.getErrorMessage(),
-        )
 
     def _overdue(self) -> None:
         """
@@ -321,7 +313,7 @@ class Writer:
             self._abandon(flight)
         while self._queue and self._queue[0].due <= now:
             operation = self._queue.popleft()
-            operation.error = self._late()
+            operation.error = late(self._connection.path, self._deadline)
             operation.fire()
         dues = [self._queue[0].due] if self._queue else []
         if flight is not None and now < flight.due < float("inf"):
@@ -334,25 +326,16 @@ class Writer:
         The thread does not come back: nobody waits for it any longer.
         """
         flight.abandoned = True
-        late = self._late()
+        error = str(late(self._connection.path, self._deadline))
         if self._closing is None:
-            self._refusal = str(late)
-        self._log.error("{error}", error=str(late))
+            self._refusal = error
+        self._log.error("{error}", error=error)
         waiting = [*flight.operations, *self._queue]
         flight.operations = ()
         self._queue.clear()
         for operation in waiting:
             if not operation.deferred.called:
-                operation.deferred.errback(self._late())
-
-    def _late(self) -> StoreUnavailable:
-        """
-        Say that a deadline has passed.
-        """
-        return StoreUnavailable(
-            f"the session database {self._connection.path} has not answered for "
-            f"{self._deadline:g} s: see whether its disk hangs"
-        )
+                operation.deferred.errback(late(self._connection.path, self._deadline))
 
     def _finish(self) -> None:
         """
