@@ -8,23 +8,20 @@ from __future__ import annotations
 import os
 
 from twisted.internet import reactor
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import deferLater
 from twisted.python.components import registerAdapter
-from twisted.trial.unittest import SynchronousTestCase
 from twisted.web import server, static
 from twisted.web.resource import Resource
-from twisted.web.test.requesthelper import DummyChannel
 from zope.interface import Interface, implementer
 
 import txsessions
 from tests.slowstore import SlowStore
 from tests.web.oracle import Page
 from tests.web.pair import Answer, DistributedCase
-from txsessions import CookiePolicy, Site
+from txsessions import CookiePolicy
 from txsessions.core.keyring import KeyRing
 from txsessions.errors import StoreUnavailable
 from txsessions.stores.memory import MemoryStore
-from txsessions.web.distributed import cookieArguments
 
 SIZE = 700_000
 """More than one PB message holds, and than one write of a file."""
@@ -590,31 +587,3 @@ class OneSideTests(DistributedCase):
         await self.serveBehind(count, store=self.address())
         self.serveInFront()
         self.assertEqual((await self.fetch()).code, 503)
-
-
-class CookieArgumentsTests(SynchronousTestCase):
-    """
-    A C{Set-Cookie} line, taken apart for C{addCookie}.
-    """
-
-    def test_roundTrip(self):
-        """
-        All that C{addCookie} knows comes out as it went in.
-        """
-        site = Site(Resource(), reactor=Clock())
-        lines = [
-            b"a=b",
-            b"a=",
-            b"a=b=c; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Domain=example.org; "
-            b"Path=/x; Max-Age=0; Comment=why; Secure; HttpOnly; SameSite=lax",
-            site.cookies.render(b"0123456789abcdef" * 4, True),
-            site.cookies.renderDeletion(False),
-        ]
-        for line in lines:
-            request = server.Request(DummyChannel())
-            cookie, arguments = cookieArguments(line)
-            request.addCookie(*cookie, **arguments)
-            [made] = request.cookies
-            self.assertEqual(
-                sorted(made.lower().split(b"; ")), sorted(line.lower().split(b"; "))
-            )
