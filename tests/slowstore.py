@@ -47,6 +47,8 @@ class SlowStore:
     @ivar pending: The calls that wait, in order.
     @ivar calls: The names of all calls so far, held or not.
     @ivar down: What calls fail with that are not held, or L{None}.
+    @ivar sharedWithOthers: Whether other processes may change what is stored, so
+        that C{changes()} cannot tell.
     """
 
     WRITES = frozenset({"insert", "replace", "touch", "rename", "delete"})

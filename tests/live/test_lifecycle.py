@@ -338,6 +338,7 @@ class ClosingTests(LifecycleCase):
         self.failureResultOf(load, SessionUnavailable)
         self.store.pass_()
         self.assertFalse(site._live.lifecycle.isOpen)
+        self.assertEqual(self.closed, 2)
         self.assertEqual(self.scheduled(), [])
 
     def test_openedWhileClosing(self):
@@ -431,6 +432,7 @@ class ClosingTests(LifecycleCase):
         site.stopFactory()
         site.startFactory()
         self.store.pass_()
+        self.assertTrue(site._live.lifecycle.isOpen)
         self.assertEqual(self.closed, 1)
         self.assertTrue(self.isOpen(site))
         self.assertEqual(self.load(site, session)["a"], 2)

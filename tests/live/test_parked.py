@@ -8,6 +8,7 @@ import gc
 import weakref
 
 from attrs import evolve
+from twisted.internet.defer import succeed
 
 from tests.live.sites import NOW, LiveCase
 from txsessions.errors import StoreUnavailable
@@ -118,7 +119,7 @@ class ParkedTests(LiveCase):
         A store whose clock is behind is not asked without end.
         """
         record = evolve(self.inner._slots[self.key].record, expiresAt=NOW)
-        self.inner.load = lambda key, now, known=None: self.done(record)
+        self.inner.load = lambda key, now, known=None: succeed(record)
         self.store.holding = frozenset({"claimExpired"})
         self.advance(950, 50)
         before = self.store.calls.count("load")
@@ -126,26 +127,20 @@ class ParkedTests(LiveCase):
         self.assertLessEqual(self.store.calls.count("load"), before + 10)
         self.assertEqual(self.ran, [])
 
-    def done(self, record):
-        """
-        What a store answers.
-        """
-        from twisted.internet.defer import succeed
-
-        return succeed(record)
-
     def test_lateAnswers(self):
         """
         Answers that come when the session is back change nothing.
         """
-        for fail in (True, False):
+        for answer in ("fails", "there", "gone"):
             self.store.hold("load")
             parked = self.live._live.parked[self.key]
             parked._deadlinePassed()
             self.store.holding = frozenset()
             session = self.find(self.live)
-            if fail:
+            if answer == "fails":
                 self.store.fail(StoreUnavailable("down"))
+            elif answer == "gone":
+                self.store.pending.pop().answer.callback(None)
             else:
                 self.store.pass_()
             self.assertEqual(len(session.expireCallbacks), 1)

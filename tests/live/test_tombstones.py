@@ -9,6 +9,7 @@ import itertools
 from tests.live.sites import LiveCase
 from txsessions.errors import StoreUnavailable
 from txsessions.live import tombstones
+from txsessions.live.lifecycle import DRAIN
 from txsessions.live.tombstones import AT_ONCE, LAST_RETRY
 
 
@@ -154,6 +155,19 @@ class TombstoneTests(LiveCase):
         self.clock.advance(0)
         self.assertIs(self.record(self.session), None)
         self.assertEqual(len(self.stones), 0)
+
+    def test_answersAfterTheEnd(self):
+        """
+        An answer that comes when the store is closed starts nothing.
+        """
+        self.store.hold("delete")
+        self.session.expire()
+        closed = self.live.closed()
+        self.clock.advance(DRAIN)
+        self.successResultOf(closed)
+        self.store.fail(StoreUnavailable("closed"))
+        self.assertEqual(self.scheduled(), [])
+        self.assertEqual(len(self.stones), 1)
 
     def test_closingWell(self):
         """

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, UnsupportedMethod
 
 from txsessions.errors import StoreUnavailable
 
@@ -29,16 +29,18 @@ class Page(Resource):
         self.render = render
 
 
-class GetPage(Resource):
+class GetPage(Page):
     """
-    A page that knows C{GET} and C{POST} only.
+    A page that knows C{GET} and C{POST} only, so that Twisted fakes C{HEAD}.
     """
-
-    isLeaf = True
 
     def __init__(self, render: Callable[[Any], Any]) -> None:
-        Resource.__init__(self)
-        self.render_GET = self.render_POST = render
+        def known(request: Any) -> Any:
+            if request.method not in {b"GET", b"POST"}:
+                raise UnsupportedMethod((b"GET", b"POST"))
+            return render(request)
+
+        Page.__init__(self, known)
 
 
 def change(request):

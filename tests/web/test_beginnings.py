@@ -185,5 +185,6 @@ class TooLateTests(WebCase):
         stream.session["lost"] = 1
         self.assertEqual(self.warned(self.WARNING), 1)
         self.assertEqual(self.stored(), 0)
+        self.assertEqual(dict(self.site.sessions), {})
         self.clock.advance(70)
         self.assertEqual(self.stored(), 0)

@@ -118,12 +118,14 @@ class MethodTests(HeldCase):
 
     def test_fakedHeadOfAWriter(self):
         """
-        A page that writes piece by piece under a faked HEAD sends nothing.
+        A page that writes piece by piece under a faked HEAD sends nothing, so
+        that its session does not come too late.
         """
 
         def render(request):
-            change(request)
+            session = change(request)
             request.write(b"one ")
+            session.rotate(request)
             request.write(b"two")
             return b""
 
@@ -131,6 +133,7 @@ class MethodTests(HeldCase):
         client = self.client()
         answer = self.held(client, "HEAD")
         self.assertEqual(answer.body, b"")
+        self.assertTrue(answer.sets)
         self.assertEqual(client.rest(), b"")
 
     def test_post(self):
@@ -321,6 +324,7 @@ class KindTests(HeldCase):
         self.assertNoResult(done)
         self.assertTrue(requests[0].finished)
         requests[0].finish()
+        self.assertRaises(RuntimeError, requests[0].write, b"more")
         self.store.release()
         self.successResultOf(done)
         self.assertEqual(client.answer().body, b"once")

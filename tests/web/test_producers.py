@@ -296,6 +296,25 @@ class FileTests(WebCase):
         self.assertTrue(client.silent)
         self.assertEqual(self.stored(), 1)
 
+    def test_clientLeavesWhileLoading(self):
+        """
+        One that leaves while its session is being loaded stops the producer
+        when the page has been rendered.
+        """
+        client = self.client()
+        client.send()
+        self.turn(10)
+        client.answer()
+        self.store.sharedWithOthers = True
+        self.store.hold("load")
+        client.send()
+        client.leave()
+        self.file.stopped = 0
+        self.store.release()
+        self.assertEqual(self.stopped(), 1)
+        self.assertTrue(self.opened.closed)
+        self.turn(10)
+
 
 class Push:
     """

@@ -65,6 +65,27 @@ class ErrorTests(HeldCase):
         # In step.
         self.assertTrue(client.silent)
 
+    def test_afterAWriteWithoutABody(self):
+        """
+        The same where what was written may have no body.
+        """
+
+        def render(request):
+            change(request)
+            if request.method != b"HEAD":
+                request.setResponseCode(304)
+            request.write(b"partial")
+            return 1 / 0
+
+        self.serve(render)
+        client = self.client()
+        answer = self.held(client, "HEAD")
+        self.assertEqual((answer.code, answer.body), (500, b""))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        answer = self.held(client)
+        self.assertEqual(answer.code, 500)
+        self.assertIn(b"Processing Failed", answer.body)
+
     def test_afterAWriteWithAProducer(self):
         """
         A producer that was registered before the error is stopped, and adds

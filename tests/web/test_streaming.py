@@ -246,7 +246,7 @@ class AbortTests(StreamingCase):
         """
         self.assertTrue(client.wire.aborted)
         self.turn()
-        self.assertNotIn(b"503", client.wire.value())
+        self.assertNotIn(b"HTTP/1.1 503", client.wire.value())
         self.assertEqual(len(self.ends), 1)
         self.ends[0].trap(Exception)
 
@@ -317,6 +317,23 @@ class AbortTests(StreamingCase):
         self.assertEqual(errors, [StoreUnavailable])
         request.write(b"two")
         request.finish()
+        self.checkAborted(client)
+
+    def test_afterTheRelease(self):
+        """
+        The same for an answer that was held at first.
+        """
+        stream = Stream()
+        self.serve(stream)
+        client = self.client()
+        self.store.hold()
+        client.send()
+        stream.request.notifyFinish().addBoth(self.ends.append)
+        stream.request.write(b"one")
+        self.store.release()
+        stream.session["more"] = 1
+        stream.request.finish()
+        self.store.fail(OUTAGE)
         self.checkAborted(client)
 
     def test_raisesWithBytesOut(self):

@@ -124,6 +124,55 @@ class UpgradeTests(WebCase):
         self.clock.advance(61)
         self.assertEqual(dict(self.site.sessions), {})
 
+    @skipUnless(WEBSOCKETS, "this Twisted has no twisted.web.websocket")
+    def test_unsavable(self):
+        """
+        A state that cannot be saved ends the connection; no HTTP is said on it
+        any more.
+        """
+        from twisted.web.websocket import WebSocketResource
+
+        class Socket:
+            """
+            A WebSocket.
+            """
+
+            def negotiationStarted(self, transport):
+                """
+                See C{WebSocketProtocol}.
+                """
+
+            def negotiationFinished(self):
+                """
+                See C{WebSocketProtocol}.
+                """
+
+            def connectionLost(self, reason):
+                """
+                See C{WebSocketProtocol}.
+                """
+
+        class Factory:
+            """
+            Makes it.
+            """
+
+            def buildProtocol(self, request):
+                """
+                See C{WebSocketServerFactory}.
+                """
+                request.getSession()["large"] = b"x" * 70_000
+                return Socket()
+
+        root = Resource()
+        root.putChild(b"socket", WebSocketResource(Factory()))
+        self.serve(root)
+        client = self.client()
+        self.upgrade(client)
+        self.assertTrue(client.wire.aborted)
+        self.assertNotIn(b"HTTP/1.1 500", client.wire.value())
+        self.turn()
+
     def test_likeAutobahn(self):
         """
         A library that takes the transport away from the channel.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from binascii import hexlify
 from collections.abc import Callable
 from typing import Final
 
@@ -44,7 +45,7 @@ def mintUid(entropy: Callable[[int], bytes]) -> bytes:
             f"the source of entropy was asked for {ENTROPY_BYTES} bytes and gave "
             f"{_sizeOf(drawn)}: a session id cannot be made from it"
         )
-    uid = drawn.hex().encode("ascii")
+    uid = hexlify(drawn)
     if uid in _REFUSED:
         raise ValueError(
             "the source of entropy gave bytes that are all the same: it is broken"

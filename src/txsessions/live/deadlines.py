@@ -51,22 +51,18 @@ class Mortal(Protocol):
 class DeadlineQueue:
     """
     Watches things until their deadline, with one delayed call.
+
+    @ivar reactor: Gives the reactor, if it is still there.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
         # Not kept alive from here: the queue is found by its reactor.
-        self._reactor = ref(reactor)
+        self.reactor = ref(reactor)
         self._heap: list[tuple[float, int, Mortal]] = []
         self._dead = 0
         self._serial = 0
         self._call: IDelayedCall | None = None
         self._callAt = inf
-
-    def isOf(self, reactor: IReactorTime) -> bool:
-        """
-        Whether it is the one of this reactor.
-        """
-        return self._reactor() is reactor
 
     def watch(self, mortal: Mortal) -> None:
         """
@@ -119,7 +115,7 @@ class DeadlineQueue:
         """
         Have the timer ring at C{due}.
         """
-        reactor = self._reactor()
+        reactor = self.reactor()
         if reactor is None:
             return
         delay = max(0.0, due - reactor.seconds())
@@ -134,7 +130,7 @@ class DeadlineQueue:
         Tell those whose time has come, a bounded number of them a turn.
         """
         self._call, self._callAt = None, inf
-        reactor = self._reactor()
+        reactor = self.reactor()
         if reactor is None:
             return
         now = reactor.seconds()
@@ -177,15 +173,17 @@ def deadlinesOf(reactor: IReactorTime) -> DeadlineQueue:
     """
     number = id(reactor)
     found = _queues.get(number)
-    queue = None if found is None else found()
-    if queue is None or not queue.isOf(reactor):
-        queue = DeadlineQueue(reactor)
+    if found is not None:
+        queue = found()
+        if queue is not None and queue.reactor() is reactor:
+            return queue
+    queue = DeadlineQueue(reactor)
 
-        def gone(dead: ref[DeadlineQueue]) -> None:
-            if _queues.get(number) is dead:
-                del _queues[number]
+    def gone(dead: ref[DeadlineQueue]) -> None:
+        if _queues.get(number) is dead:
+            del _queues[number]
 
-        _queues[number] = ref(queue, gone)
+    _queues[number] = ref(queue, gone)
     return queue
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from txsessions.core.lifetime import storedDeadline
 from txsessions.core.record import Record
 from txsessions.live.callbacks import runCallbacks
-from txsessions.live.deadlines import deadlinesOf
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -43,14 +42,14 @@ class Parked:
         self._due: float | None = storedDeadline(
             session._createdAt, session.lastModified, idle, lifetime
         )
-        deadlinesOf(self._table.reactor).watch(self)
+        self._table.deadlines.watch(self)
 
     def release(self) -> list[Callable[[], object]]:
         """
         Give the callbacks back: the session is live again, or has ended.
         """
         self._table.parked.pop(self._key, None)
-        deadlinesOf(self._table.reactor).forget(self)
+        self._table.deadlines.forget(self)
         return self._callbacks
 
     def gone(self) -> None:
@@ -91,7 +90,7 @@ class Parked:
         Ask again later.
         """
         self._due = due
-        deadlinesOf(self._table.reactor).watch(self)
+        self._table.deadlines.watch(self)
 
 
 __all__ = ["Parked"]

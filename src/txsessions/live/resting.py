@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from twisted.logger import Logger
 
 from txsessions.errors import SessionError
-from txsessions.live.deadlines import AT_ONCE, deadlinesOf
+from txsessions.live.deadlines import AT_ONCE
 from txsessions.live.parked import Parked
 from txsessions.live.phases import ENDED, STORED
 
@@ -61,7 +61,7 @@ class Resting:
         """
         order = self._order
         if order.pop(entry, order) is None and not order:
-            deadlinesOf(self._table.reactor).forget(self)
+            self._table.deadlines.forget(self)
 
     def rest(self, entry: Entry) -> None:
         """
@@ -76,7 +76,7 @@ class Resting:
         order[entry] = None
         if self._due is None:
             self._due = until
-            deadlinesOf(reactor).watch(self)
+            self._table.deadlines.watch(self)
         if len(order) > MAX_LIVE:
             self._leaveOldest()
 
@@ -106,7 +106,7 @@ class Resting:
                 self._leave(entry)
         if self._order and self._due is None:
             self._due = next(iter(self._order)).restsUntil
-            deadlinesOf(table.reactor).watch(self)
+            table.deadlines.watch(self)
 
     def _leave(self, entry: Entry) -> None:
         """

@@ -22,6 +22,7 @@ from txsessions.errors import (
     SessionUnavailable,
     UnknownKey,
 )
+from txsessions.live.deadlines import deadlinesOf
 from txsessions.live.entry import Entry
 from txsessions.live.events import Announcer, EventKind
 from txsessions.live.loading import Loader
@@ -53,6 +54,7 @@ class LiveTable:
     The live sessions of one store and site name.
 
     @ivar store: The store, or L{None} where this process is all there is.
+    @ivar deadlines: The one timer of the reactor.
     @ivar sessions: The live sessions by uid.
     @ivar byKey: The accounts of those that the store has, by store key.
     @ivar sealer: What seals and opens records; there once the store is open.
@@ -84,6 +86,7 @@ class LiveTable:
         self.store: Any = store
         self.siteName = siteName
         self.announcer = announcer
+        self.deadlines = deadlinesOf(reactor)
         self.sessions = Sessions()
         self.byKey: dict[bytes, Entry] = {}
         self.current: Any = None
@@ -149,7 +152,8 @@ class LiveTable:
 
         @raise SessionUnavailable: The source of chance fails or repeats itself.
         """
-        for _ in range(MINT_TRIES):
+        tries = 0
+        while tries < MINT_TRIES:
             try:
                 uid = draw()
             except Exception:
@@ -157,6 +161,7 @@ class LiveTable:
                 raise SessionUnavailable from None
             if uid not in self.sessions and uid not in self.rotated.at:
                 return uid
+            tries += 1
         _log.critical("the source of session ids repeats itself")
         raise SessionUnavailable
 

@@ -8,9 +8,10 @@ business of its L{Entry<txsessions.live.entry.Entry>}.
 
 from __future__ import annotations
 
-import threading
+from functools import partial
 from math import inf
 from operator import attrgetter
+from threading import get_ident
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,14 @@ from twisted.internet.error import AlreadyCalled
 from twisted.python import threadable
 from twisted.web.server import Session as _TwistedSession
 
-from txsessions.core.lifetime import lifetimeOf, validSeconds
+from txsessions.core.lifetime import LIFETIME, lifetimeOf, validSeconds
 from txsessions.errors import SessionStale, WrongThread
 from txsessions.live.deadlines import ExpireCall, deadlinesOf
 from txsessions.live.phases import ENDED, STALE
 
 if TYPE_CHECKING:
     from txsessions.live.entry import Entry
+    from txsessions.live.table import LiveTable
 
 NAMES = ("sessionTimeout", "sessionLifetime")
 """The limits.  They are kept as what they are, and not among the parts."""
@@ -35,7 +37,7 @@ def demandThread() -> None:
     @raise WrongThread: This is not the reactor's thread.
     """
     ioThread: int | None = threadable.ioThread
-    if ioThread is not None and ioThread != threading.get_ident():
+    if ioThread is not None and ioThread != get_ident():
         raise WrongThread(
             "sessions belong to the reactor's thread: use "
             "reactor.callFromThread(function) to change one from elsewhere"
@@ -55,12 +57,15 @@ class Limit:
             none of its own.
         """
         self._name = name
-        self._source = source
         self._own = attrgetter(f"_{name}")
+        self._standard = partial(getattr, source, name)
 
     def __get__(self, session: Any, owner: type | None = None) -> Any:
-        own = None if session is None else self._own(session)
-        return getattr(self._source, self._name) if own is None else own
+        if session is not None:
+            own = self._own(session)
+            if own is not None:
+                return own
+        return self._standard()
 
     def __set__(self, session: Any, seconds: Any) -> None:
         setattr(session, f"_{self._name}", checked(self._name, seconds))
@@ -231,12 +236,18 @@ class Timed:
         demandThread()
         if self._due is None and self._phase < ENDED:
             clock, idle = self._clock, self.sessionTimeout
-            end = self._createdAt + lifetimeOf(idle, self.sessionLifetime)
+            lifetime = self.sessionLifetime
+            if lifetime is None:
+                lifetime = max(idle, LIFETIME)
+            self._endsAt = end = self._createdAt + lifetime
             # From now on, as the builtin does.
             due = clock.seconds() + idle
-            self._endsAt = end
-            self._due = min(end, due)
-            deadlinesOf(clock).watch(self)
+            self._due = due if due < end else end  # noqa: FURB136 - twice as fast
+            table = self._table()
+            if table is not None and table.reactor is clock:
+                table.deadlines.watch(self)
+            else:
+                deadlinesOf(clock).watch(self)
 
     def touch(self) -> None:
         """
@@ -290,6 +301,12 @@ class Timed:
     def _tag(self) -> str:
         """
         What logs know the session by.
+        """
+        raise NotImplementedError
+
+    def _table(self) -> LiveTable | None:
+        """
+        The live table that holds this session, if its site has one.
         """
         raise NotImplementedError
 

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.error import ConnectionAborted
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE
+from twisted.web.http import (
+    INTERNAL_SERVER_ERROR,
+    SERVICE_UNAVAILABLE,
+    HTTPChannel,
+)
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -81,6 +85,17 @@ def answer(request: Any, code: int, deletions: Sequence[bytes]) -> None:
     request._plainFinish()
 
 
+def isUpgraded(request: Any) -> bool:
+    """
+    Whether a connection has left HTTP during the request, as for a WebSocket:
+    somebody else has the transport, or hears of what happens to it.
+    """
+    channel = request.channel
+    return "connectionLost" in vars(channel) or (
+        isinstance(channel, HTTPChannel) and channel.transport is None
+    )
+
+
 def abort(request: Any, reactor: IReactorTime) -> None:
     """
     Cut a response short, so that what was sent is not taken for whole.
@@ -89,7 +104,8 @@ def abort(request: Any, reactor: IReactorTime) -> None:
     if channel is None:
         return
     if not hasattr(channel, "abortConnection"):
-        channel.transport.abortConnection()
+        if channel.transport is not None:
+            channel.transport.abortConnection()
         return
     channel.abortConnection()
     # A stream tells nobody that it was reset, and a connection not before the
@@ -122,5 +138,6 @@ __all__ = [
     "abort",
     "answer",
     "giveUp",
+    "isUpgraded",
     "reset",
 ]

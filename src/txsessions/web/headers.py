@@ -47,8 +47,6 @@ def announcedLength(request: Any) -> int | None:
     """
     How long the body will be, as the client is told, if it is.
     """
-    if request._encoder is not None:
-        return None
     values = request.responseHeaders.getRawHeaders(b"content-length")
     if values is None or not values[-1].isdigit():
         return None

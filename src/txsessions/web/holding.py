@@ -138,6 +138,7 @@ class Holding(Visits):
         The request has nothing more to do with sessions.
         """
         self.state = DONE
+        self.frozen = True
         for visit in self.visits:
             visit.leave()
         # The request is let go at once, without the help of the collector.
@@ -164,7 +165,7 @@ class Holding(Visits):
             code = failing.INTERNAL_SERVER_ERROR
         else:
             code = failing.SERVICE_UNAVAILABLE
-        if self._bytesAreOut:
+        if self._bytesAreOut or failing.isUpgraded(request):
             failing.abort(request, self.table.reactor)
         else:
             failing.answer(request, code, deletions)

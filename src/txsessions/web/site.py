@@ -183,12 +183,13 @@ class Site(server.Site):
 
         @raise SessionUnavailable: No uid can be drawn.
         """
-        uid = self._live.mint(self._mkuid)
+        live = self._live
+        uid = live.mint(self._mkuid)
         session = self._makeObject(uid)
-        self.sessions[uid] = session
+        # It replaces none, so that Sessions need not look.
+        dict.__setitem__(self.sessions, uid, session)
         session.startCheckingExpiration()
-        if isinstance(session, Session):
-            self._live.receive(session, None)
+        live.receive(session, None)
         return session
 
     def getSession(self, uid: bytes) -> Any:

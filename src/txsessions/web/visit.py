@@ -239,14 +239,13 @@ class Visit:
 
     def dismiss(self) -> None:
         """
-        Forget the new session, and its cookie.
+        Forget the new session.
         """
         session = self.session
         self.undecided = False
         self.leave()
         if session is not None:
             self.table.dismiss(session)
-        self.sayHow()
 
     def settle(self) -> bool:
         """
