@@ -104,7 +104,7 @@ class Flight:
         else:
             done = table.lifecycle.whenOpen()
         entry.flight = self
-        table.flights += 1
+        table.writes.oneBegan()
         _ = done.addCallbacks(self._acknowledged, self._refused)
 
     def _seal(self) -> Record:
@@ -191,7 +191,7 @@ class Flight:
                 waiter.sessionSaved()
             if again:
                 entry.resettle(again)
-        entry.table.flightEnded()
+        entry.table.writes.oneEnded()
 
     def _note(self, record: Record) -> None:
         """
@@ -239,7 +239,7 @@ class Flight:
                 self._failed(waiters, failure)
         except SessionError:
             self._failed(waiters, Failure())
-        entry.table.flightEnded()
+        entry.table.writes.oneEnded()
 
     def _failed(self, waiters: list[Waiter], failure: Failure) -> None:
         """

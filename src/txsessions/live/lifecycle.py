@@ -236,7 +236,7 @@ class Lifecycle:
         """
         Wait for the writes under way, bounded.
         """
-        done = self._table.drain()
+        done = self._table.writes.drain()
         if not done.called:
             _ = done.addTimeout(DRAIN, self._table.reactor)
             _ = done.addErrback(lambda _: None)

@@ -23,11 +23,12 @@ from txsessions.errors import (
     UnknownKey,
 )
 from txsessions.live.deadlines import deadlinesOf
+from txsessions.live.draining import Writes
 from txsessions.live.entry import Entry
 from txsessions.live.events import Announcer, EventKind
 from txsessions.live.loading import Loader
 from txsessions.live.parked import Parked
-from txsessions.live.phases import ENDED, NEW, STALE, STORED
+from txsessions.live.phases import NEW, STALE, STORED
 from txsessions.live.pins import Pins
 from txsessions.live.resting import Resting
 from txsessions.live.rotating import Rotated
@@ -60,7 +61,7 @@ class LiveTable:
     @ivar sealer: What seals and opens records; there once the store is open.
     @ivar current: The request whose resource is being rendered.
     @ivar isMaking: Whether a request has the site make a session.
-    @ivar flights: How many writes are under way.
+    @ivar writes: The writes under way.
     @ivar parked: The callbacks of sessions that have left memory, by store key.
     """
 
@@ -91,9 +92,8 @@ class LiveTable:
         self.byKey: dict[bytes, Entry] = {}
         self.current: Any = None
         self.isMaking = False
-        self.flights = 0
+        self.writes = Writes(self)
         self.parked: dict[bytes, Parked] = {}
-        self._drained: list[Deferred[None]] = []
         self.rotated = Rotated()
         self.pins = Pins(strict=strict)
         self.tombstones = Tombstones(self)
@@ -355,36 +355,6 @@ class LiveTable:
         self.tell(EventKind.UNAVAILABLE, entry, str(failure.value))
 
     # -- the end of the process
-
-    def flightEnded(self) -> None:
-        """
-        One write fewer is under way.
-        """
-        self.flights -= 1
-        if not self.flights and self._drained:
-            drained, self._drained = self._drained, []
-            for done in drained:
-                done.callback(None)
-
-    def drain(self) -> Deferred[None]:
-        """
-        Save what has changed in any live session, and wait for all writes.
-        """
-        for session in list(self.sessions.values()):
-            entry = session._entry
-            if entry is None or session._phase >= ENDED or entry.isEmpty():
-                continue
-            try:
-                entry.settle(DeferredWaiter())
-            except SessionError as error:
-                _log.error("a session cannot be saved: {error}", error=str(error))
-        buried = self.tombstones.bury(list(self.tombstones))
-        _ = buried.addErrback(lambda _: None)
-        if not self.flights:
-            return buried
-        done: Deferred[None] = Deferred()
-        self._drained.append(done)
-        return done.addCallback(lambda _: buried)
 
     def forgetAll(self) -> None:
         """

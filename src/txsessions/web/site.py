@@ -339,6 +339,7 @@ class Site(server.Site):
             sessions are forgotten.
         """
         live = self._live
+        self._listening = False
         if live.store is None:
             live.forgetAll()
             return succeed(None)
