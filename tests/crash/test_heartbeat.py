@@ -21,10 +21,11 @@ CONNECTIONS = 32
 SECONDS = 1.5
 """For how long."""
 
-LATEST, BUSIEST = 250.0, 100.0
+LATEST, BUSIEST = 5000.0, 100.0
 """By how much a call that is due may be late, and how long the reactor's thread may
-compute, in milliseconds.  These are limits for machines that are busy with other
-things too, and for code whose coverage is measured; what was measured is printed."""
+compute, in milliseconds.  The first depends on what else the machine does, so it only
+tells a reactor that hangs; the second has room for code whose coverage is measured.
+What was measured is printed."""
 
 
 @frozen(kw_only=True)
