@@ -141,7 +141,8 @@ class Holding(Visits):
         self.frozen = True
         for visit in self.visits:
             visit.leave()
-        # The request is let go at once, without the help of the collector.
+            visit.exchange = None
+        # All is let go at once, without the help of the collector.
         self.request = None
 
     # -- failing

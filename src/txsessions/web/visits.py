@@ -68,6 +68,7 @@ class Visits:
         """
         for visit in self.visits:
             if visit.secure == secure:
+                visit.exchange = self  # let go where the response is over
                 return visit
         name = self.site.cookies.nameFor(secure, self._sitepath)
         visit = Visit(secure, name)
