@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from txsessions.core.lifetime import storedDeadline
 from txsessions.core.record import Record
 from txsessions.core.settle import Need
-from txsessions.core.state import State, packState
+from txsessions.core.state import packFields
 from txsessions.errors import (
     CannotBeKept,
     SessionConflict,
@@ -118,15 +118,8 @@ class Flight:
         idle, lifetime, secure, cookieName = self.terms
         createdAt, touchedAt = session._createdAt, session.lastModified
         try:
-            plaintext = packState(
-                State(
-                    createdAt=createdAt,
-                    idle=idle,
-                    lifetime=lifetime,
-                    secure=secure,
-                    cookieName=cookieName,
-                    parts=self.parts,
-                )
+            plaintext = packFields(
+                createdAt, idle, lifetime, secure, cookieName, None, self.parts, ""
             )
         except SessionTooLarge as error:
             raise SessionTooLarge(entry.tag, error.size, error.limit) from None
