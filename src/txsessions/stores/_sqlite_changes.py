@@ -43,9 +43,13 @@ class Changes:
         How often others have changed something, as far as can be told now:
         L{None} while a commit of ours has just ended that may be what is seen.
         """
+        writer = self._writer
+        if writer.holdsOthersOff:
+            # All that came before was accounted for when this began.
+            return self._count
         found: int = self._ask(_VERSION).fetchone()[0]
-        if found != self._accounted and not self._writer.holdsOthersOff:
-            if self._writer.isBusy:
+        if found != self._accounted:
+            if writer.isBusy:
                 return None
             self._account()
         return self._count
