@@ -4,7 +4,7 @@ A load generator that needs nothing installed: raw sockets and epoll.
 Owns the asking: so many connections, each with one request under way, kept alive,
 and C{CLIENTS} cookies taken in turn.  Run as C{python -m benchmarks.load}, it
 takes its order as JSON from its standard input and answers in JSON, so that the
-time it takes is not the coordinator's.
+time it takes is not that of the process that measures.
 """
 
 from __future__ import annotations
