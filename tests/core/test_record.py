@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txsessions.core.record import ROTATED, UNCHANGED, Answer, Record, tagOf
+from txsessions.core.record import ROTATED, UNCHANGED, Answer, Record, neverBack, tagOf
 
 KEY = bytes(range(32))
 
@@ -39,6 +39,27 @@ class RecordTests(SynchronousTestCase):
         self.assertIn(tagOf(KEY), repr(record))
         self.assertNotIn(KEY[8:].hex(), repr(record))
         self.assertNotIn("some", repr(record))
+
+    def test_neverBack(self) -> None:
+        """
+        The last touch never goes back, nor the deadline with it; a later one
+        is taken as it is, be its deadline nearer.
+        """
+
+        def made(touchedAt: float, expiresAt: float) -> Record:
+            return Record(
+                key=KEY,
+                version=1,
+                createdAt=1.0,
+                touchedAt=touchedAt,
+                expiresAt=expiresAt,
+                payload=b"",
+            )
+
+        later = made(3.0, 4.0)
+        self.assertIs(neverBack(later, made(3.0, 9.0)), later)
+        self.assertEqual(neverBack(made(2.0, 4.0), made(3.0, 9.0)), made(3.0, 9.0))
+        self.assertEqual(neverBack(made(2.0, 9.0), made(3.0, 4.0)), made(3.0, 9.0))
 
     def test_answers(self) -> None:
         """

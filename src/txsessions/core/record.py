@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 TAG_BYTES = 8
 """How much of a store key logs and operators see, in bytes (twice as many
@@ -57,6 +57,20 @@ class Record:
         return tagOf(self.key)
 
 
+def neverBack(record: Record, stored: Record) -> Record:
+    """
+    Say what a store is to hold where C{record} takes the place of C{stored}:
+    the time of the last touch never goes back.
+
+    @return: The record, with the stored time and the later of the two deadlines
+        where that time is later than its own.
+    """
+    if stored.touchedAt <= record.touchedAt:
+        return record
+    expiresAt = max(stored.expiresAt, record.expiresAt)
+    return evolve(record, touchedAt=stored.touchedAt, expiresAt=expiresAt)
+
+
 class Answer(enum.Enum):
     """
     What a store says of a session without handing out its record.
@@ -73,4 +87,12 @@ UNCHANGED = Answer.UNCHANGED
 ROTATED = Answer.ROTATED
 
 
-__all__ = ["ROTATED", "TAG_BYTES", "UNCHANGED", "Answer", "Record", "tagOf"]
+__all__ = [
+    "ROTATED",
+    "TAG_BYTES",
+    "UNCHANGED",
+    "Answer",
+    "Record",
+    "neverBack",
+    "tagOf",
+]

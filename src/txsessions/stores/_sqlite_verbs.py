@@ -15,9 +15,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from attrs import evolve
-
-from txsessions.core.record import Record, tagOf
+from txsessions.core.record import Record, neverBack, tagOf
 from txsessions.errors import SessionConflict, SessionExists, SessionGone
 from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores._sqlite_rows import (
@@ -102,7 +100,7 @@ def replace(cursor: sqlite3.Cursor, record: Record, expected: int, now: float) -
     if cursor.execute(_REPLACE, (*_values(record), *where)).rowcount:
         return
     stored = _alive(cursor, record.key, expected, now)
-    record = _notBack(record, stored)
+    record = neverBack(record, stored)
     due = _dueAt(cursor, record.key, record.expiresAt)
     cursor.execute(_REPLACE_ALL, (*_values(record), due, record.key))
 
@@ -133,7 +131,7 @@ def rename(
     See L{txsessions.interfaces.ISessionStore.rename}.
     """
     stored = _alive(cursor, oldKey, expected, now)
-    insert(cursor, _notBack(record, stored))
+    insert(cursor, neverBack(record, stored))
     until = now + ROTATION_MARKER
     cursor.execute(_MARK, (until, until, oldKey))
 
@@ -245,17 +243,6 @@ def _values(record: Record) -> tuple[object, ...]:
         checksumOf(record),
         record.payload,
     )
-
-
-def _notBack(record: Record, stored: Record) -> Record:
-    """
-    Keep the stored time of the last touch, and the later deadline, where that
-    time is later than the record's.
-    """
-    if stored.touchedAt <= record.touchedAt:
-        return record
-    expiresAt = max(stored.expiresAt, record.expiresAt)
-    return evolve(record, touchedAt=stored.touchedAt, expiresAt=expiresAt)
 
 
 def _alive(

@@ -16,7 +16,14 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from txsessions.core.record import ROTATED, UNCHANGED, Answer, Record, tagOf
+from txsessions.core.record import (
+    ROTATED,
+    UNCHANGED,
+    Answer,
+    Record,
+    neverBack,
+    tagOf,
+)
 from txsessions.errors import (
     SessionConflict,
     SessionError,
@@ -130,7 +137,7 @@ class MemoryStore:
             stored = self._current(record.key, expected, now)
         except SessionError as error:
             return fail(error)
-        self._set(record.key, _notBack(record, stored))
+        self._set(record.key, neverBack(record, stored))
         return succeed(None)
 
     def touch(
@@ -165,7 +172,7 @@ class MemoryStore:
             return fail(error)
         if record.key in self._slots:
             return fail(SessionExists(record.tag))
-        renamed = _notBack(record, stored)
+        renamed = neverBack(record, stored)
         self._put(record.key, _Slot(renamed, renamed.expiresAt))
         self._put(oldKey, _Slot(None, now + ROTATION_MARKER))
         return succeed(None)
@@ -306,17 +313,6 @@ def _closed() -> Deferred[Any]:
     Answer a call to a store that is not open.
     """
     return fail(StoreUnavailable("the memory store is not open: call open() first"))
-
-
-def _notBack(record: Record, stored: Record) -> Record:
-    """
-    Keep the stored time of the last touch, and the later deadline, where that
-    time is later than the record's.
-    """
-    if stored.touchedAt <= record.touchedAt:
-        return record
-    expiresAt = max(stored.expiresAt, record.expiresAt)
-    return evolve(record, touchedAt=stored.touchedAt, expiresAt=expiresAt)
 
 
 __all__ = ["SLICE", "MemoryStore"]
