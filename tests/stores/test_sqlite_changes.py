@@ -1,0 +1,85 @@
+"""
+Tests for L{txsessions.stores._sqlite_changes}: whose a change is.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from tests.stores.stepping import NOW
+from tests.stores.test_sqlite import SQLiteTestCase
+
+
+class ChangesTests(SQLiteTestCase):
+    """
+    What the cheap question says while this process writes.
+    """
+
+    def setUp(self) -> None:
+        """
+        Another store at the same database, and a session in it.
+        """
+        super().setUp()
+        self.kept = self.insert()
+        self.other = self.open()
+        self.before = self.store.changes()
+
+    def write(self) -> None:
+        """
+        Begin a write of ours, whose commit the thread has yet to do.
+        """
+        self.stage.hung = True
+        record = evolve(self.kept, version=2, payload=b"ours")
+        self.written = self.store.replace(record, 1, NOW)
+        self.stage.run()
+        self.assertTrue(self.stage.writer.isBusy)
+
+    def land(self) -> None:
+        """
+        Let the thread go on.
+        """
+        self.stage.hung = False
+        self.result(self.written)
+
+    def test_ours(self) -> None:
+        """
+        A commit of ours is no change, neither under way nor afterwards.
+        """
+        self.write()
+        self.assertEqual(self.store.changes(), self.before)
+        self.land()
+        self.assertEqual(self.store.changes(), self.before)
+
+    def test_oursWhileWeHoldTheGate(self) -> None:
+        """
+        It is none either once it is committed, for as long as nobody else may
+        write.
+        """
+        connection, said = self.stage.writer._connection, []
+        self.patch(connection, "checkpointDue", lambda: True)
+        self.patch(connection, "checkpoint", lambda: said.append(self.store.changes()))
+        self.write()
+        self.land()
+        self.assertEqual(said, [self.before])
+
+    def test_notToldApart(self) -> None:
+        """
+        Between the commit and the reactor's hearing of it others may write, and
+        it cannot be told whose the change is.
+        """
+        self.write()
+        self.stage.workers[0].step()
+        self.assertIsNone(self.store.changes())
+        self.land()
+        self.assertEqual(self.store.changes(), self.before)
+
+    def test_othersJustBefore(self) -> None:
+        """
+        What another process wrote before ours began counts as soon as ours is
+        under way, though nobody asked in between.
+        """
+        touched = self.other.store.touch(self.kept.key, NOW + 1, NOW + 900, NOW)
+        self.other.result(self, touched)
+        self.write()
+        self.assertNotEqual(self.store.changes(), self.before)
+        self.land()
