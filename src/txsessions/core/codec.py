@@ -25,7 +25,7 @@ equal bytes mean an unchanged session, and duplicate keys cannot hide.
 from __future__ import annotations
 
 from txsessions.core.decoding import Restore, decodeValue
-from txsessions.core.encoding import Reduce, Reduced, encodeValue
+from txsessions.core.encoding import Reduce, Reduced, encodePlain, encodeValue
 from txsessions.core.plain import (
     BACK_REFERENCE,
     LIMITS,
@@ -44,5 +44,6 @@ __all__ = [
     "Reduced",
     "Restore",
     "decodeValue",
+    "encodePlain",
     "encodeValue",
 ]

@@ -45,6 +45,23 @@ _SHOWN: Final = 40
 _toBytes = Encoder().encode
 
 
+def encodePlain(value: object, limits: Limits = LIMITS) -> bytes | None:
+    """
+    Write a value as bytes, if all in it is what MessagePack knows.
+
+    @return: As L{encodeValue} would write it; L{None} if that takes more.
+    """
+    if (
+        type(value) in SCALARS
+        or countDown(value, limits, limits.depth, limits.values) >= 0
+    ):
+        try:
+            return _toBytes(value)
+        except (OverflowError, UnicodeEncodeError):
+            pass
+    return None
+
+
 def encodeValue(
     value: object,
     where: str = "",
@@ -64,14 +81,10 @@ def encodeValue(
     @raise CannotBeKept: Something in it is not plain, or it is too deep.
     @raise SessionTooLarge: It has more values than could fit.
     """
-    if (
-        type(value) in SCALARS
-        or countDown(value, limits, limits.depth, limits.values) >= 0
-    ):
-        try:
-            return _toBytes(value)
-        except (OverflowError, UnicodeEncodeError):
-            pass  # The long way writes it, or says where it is wrong.
+    encoded = encodePlain(value, limits)
+    if encoded is not None:
+        return encoded
+    # The long way writes it, or says where it is wrong.
     return _toBytes(_Encoding(where, reduce, limits).plain(value, 0))
 
 
@@ -240,4 +253,4 @@ def _show(form: str, key: object) -> str:
     return f"[{shown}]"
 
 
-__all__ = ["Reduce", "Reduced", "encodeValue"]
+__all__ = ["Reduce", "Reduced", "encodePlain", "encodeValue"]

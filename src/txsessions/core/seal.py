@@ -68,6 +68,9 @@ class _Key:
     bound: bytes
 
 
+_FRESH_BYTES: Final = NONCE_BYTES - PREFIX_BYTES
+
+
 class Sealer:
     """
     Seals and opens the records of one site.
@@ -148,14 +151,14 @@ class Sealer:
         Make a nonce: a prefix that stays for a while, since a key has to be
         derived for each, and as many bytes again that are new each time.
         """
-        pid = os.getpid()
-        if self._left < 1 or pid != self._pid:
+        left = self._left
+        if left < 1 or self._pid != os.getpid():
             # After a fork, parent and child must not go on with the same one.
             self._drawn = self._draw(PREFIX_BYTES)
-            self._left = MESSAGES_PER_PREFIX
-            self._pid = pid
-        self._left -= 1
-        return self._drawn + self._draw(NONCE_BYTES - PREFIX_BYTES)
+            left = MESSAGES_PER_PREFIX
+            self._pid = os.getpid()
+        self._left = left - 1
+        return self._drawn + self._draw(_FRESH_BYTES)
 
     def _draw(self, count: int) -> bytes:
         """

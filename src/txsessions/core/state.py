@@ -99,6 +99,8 @@ def packState(state: State, tag: str = "") -> bytes:
     @raise CannotBeKept: It has too many parts, or a principal that is no text.
     @raise ValueError: L{unpackState} would refuse it.
     """
+    if len(state.parts) <= MAX_PARTS:
+        _checkNames(state.parts)
     return packFields(
         state.createdAt,
         state.idle,
@@ -124,12 +126,14 @@ def packFields(
     """
     Do what L{packState} does, for the hot path, which has no time to make a
     L{State} of its fields.
+
+    @param parts: By names of L{partName}'s.
     """
     if len(parts) > MAX_PARTS:
         raise CannotBeKept(
             "the session", f"it has {len(parts)} parts, and {MAX_PARTS} may be"
         )
-    _check(createdAt, idle, lifetime, parts)
+    _check(createdAt, idle, lifetime)
     try:
         data = _toBytes(
             (
@@ -171,7 +175,8 @@ def unpackState(data: bytes) -> State:
     _, createdAt, idle, lifetime, secure, cookieName, principal, parts = fields
     if len(parts) > MAX_PARTS:
         raise ValueError("a kept session has more parts than we would write")
-    _check(createdAt, idle, lifetime, parts)
+    _check(createdAt, idle, lifetime)
+    _checkNames(parts)
     return State(
         createdAt=createdAt,
         idle=idle,
@@ -183,9 +188,7 @@ def unpackState(data: bytes) -> State:
     )
 
 
-def _check(
-    createdAt: float, idle: float, lifetime: float, parts: Mapping[bytes, bytes]
-) -> None:
+def _check(createdAt: float, idle: float, lifetime: float) -> None:
     """
     Refuse what no session of ours has; neither does a NaN pass.
     """
@@ -193,6 +196,12 @@ def _check(
         raise ValueError("a session was made before 1970 or after 9999")
     if not 0 < idle <= MAX_SECONDS or not 0 < lifetime <= MAX_SECONDS:
         raise ValueError("a session's idle time or lifetime is out of range")
+
+
+def _checkNames(parts: Mapping[bytes, bytes]) -> None:
+    """
+    Refuse parts of a kind that is not known.
+    """
     for name in parts:
         if name[:1] not in _KINDS:
             raise ValueError("a part is of no kind that is known")

@@ -133,7 +133,7 @@ def _remove(session: Session, kind: bytes, name: bytes, part: bytes) -> None:
         session.sessionNamespaces.pop(decodeValue(name), None)
     elif kind == ATTRIBUTE:
         session.__dict__.pop(name.decode("utf-8"), None)
-    elif session._hasComponents():
+    elif session._components:
         session._adapterCache.pop(name.decode("utf-8"), None)
 
 
@@ -142,7 +142,7 @@ def _applyComponent(session: Session, name: str, part: bytes, encoded: bytes) ->
     Change the component that is in use, or put the state aside until one is
     asked for.
     """
-    current = session._adapterCache.get(name) if session._hasComponents() else None
+    current = session._adapterCache.get(name) if session._components else None
     if current is None:
         _putAside(session, part, encoded)
         return
@@ -243,7 +243,7 @@ def mergerFor(session: Session, part: bytes) -> Any:
     the one that is in use, or L{None}.
     """
     kind, name = splitPart(part)
-    if kind != COMPONENT or not session._hasComponents():
+    if kind != COMPONENT or not session._components:
         return None
     component = session._adapterCache.get(name.decode("utf-8"))
     return getattr(component, "mergeState", None)

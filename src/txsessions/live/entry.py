@@ -189,10 +189,10 @@ class Entry:
             was dropped before.
         """
         session = self.session
-        if session._phase == ENDED:
+        if session._phase >= ENDED:
+            if session._phase == STALE:
+                raise SessionStale(self.tag)
             return self.ending.wait(waiter)
-        if session._phase == STALE:
-            raise SessionStale(self.tag)
         try:
             parts = self.gather()
         except SessionError:
@@ -208,15 +208,12 @@ class Entry:
             else:
                 self.again.append(waiter)
             return False
-        stored = self.storedKey is not None
-        need = DECISIONS[
-            stored,
-            False,
-            False,
-            parts != self.parts or terms != self.storedTerms,
-            stored and self.storedKey != self.key,
-            session.lastModified - self.touchedAt >= self._touchInterval,
-        ]
+        storedKey = self.storedKey
+        stored = storedKey is not None
+        changed = parts != self.parts or terms != self.storedTerms
+        renamed = stored and storedKey != (self._key or self.key)
+        touchDue = session.lastModified - self.touchedAt >= self._touchInterval
+        need = DECISIONS[stored, False, False, changed, renamed, touchDue]
         if need is Need.NOTHING:
             return True
         if need is Need.TOUCH:
@@ -352,15 +349,16 @@ class Entry:
         due = session._due
         if due is not None and due <= session._clock.seconds():
             return False
-        return self.storedKey != self.key or self.isAlone()
+        return self.storedKey != (self._key or self.key) or self.isAlone()
 
     def isAlone(self) -> bool:
         """
         Whether it is certain that nobody else has changed the record.
         """
-        if not self.table.lifecycle.isOpen:
+        table = self.table
+        if not table.lifecycle.isOpen:
             return False
-        changes = self.table.store.changes()
+        changes = table.store.changes()
         return changes is not None and changes == self.seen
 
     # -- the end

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 from twisted.python.reflect import qual
 
-from txsessions.core.codec import encodeValue
+from txsessions.core.codec import encodePlain, encodeValue
 from txsessions.core.state import ATTRIBUTE, COMPONENT, NAMESPACE, partName
 from txsessions.errors import CannotBeKept, SessionError
 from txsessions.live.classes import Reducer, Unkeepable, classFor
@@ -102,25 +102,20 @@ def gather(session: Session, acknowledged: Mapping[bytes, bytes]) -> Gathered:
     """
     gathered = Gathered()
     parts = gathered.parts
-    reduce = Reducer(session)
     try:
         for key, value in list(session.sessionNamespaces.items()):
-            try:
-                parts[namespacePart(key)] = encodeValue(value, "", reduce)
-            except CannotBeKept as error:
-                where = f"sessionNamespaces[{repr(key)[:_SHOWN]}]"
-                _notKept(gathered, where, error, reduce)
+            # By far most keys are text that was seen before, and most values
+            # plain.
+            part = _partNames.get(key) if type(key) is str else None
+            encoded = encodePlain(value)
+            if part is None or encoded is None:
+                _gatherNamespace(session, key, value, gathered)
+            else:
+                parts[part] = encoded
         attributes = session.__dict__
         if attributes:
-            for name, value in list(attributes.items()):
-                if name in NAMES:
-                    continue
-                try:
-                    part = partName(ATTRIBUTE, name.encode("utf-8"))
-                    parts[part] = encodeValue(value, "", reduce)
-                except CannotBeKept as error:
-                    _notKept(gathered, f"session.{name}", error, reduce)
-        if session._hasComponents():
+            _gatherAttributes(session, attributes, gathered)
+        if session._components:
             _gatherComponents(session, acknowledged, gathered)
     except SessionError:
         raise
@@ -134,6 +129,37 @@ def gather(session: Session, acknowledged: Mapping[bytes, bytes]) -> Gathered:
         for part, encoded in dormant.items():
             parts.setdefault(part, encoded)
     return gathered
+
+
+def _gatherNamespace(
+    session: Session, key: object, value: object, gathered: Gathered
+) -> None:
+    """
+    Encode one key of C{sessionNamespaces}.
+    """
+    reduce = Reducer(session)
+    try:
+        gathered.parts[namespacePart(key)] = encodeValue(value, "", reduce)
+    except CannotBeKept as error:
+        where = f"sessionNamespaces[{repr(key)[:_SHOWN]}]"
+        _notKept(gathered, where, error, reduce)
+
+
+def _gatherAttributes(
+    session: Session, attributes: Mapping[str, object], gathered: Gathered
+) -> None:
+    """
+    Encode the attributes.
+    """
+    reduce = Reducer(session)
+    for name, value in list(attributes.items()):
+        if name in NAMES:
+            continue
+        try:
+            part = partName(ATTRIBUTE, name.encode("utf-8"))
+            gathered.parts[part] = encodeValue(value, "", reduce)
+        except CannotBeKept as error:
+            _notKept(gathered, f"session.{name}", error, reduce)
 
 
 def _notKept(

@@ -54,8 +54,8 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
     """
 
     __slots__ = (
-        "_adapterCache",
         "_baseline",
+        "_components",
         "_dormant",
         "_entry",
         "_isNew",
@@ -69,8 +69,8 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         "site",
     )
 
-    _adapterCache: dict[str, Any]
     _baseline: dict[str, bytes] | None
+    _components: dict[str, Any] | None
     _dormant: dict[bytes, bytes] | None
     _entry: Entry | None
     _isNew: bool
@@ -87,6 +87,7 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
     # subclass never called our __init__.
     _absent = {  # noqa: RUF012 - a constant
         "_baseline": None,
+        "_components": None,
         "_dormant": None,
         "_due": None,
         "_endsAt": inf,
@@ -104,7 +105,6 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         "lastModified": 0.0,
     }
     _madeOnUse = {  # noqa: RUF012 - a constant
-        "_adapterCache": dict,
         "expireCallbacks": list,
         "sessionNamespaces": dict,
     }
@@ -126,7 +126,7 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         # twenty times as long.
         self._phase = NEW
         self._due = self._entry = self._scheme = self._visits = None
-        self._baseline = self._dormant = None
+        self._baseline = self._dormant = self._components = None
         self._sessionTimeout = self._sessionLifetime = None
         self._queuedFor = self._endsAt = inf
         self._isNew = self._uidRead = False
@@ -190,6 +190,21 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
             table.rekey(self, uid)
         else:
             self._uid = uid
+
+    @property
+    def _adapterCache(self) -> dict[str, Any]:
+        """
+        See C{Componentized._adapterCache}: the components by interface.  It is
+        made on first use.
+        """
+        components = self._components
+        if components is None:
+            components = self._components = {}
+        return components
+
+    @_adapterCache.setter
+    def _adapterCache(self, components: dict[str, Any]) -> None:
+        self._components = components
 
     def _tag(self) -> str:
         """
@@ -284,19 +299,10 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         if self._uidRead or self.expireCallbacks:
             return False
         if type(self) is Session and not (
-            self.__dict__ or self.sessionNamespaces or self._hasComponents()
+            self.__dict__ or self.sessionNamespaces or self._components
         ):
             return True
         return isAsMade(self)
-
-    def _hasComponents(self) -> bool:
-        """
-        Whether there is any component, without making a place for them.
-        """
-        try:
-            return bool(_adapterCacheSlot.__get__(self))
-        except AttributeError:
-            return False
 
     def _runCallbacks(self) -> None:
         """
@@ -311,8 +317,5 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
 
 
 _OURS = frozenset({*Session.__slots__, *Timed.__slots__})
-
-_adapterCacheSlot: Any = Session.__dict__["_adapterCache"]
-
 
 __all__ = ["Session"]

@@ -269,8 +269,8 @@ class Timed:
             raise AlreadyCalled
         self.lastModified = now
         if due is not None:
-            due = now + self.sessionTimeout
-            self._due = due = min(due, self._endsAt)
+            due, end = now + self.sessionTimeout, self._endsAt
+            self._due = due = due if due < end else end  # noqa: FURB136 - twice as fast
             if due < self._queuedFor:
                 deadlinesOf(self._clock).watch(self)
         if self._visits is None and self._entry is not None:

@@ -14,29 +14,43 @@ from typing import TYPE_CHECKING, Any
 from txsessions.live.events import EventKind
 from txsessions.web import failing
 from txsessions.web.cookie import Refusal, readCookie
+from txsessions.web.exchange import Exchange
 from txsessions.web.visit import Visit
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from txsessions.live.session import Session
-    from txsessions.web.exchange import Exchange
+    from txsessions.live.table import LiveTable
 
 
-def readCookies(site: Any, headers: Sequence[bytes]) -> list[Visit]:
+def arrive(request: Any, site: Any, table: LiveTable, headers: Sequence[bytes]) -> bool:
     """
-    Read the cookies of a request.
+    Read the cookies of a request, and load the sessions that they name.
 
-    @return: A visit for each cookie of ours that may be used.
+    @param headers: The request's C{Cookie} headers.
+    @return: Whether all is there; if not, the request goes on by itself when the
+        store has answered.
     """
     header = headers[0] if len(headers) == 1 else b";".join(headers)
     if len(header) == site._soleLength:
         # The usual browser of a site that sets no other cookie.
         secure, name, start = site._sole
         uid = header[len(start) :]
-        if uid in site.sessions and header.startswith(start):
-            return [Visit(secure, name, uid)]
-    return readNamed(site, site._cookieNames, header)
+        session = table.sessions.get(uid)
+        if session is not None and header.startswith(start):
+            visit = Visit(secure, name, uid)
+            exchange = request._exchange = Exchange(request, site, table, [visit])
+            entry = session._entry
+            if entry is None or entry.isCurrent():
+                visit.take(session)
+                return True
+            return Arrival(exchange).load([visit], request._processLoaded)
+    visits = readNamed(site, site._cookieNames, header)
+    if not visits:
+        return True
+    exchange = request._exchange = Exchange(request, site, table, visits)
+    return load(exchange, request._processLoaded)
 
 
 def readNamed(
@@ -165,4 +179,4 @@ class Arrival:
             exchange.goOn()
 
 
-__all__ = ["load", "readByHand", "readCookies", "readNamed"]
+__all__ = ["arrive", "load", "readByHand", "readNamed"]

@@ -332,7 +332,9 @@ class Distributed:
                 (secure, name(secure, sitepath)) for secure, _ in site._cookieNames
             ]
             visits = readNamed(site, names, b";".join(headers))
-        exchange = request._exchange = Exchange(request, site, visits, sitepath)
+        exchange = request._exchange = Exchange(
+            request, site, site._live, visits, sitepath
+        )
 
         def resume() -> None:
             if not exchange.isLost:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from twisted.python.failure import Failure
 
 from txsessions.errors import SessionError
-from txsessions.live.phases import ENDED
+from txsessions.live.phases import ENDED, STORED
 from txsessions.live.waiting import NOBODY
-from txsessions.web.headers import announcedLength, mergeCookies, varyByCookie
+from txsessions.web.headers import COOKIE, announcedLength, mergeCookies, varyByCookie
 from txsessions.web.holding import Holding
 from txsessions.web.visits import DONE, FAILED, FREE, HELD, OPEN
 
 if TYPE_CHECKING:
+    from txsessions.live.session import Session
     from txsessions.web.visit import Visit
 
 
@@ -32,29 +33,27 @@ class Exchange(Holding):
         it is followed by C{finish()} with no code of the application between.
     """
 
-    __slots__ = ("_length", "_whole", "body")
+    body: bytes | None = None
+    _length: int | None = None
+    _undecided: bool = False
+    _whole: bool = False
 
     def __init__(
         self,
         request: Any,
         site: Any,
+        table: Any,
         visits: list[Visit],
         sitepath: Sequence[bytes] = (),
     ) -> None:
         self.request = request
         self.site = site
-        self.table = site._live
+        self.table = table
         self.visits = visits
         for visit in visits:
             visit.exchange = self
-        self._sitepath = sitepath
-        self.body: bytes | None = None
-        self._length: int | None = None
-        self.afterwards = self._cacheControl = self._orphan = self._recorder = None
-        self._pending = 0
-        self.isLoading = self._finishing = self._whole = False
-        self.frozen = self._bytesAreOut = False
-        self.state = FREE
+        if sitepath:
+            self._sitepath = sitepath
         if request.startedWriting:
             # The sessions come too late.
             self.frozen = self._bytesAreOut = True
@@ -68,48 +67,19 @@ class Exchange(Holding):
 
         @return: Whether Twisted's own C{write} is to have the data.
         """
-        state = self.state
-        if state == FREE:
-            return self.request._inFakeHead or self._freeze(data is self.body)
-        if state == FAILED:
-            return False
-        length = self._length
-        if length is None or state != OPEN:
-            return True
-        if self.request.sentLength + len(data) < length:
-            return True
-        # The client takes the body for complete with this.
-        self._length = None
-        return self._settleAll()
-
-    def _freeze(self, whole: bool) -> bool:
-        """
-        The first byte: decide what the sessions need.
-
-        @param whole: Whether no code of the application runs before the end.
-        @return: Whether the write may go on.
-        """
-        self.frozen = True
-        self._whole = whole
+        if self.state != FREE:
+            return self._mayWriteMore(data)
         request = self.request
-        headers = request.responseHeaders
-        undecided = False
+        if request._inFakeHead:
+            return True
+        # The first byte: decide what the sessions need.  Where it is all that the
+        # resource returned, no code of the application runs before the end.
+        self._whole = data is self.body
+        self.frozen = True
         try:
             for visit in self.visits:
-                session = visit.session
-                if not visit.acquired or session is None:
-                    continue
-                if session._isNew and visit.isBlank():
-                    if whole or visit.homeless:
-                        visit.dismiss()
-                    else:
-                        visit.undecided = undecided = True
-                elif not visit.settle():
-                    self._pending += 1
-                visit.sayHow()
-                varyByCookie(headers)
-                if visit.line is not None:
-                    self._forbidStoring(headers)
+                if visit.acquired and visit.session is not None:
+                    self._settleFirst(visit, visit.session)
         except SessionError:
             self._fail(Failure())
             return False
@@ -117,8 +87,9 @@ class Exchange(Holding):
             return False
         if request.cookies:
             mergeCookies(request)
-        self._length = None if whole else announcedLength(request)
-        if undecided:
+        if not self._whole:
+            self._length = announcedLength(request)
+        if self._undecided:
             self._hold()
             self.table.reactor.callLater(0, self._decide)
         elif self._pending:
@@ -127,6 +98,50 @@ class Exchange(Holding):
             self.state = OPEN
             self._bytesAreOut = True
         return True
+
+    def _settleFirst(self, visit: Visit, session: Session) -> None:
+        """
+        Decide what one session needs, and say so in the headers.
+
+        @raise SessionError: It cannot be saved.
+        """
+        headers = self.request.responseHeaders
+        if session._isNew and visit.isBlank():
+            if self._whole or visit.homeless:
+                visit.dismiss()
+            else:
+                visit.undecided = self._undecided = True
+        elif session._phase == STORED:
+            entry = session._entry
+            if entry is not None and not entry.settle(self):
+                self._pending += 1
+        elif not visit.settle():
+            self._pending += 1
+        if visit.line is not None or visit.rotatedHere or session._phase >= ENDED:
+            visit.sayHow()
+            if visit.line is not None:
+                self._forbidStoring(headers)
+        if headers.hasHeader(b"vary"):
+            varyByCookie(headers)
+        else:
+            headers.setRawHeaders(b"Vary", COOKIE)
+
+    def _mayWriteMore(self, data: bytes) -> bool:
+        """
+        The application writes, and not for the first time.
+
+        @return: As L{mayWrite}.
+        """
+        state, length = self.state, self._length
+        if state == FAILED:
+            return False
+        if length is None or state != OPEN:
+            return True
+        if self.request.sentLength + len(data) < length:
+            return True
+        # The client takes the body for complete with this.
+        self._length = None
+        return self._settleAll()
 
     def _settleAll(self) -> bool:
         """
@@ -168,21 +183,26 @@ class Exchange(Holding):
 
         @return: Whether Twisted's own C{finish} is to hear of it now.
         """
-        request = self.request
-        if self.state == FREE and not request.finished and not request._disconnected:
-            self.body = b""
-            request.write(self.body)
+        if self.state == OPEN and self._whole:
+            self._end()
+            return True
+        if self.state == FREE:
+            request = self.request
+            if not request.finished and not request._disconnected:
+                self.body = b""
+                request.write(self.body)
         if self.state == OPEN and not self._whole:
             self._whole = True
             if not self._settleAll():
                 return False
-        if self.state == HELD:
+        state = self.state
+        if state == HELD:
             if not self._finishing:
                 self._finishing = True
-                request.finished = 1
+                self.request.finished = 1
                 self._finishHeld()
             return False
-        if self.state == FAILED:
+        if state == FAILED:
             return False
         self._end()
         return True

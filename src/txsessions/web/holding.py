@@ -33,19 +33,11 @@ class Holding(Visits):
     A request with its sessions, whose response waits for them.
     """
 
-    __slots__ = (
-        "_bytesAreOut",
-        "_finishing",
-        "_orphan",
-        "_pending",
-        "_recorder",
-    )
-
-    _bytesAreOut: bool
-    _finishing: bool
-    _orphan: Any
-    _pending: int
-    _recorder: Recorder | None
+    _bytesAreOut: bool = False
+    _finishing: bool = False
+    _orphan: Any = None
+    _pending: int = 0
+    _recorder: Recorder | None = None
 
     # -- holding
 
@@ -108,16 +100,24 @@ class Holding(Visits):
         """
         The store has acknowledged what the reply tells.
         """
-        for visit in self._acquired():
+        speaks = False
+        for visit in self.visits:
             session = visit.session
-            assert session is not None
-            if session._phase >= ENDED and session._entry is not None:
-                self._settleOne(visit)
+            if not visit.acquired or session is None:
+                continue
+            if session._phase >= ENDED:
+                speaks = True
+                if session._entry is not None:
+                    self._settleOne(visit)
+            elif visit.rotatedHere:
+                speaks = True
+            if visit.heldLine is not None or visit.line is not None:
+                speaks = True
         if self._pending or self.state != HELD:
             return
         request, recorder = self.request, self._recorder
         assert recorder is not None
-        if recorder.head is not None:
+        if speaks and recorder.head is not None:
             correctCookies(recorder.head[3], self.visits, self._cacheControl)
         self._recorder = None
         self.state = OPEN

@@ -33,9 +33,9 @@ class HeldHeaders(Headers):
         @param headers: What the application goes on using.
         """
         super().__init__()
-        self._held = [
-            (name, list(values)) for name, values in headers.getAllRawHeaders()
-        ]
+        raw = dict(headers.getAllRawHeaders())
+        # All in C: this is done for each reply that is held.
+        self._held = list(zip(raw, map(list, raw.values()), strict=True))
 
     def getAllRawHeaders(self) -> Iterator[tuple[bytes, list[bytes]]]:
         """
@@ -70,13 +70,14 @@ class Recorder:
         code, reason and a copy of the headers.
     """
 
+    head: tuple[bytes, bytes, bytes, HeldHeaders] | None = None
+    _closes = False
+    _producer: Any = None
+    _streaming = False
+
     def __init__(self, channel: Any) -> None:
         self.channel = channel
-        self.head: tuple[bytes, bytes, bytes, HeldHeaders] | None = None
         self._chunks: list[bytes] = []
-        self._closes = False
-        self._producer: Any = None
-        self._streaming = False
 
     def __getattr__(self, name: str) -> Any:
         """

@@ -16,7 +16,7 @@ from twisted.web import server
 
 from txsessions.errors import ConfigurationError, SessionStale, SessionUnavailable
 from txsessions.web import failing
-from txsessions.web.arrival import load, readByHand, readCookies
+from txsessions.web.arrival import arrive, readByHand
 from txsessions.web.exchange import Exchange
 from txsessions.web.visits import FREE
 
@@ -31,11 +31,10 @@ class _Rendered:
     A resource whose result is noted on its way to the request.
     """
 
-    __slots__ = ("_exchange", "_resource")
+    __slots__ = ("_resource",)
 
-    def __init__(self, resource: Any, exchange: Exchange) -> None:
+    def __init__(self, resource: Any) -> None:
         self._resource = resource
-        self._exchange = exchange
 
     def render(self, request: Any) -> Any:
         """
@@ -66,27 +65,15 @@ class SessionRequest:
         loaded first.
         """
         site = self.channel.site
-        headers = self.requestHeaders.getRawHeaders(b"cookie")
-        if headers is not None and getattr(site, "_live", None) is not None:
-            visits = readCookies(site, headers)
-            headers = None  # a traceback may show what variables hold
-            if visits:
-                exchange = self._exchange = Exchange(self, site, visits)
-                if not load(exchange, self._processLoaded):
-                    return
-        self._processLoaded()
-
-    def _processLoaded(self: Any) -> None:
-        """
-        Traverse and render.
-        """
-        channel = getattr(self, "channel", None)
-        if channel is None or self._disconnected:
-            return
-        table = getattr(channel.site, "_live", None)
+        table = getattr(site, "_live", None)
         if table is None:
             super().process()  # type: ignore[misc]
             return
+        if self._exchange is None:
+            headers = self.requestHeaders.getRawHeaders(b"cookie")
+            if headers is not None and not arrive(self, site, table, headers):
+                return
+            del headers  # a traceback may show what variables hold
         before, table.current = table.current, self
         try:
             super().process()  # type: ignore[misc]
@@ -96,11 +83,18 @@ class SessionRequest:
         if exchange is not None and exchange.state == FREE:
             exchange.turnEnds()
 
+    def _processLoaded(self: Any) -> None:
+        """
+        Go on: the sessions have been loaded, and the client may be gone.
+        """
+        if getattr(self, "channel", None) is not None and not self._disconnected:
+            SessionRequest.process(self)
+
     def render(self: Any, resrc: Any) -> None:
         """
         See C{Request.render}.
         """
-        super().render(_Rendered(resrc, self._exchange))  # type: ignore[misc]
+        super().render(_Rendered(resrc))  # type: ignore[misc]
 
     def _sessionExchange(self: Any) -> Exchange | None:
         """
@@ -109,7 +103,7 @@ class SessionRequest:
         """
         exchange = self._exchange
         if exchange is None:
-            site = getattr(getattr(self, "channel", None), "site", None)
+            site: Any = getattr(getattr(self, "channel", None), "site", None)
             sitepath: Any = ()
             if getattr(site, "_live", None) is None:
                 site = self.site
@@ -119,7 +113,8 @@ class SessionRequest:
                 # Made by hand, never processed: it works on the live sessions.
                 site = self.site or site
                 sitepath = getattr(self, "sitepath", ())
-            exchange = self._exchange = Exchange(self, site, [], sitepath)
+            exchange = Exchange(self, site, site._live, [], sitepath)
+            self._exchange = exchange
             if self.prepath is None:
                 readByHand(exchange)
         return exchange  # type: ignore[no-any-return]

@@ -8,7 +8,6 @@ other.  Knows nothing of how the reply is held.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -50,35 +49,20 @@ class Visit:
     @ivar undecided: Whether it is still open if a new session is kept.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "acquired",
-        "cameBy",
-        "endedHere",
-        "exchange",
-        "failure",
-        "heldLine",
-        "homeless",
-        "line",
-        "name",
-        "rotatedHere",
-        "secure",
-        "session",
-        "undecided",
-    )
-
     exchange: Any
+
+    # What is seldom changed is the class's until it is.
+    session: Session | None = None
+    acquired = homeless = undecided = endedHere = rotatedHere = False
+    failure: Failure | None = None
+    line: bytes | None = None
+    heldLine: bytes | None = None
+    _holds: Any = None
 
     def __init__(self, secure: bool, name: bytes, cameBy: bytes | None = None) -> None:
         self.secure = secure
         self.name = name
         self.cameBy = cameBy
-        self.session: Session | None = None
-        self.failure: Failure | None = None
-        self.line: bytes | None = None
-        self.heldLine: bytes | None = None
-        self.acquired = self.homeless = self.undecided = False
-        self.endedHere = self.rotatedHere = False
 
     @property
     def table(self) -> LiveTable:
@@ -96,10 +80,12 @@ class Visit:
         """
         self.session = session
         if session is not None:
-            if session._visits is None:
-                session._visits = {ref(self): None}
+            self._holds = holds = ref(self)
+            visits = session._visits
+            if visits is None:
+                session._visits = {holds: None}
             else:
-                session._visits[ref(self)] = None
+                visits[holds] = None
 
     def use(self) -> Session:
         """
@@ -114,8 +100,11 @@ class Visit:
                 return session
             scheme = session._scheme
             if scheme is None or scheme == (self.secure, self.name):
-                with suppress(AlreadyCalled):
+                try:
                     session.touch()
+                except AlreadyCalled:
+                    pass
+                else:
                     self.acquired = True
                     return session
             else:
@@ -254,11 +243,11 @@ class Visit:
         @return: Whether there is nothing to wait for.
         @raise SessionError: It cannot be saved.
         """
-        session = self.session
-        assert session is not None
+        session: Any = self.session
         entry = session._entry
         if entry is None:
-            self.table.keep(session)
+            if session._phase == NEW:
+                self.table.keep(session)
             return True
         if self.homeless and session._phase == NEW and not self.rotatedHere:
             # Nobody has a cookie for it.
@@ -276,14 +265,11 @@ class Visit:
             if session._isNew and self.acquired:
                 session._isNew = False
             visits = session._visits
-            if (
-                visits is not None
-                and visits.pop(ref(self), self) is None
-                and not visits
-            ):
+            if visits and visits.pop(self._holds, self) is None and not visits:
                 session._visits = None
-                if session._entry is not None:
-                    session._entry.released()
+                entry = session._entry
+                if entry is not None:
+                    entry.released()
 
     def __repr__(self) -> str:
         return f"<Visit {self.session!r}>"

@@ -38,29 +38,18 @@ class Visits:
     @ivar afterwards: Called once when the store is no longer asked.
     """
 
-    __slots__ = (
-        "_cacheControl",
-        "_sitepath",
-        "afterwards",
-        "frozen",
-        "isLoading",
-        "request",
-        "site",
-        "state",
-        "table",
-        "visits",
-    )
-
     request: Any
     site: Any
     table: Any
     visits: list[Visit]
-    state: int
-    frozen: bool
-    isLoading: bool
-    afterwards: Callable[[], None] | None
-    _cacheControl: Sequence[bytes] | None
-    _sitepath: Sequence[bytes]
+
+    # What is seldom changed is the class's until it is.
+    state: int = FREE
+    frozen: bool = False
+    isLoading: bool = False
+    afterwards: Callable[[], None] | None = None
+    _cacheControl: Sequence[bytes] | None = None
+    _sitepath: Sequence[bytes] = ()
 
     def visit(self, secure: bool) -> Visit:
         """
