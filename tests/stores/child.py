@@ -11,8 +11,9 @@ import os
 import resource
 import sqlite3
 import sys
+from collections.abc import Awaitable, Callable
 
-from attrs import evolve
+from msgspec.structs import replace as evolve
 from twisted.internet import task
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.interfaces import IReactorCore
@@ -120,6 +121,40 @@ async def starve(store: SQLiteStore) -> None:
     await attempt("close", store.close())
 
 
+async def hunger(store: SQLiteStore) -> None:
+    """
+    Lower the limit on what SQLite takes of memory until there is no room for a large
+    session any more, neither to write it nor to read it.
+    """
+    await store.open()
+    big, other = (record(name, payload=b"x" * 60_000) for name in ("big", "other"))
+    for kept in (record("1"), big):
+        await attempt("insert", store.insert(kept, NOW))
+    narrow = sqlite3.connect(":memory:")
+    limits = iter(range(4_000_000, 0, -8192))
+
+    async def write() -> None:
+        await store.insert(other, NOW)
+        await store.delete(other.key)
+
+    async def squeeze(name: str, act: Callable[[], Awaitable[object]]) -> None:
+        for limit in limits:
+            narrow.execute(f"PRAGMA hard_heap_limit = {limit}")
+            try:
+                await act()
+            except Exception as error:
+                say(name, type(error).__name__, "memory" in str(error))
+                return
+
+    await squeeze("write", write)
+    await squeeze("read", lambda: store.load(big.key, NOW))
+    for _ in range(3):
+        await attempt("load", store.load(record("1").key, NOW))
+    await attempt("delete", store.delete(record("1").key))
+    await attempt("insert", store.insert(record("2"), NOW))
+    await attempt("close", store.close())
+
+
 async def normal(store: SQLiteStore) -> None:
     """
     With durability normal: plain changes, then what must be synced.
@@ -181,7 +216,7 @@ def main(reactor: IReactorCore, what: str, path: str) -> Deferred[None]:
     """
     Run one of these.
     """
-    programs = (create, commit, count, steps, starve, normal, hold, listen)
+    programs = (create, commit, count, steps, starve, hunger, normal, hold, listen)
     program = {each.__name__: each for each in programs}[what]
     return ensureDeferred(program(SQLiteStore(path)))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unittest
 
-from attrs import evolve
+from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 

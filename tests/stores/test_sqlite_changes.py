@@ -4,7 +4,7 @@ Tests for L{txsessions.stores._sqlite_changes}: whose a change is.
 
 from __future__ import annotations
 
-from attrs import evolve
+from msgspec.structs import replace as evolve
 
 from tests.stores.stepping import NOW
 from tests.stores.test_sqlite import SQLiteTestCase
@@ -83,3 +83,40 @@ class ChangesTests(SQLiteTestCase):
         self.write()
         self.assertNotEqual(self.store.changes(), self.before)
         self.land()
+
+    def test_whileTheThreadHasItAll(self) -> None:
+        """
+        While the thread does all of a transaction, a sweep, our commits of before
+        are not taken for others', nor theirs for ours.
+        """
+        self.write()
+        self.land()
+        self.stage.hung = True
+        claimed = self.store.claimExpired(NOW, 1, 1.0)
+        self.stage.run()
+        self.assertTrue(self.stage.writer.isBusy)
+        self.assertEqual(self.store.changes(), self.before)
+        touched = self.other.store.touch(self.kept.key, NOW + 1, NOW + 900, NOW)
+        self.other.result(self, touched)
+        self.assertIsNone(self.store.changes())
+        self.stage.hung = False
+        self.assertEqual(self.result(claimed), [])
+        self.assertNotEqual(self.store.changes(), self.before)
+
+    def test_nobodyAsks(self) -> None:
+        """
+        What others write between two of ours counts, though nobody asked before
+        the second is under way; and counts once.
+        """
+        self.write()
+        self.land()
+        touched = self.other.store.touch(self.kept.key, NOW + 1, NOW + 900, NOW)
+        self.other.result(self, touched)
+        self.stage.hung = True
+        deleted = self.store.delete(self.kept.key)
+        self.stage.run()
+        during = self.store.changes()
+        self.assertNotEqual(during, self.before)
+        self.stage.hung = False
+        self.assertTrue(self.result(deleted))
+        self.assertEqual(self.store.changes(), during)

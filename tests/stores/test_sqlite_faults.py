@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-from attrs import evolve
+from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest
@@ -281,6 +281,28 @@ class DiskTests(FaultTestCase):
             self.assertIn(told["load"], {"1"} | broken)
             seen |= set(told.values())
         self.assertTrue(seen & broken)
+
+    def test_aLimitOnMemory(self) -> None:
+        """
+        Where there is no memory for a large session it is neither written nor read,
+        which is no answer and no crash; small ones go on, and so does a logout.
+        """
+        self.assertEqual(
+            traces.run("hunger", self.path),
+            [
+                *["insert ok"] * 2,
+                "write StoreUnavailable True",
+                "read StoreUnavailable True",
+                *["load 1"] * 3,
+                "delete True",
+                "insert ok",
+                "close ok",
+            ],
+        )
+        found = self.look(["1", "2", "big"])
+        self.assertIsNone(found["1"])
+        self.assertEqual(found["2"], record("2"))
+        self.assertEqual(len(found["big"].payload), 60_000)
 
     def test_aLimitOnTheSizeOfFiles(self) -> None:
         """

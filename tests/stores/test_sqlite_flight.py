@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import sqlite3
 
-from attrs import evolve
+from msgspec.structs import replace as evolve
 from twisted.logger import capturedLogs
 
-from tests.stores.stepping import NOW, record
+from tests.stores.stepping import NOW, Stage, record
 from tests.stores.test_sqlite_writer import SteppedTestCase
 from txsessions.errors import StoreCorrupt, StoreUnavailable
 from txsessions.stores import _sqlite_schema
@@ -46,6 +46,15 @@ class FailingTransactionTests(SteppedTestCase):
             return original(*args)
 
         self.patch(self.connection, name, step)
+
+    def another(self) -> Stage:
+        """
+        Open another store at the same database.
+        """
+        other = Stage(self.path)
+        other.result(self, other.store.open())
+        self.addCleanup(lambda: other.result(self, other.store.close()))
+        return other
 
     def batch(self):
         """
@@ -251,10 +260,12 @@ class FailingTransactionTests(SteppedTestCase):
 
     def test_changesWhileThereIsNoConnection(self) -> None:
         """
-        Whether others changed something is then not known to be no.
+        What others change is then noticed all the same.
         """
         before = self.store.changes()
         self.connection._discard()
-        self.stage.writer.onIdle()
+        self.assertEqual(self.store.changes(), before)
+        other = self.another()
+        other.result(self, other.store.touch(self.two.key, NOW + 1, NOW + 900, NOW))
         self.assertNotEqual(self.store.changes(), before)
         self.assertHeals()

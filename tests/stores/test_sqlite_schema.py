@@ -9,7 +9,7 @@ import random
 import shutil
 import sqlite3
 
-from attrs import evolve
+from msgspec.structs import replace as evolve
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from attrs import evolve
+from msgspec.structs import replace as evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stores.stepping import NOW, Stage, record

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import enum
 
-from attrs import evolve, field, frozen
+from msgspec import Struct
+from msgspec.structs import replace
 
 TAG_BYTES = 8
 """How much of a store key logs and operators see, in bytes (twice as many
@@ -26,10 +27,10 @@ def tagOf(key: bytes) -> str:
     return key[:TAG_BYTES].hex()
 
 
-@frozen(kw_only=True)
-class Record:
+class Record(Struct, frozen=True, kw_only=True, gc=False):
     """
-    One session as its store holds it.
+    One session as its store holds it.  Every load and every write makes one, so it
+    is of a kind that is made in C; C{msgspec.structs.replace} makes another of it.
 
     @ivar key: The store key, 32 bytes.
     @ivar version: A counter that every change of the payload raises by one; 1
@@ -41,13 +42,23 @@ class Record:
     @ivar payload: The sealed state.
     """
 
-    key: bytes = field(repr=tagOf)
+    key: bytes
     version: int
     createdAt: float
     touchedAt: float
     expiresAt: float
-    principal: bytes | None = field(default=None, repr=False)
-    payload: bytes = field(repr=False)
+    principal: bytes | None = None
+    payload: bytes
+
+    def __repr__(self) -> str:
+        """
+        Show what people may see.
+        """
+        return (
+            f"Record(key={self.tag}, version={self.version}, "
+            f"createdAt={self.createdAt}, touchedAt={self.touchedAt}, "
+            f"expiresAt={self.expiresAt})"
+        )
 
     @property
     def tag(self) -> str:
@@ -68,7 +79,7 @@ def neverBack(record: Record, stored: Record) -> Record:
     if stored.touchedAt <= record.touchedAt:
         return record
     expiresAt = max(stored.expiresAt, record.expiresAt)
-    return evolve(record, touchedAt=stored.touchedAt, expiresAt=expiresAt)
+    return replace(record, touchedAt=stored.touchedAt, expiresAt=expiresAt)
 
 
 class Answer(enum.Enum):

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, succeed
 from txsessions.errors import ConfigurationError, StoreUnavailable
 from txsessions.stores import _sqlite_files, _sqlite_schema
 from txsessions.stores._reactor import IStoreReactor
-from txsessions.stores._sqlite_errors import storeError
+from txsessions.stores._sqlite_errors import ENGINE_ERRORS, storeError
 from txsessions.stores._worker import IWorker
 
 _COPY = "VACUUM INTO ?"
@@ -80,7 +80,7 @@ class Aside:
             if self._stopped:
                 raise StoreUnavailable("the session database is closed")
             found = work(connection)
-        except sqlite3.Error as error:
+        except ENGINE_ERRORS as error:
             found = storeError(error, self._path)
         except Exception as error:
             found = error

@@ -9,8 +9,10 @@ not, the change was ours.
 
 from __future__ import annotations
 
-import sqlite3
+import contextlib
 from typing import TYPE_CHECKING
+
+from txsessions.stores._sqlite_errors import ENGINE_ERRORS
 
 if TYPE_CHECKING:
     from txsessions.stores._sqlite_rows import Execute
@@ -35,8 +37,8 @@ class Changes:
         self._count = count
         self._accounted: int | None = None
         self._writers: tuple[int, int] | None = None
-        writer.onIdle = self._account
-        writer.onBegin = self._begun
+        writer.onBegin = self._askWriter
+        writer.onGive = self._settle
 
     def count(self) -> int | None:
         """
@@ -44,42 +46,44 @@ class Changes:
         L{None} while a commit of ours has just ended that may be what is seen.
         """
         writer = self._writer
-        if writer.holdsOthersOff:
+        if writer.begunHere and writer.holdsOthersOff:
             # All that came before was accounted for when this began.
             return self._count
         found: int = self._ask(_VERSION).fetchone()[0]
         if found != self._accounted:
             if writer.isBusy:
                 return None
-            self._account()
+            self._account(found)
         return self._count
 
-    def _begun(self) -> None:
-        """
-        A transaction of ours has begun: account for all that came before it.
-        What is seen from now on, until others may write again, is ours.
-        """
-        if self._ask(_VERSION).fetchone()[0] != self._accounted:
-            self._account()
-
-    def _account(self) -> None:
+    def _account(self, found: int) -> None:
         """
         Nothing of ours is being committed: see whose the changes are.
 
-        The reading connection is asked first, so that what comes between the
-        two questions is counted at least once.
+        @param found: What the reading connection said: it is asked first, so that
+            what comes between the two questions is counted at least once.
         """
-        try:
-            found: int = self._ask(_VERSION).fetchone()[0]
-            version = self._writer.dataVersion()
-        except sqlite3.Error:
-            # It is asked again before anybody relies on it.
-            self._accounted = None
-            return
+        self._askWriter()
+        self._accounted = found
+
+    def _askWriter(self) -> None:
+        """
+        Count what others have committed: the writing connection is ours.  Inside
+        a transaction that is all there is, until they may write again.
+        """
+        version = self._writer.dataVersion()
         if version is None or version != self._writers:
             self._writers = version
             self._count += 1
-        self._accounted = found
+
+    def _settle(self) -> None:
+        """
+        The thread will have the writing connection: ask it while that can be done.
+        """
+        with contextlib.suppress(*ENGINE_ERRORS):
+            found: int = self._ask(_VERSION).fetchone()[0]
+            if found != self._accounted:
+                self._account(found)
 
 
 __all__ = ["Changes"]

@@ -13,14 +13,17 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
 from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores import _sqlite_files, _sqlite_schema
 from txsessions.stores._gate import SUFFIX, Gate
-from txsessions.stores._sqlite_errors import isBusy, storeError
+from txsessions.stores._sqlite_errors import ENGINE_ERRORS, isBusy, storeError
+
+if TYPE_CHECKING:
+    from txsessions.stores._sqlite_flight import Operation
 
 CHECKPOINT_PAGES = 250
 """After how many written pages the write-ahead log is copied into the database."""
@@ -31,19 +34,6 @@ SURPLUS_PAGES = 256
 _FIRST_PAUSE = 0.0002
 _LONGEST_PAUSE = 0.002
 _BREATH = 0.0003
-
-
-class IVerb(Protocol):
-    """
-    One verb under way: what L{WriteConnection.perform} needs of it.
-    """
-
-    verb: Callable[..., Any]
-    args: tuple[Any, ...]
-    heavy: bool
-    pages: int
-    result: Any
-    error: Exception | None
 
 
 def affectedByWalReset(version: tuple[int, ...]) -> bool:
@@ -122,7 +112,7 @@ class WriteConnection:
         try:
             _sqlite_files.prepare(self.path)
             self.gate.open()
-            self._wait(self.gate.tryAcquire, patience)
+            self._wait(self._takeGate, patience)
             self._wait(self._tryOpen, patience)
             reader = _sqlite_schema.connectReader(self.path)
             reader.execute("SELECT count(*) FROM meta").fetchone()
@@ -130,7 +120,7 @@ class WriteConnection:
         except BaseException as error:
             self._discard(reader)
             self.gate.close()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, ENGINE_ERRORS):
                 raise storeError(error, self.path) from None
             if isinstance(error, OSError):
                 raise StoreUnavailable(
@@ -142,28 +132,29 @@ class WriteConnection:
         self._warn()
         return reader
 
-    def tryBegin(self, final: bool) -> bool:
+    def tryBegin(self, final: bool, waits: bool = False) -> bool:
         """
         Begin a transaction, if nobody else is writing.
 
         @param final: Whether it holds something that no power cut may undo: a
             logout, a new id.
+        @param waits: See L{Gate.tryAcquire}.
         @return: Whether it has begun.
         @raise StoreError: The files are no longer what they were.
         @raise sqlite3.Error: Anything but busy.
         """
         if self.files is not None:
             self.files.check()
-        if not self.gate.tryAcquire():
+        if not self.gate.tryAcquire(waits):
             return False
         try:
             if self._connection is None:
                 self._connect()
-            connection = self._connection
-            assert connection is not None
+            cursor = self._cursor
+            assert cursor is not None
             if not self.full:
-                self._setSynchronous(connection, "FULL" if final else "NORMAL")
-            connection.execute("BEGIN IMMEDIATE")
+                self._setSynchronous(cursor, "FULL" if final else "NORMAL")
+            cursor.execute("BEGIN IMMEDIATE")
         except BaseException as error:
             self.gate.release()
             if isinstance(error, sqlite3.Error) and isBusy(error):
@@ -177,30 +168,33 @@ class WriteConnection:
 
         @raise StoreUnavailable: They did not in time, so nothing was written.
         """
-        self._wait(lambda: self.tryBegin(final), patience)
+        self._wait(lambda: self.tryBegin(final, True), patience)
 
-    def perform(self, operations: Sequence[IVerb]) -> bool:
+    def perform(self, operations: Sequence[Operation]) -> bool:
         """
         Run verbs inside the transaction.  A verb that cannot be done keeps its
         own error and disturbs no other.
 
         @return: Whether anything was changed.
-        @raise sqlite3.Error: The transaction is lost.
+        @raise sqlite3.Error: The transaction is lost, as by a C{MemoryError}.
         """
         connection, cursor = self._connection, self._cursor
         assert connection is not None
-        before = connection.total_changes
+        before, pages = connection.total_changes, 0
         for operation in operations:
-            pause = (self._breathe,) if operation.heavy else ()
+            args = operation.args
+            if operation.heavy:
+                args = (*args, self._breathe)
             try:
-                operation.result = operation.verb(cursor, *operation.args, *pause)
-            except (sqlite3.OperationalError, sqlite3.InternalError):
+                operation.result = operation.verb(cursor, *args)
+            except (sqlite3.OperationalError, sqlite3.InternalError, MemoryError):
                 raise
             except Exception as error:
                 if type(error) is sqlite3.DatabaseError:
                     raise
                 operation.error = error.with_traceback(None)
-            self._pages += operation.pages
+            pages += operation.pages
+        self._pages += pages
         return connection.total_changes != before
 
     def commit(self) -> None:
@@ -209,8 +203,8 @@ class WriteConnection:
 
         @raise sqlite3.Error: What was written is unknown; call L{recover}.
         """
-        assert self._connection is not None
-        self._connection.execute("COMMIT")
+        assert self._cursor is not None
+        self._cursor.execute("COMMIT")
 
     def recover(self) -> None:
         """
@@ -253,7 +247,7 @@ class WriteConnection:
             frames = answer.fetchone()[1]
             if guessed:
                 self._ratio = min(1.0, max(0.01, frames / guessed))
-        except sqlite3.Error as error:
+        except ENGINE_ERRORS as error:
             self._log.error(
                 "The session database {path} could not be checkpointed: {error}",
                 path=self.path,
@@ -285,7 +279,7 @@ class WriteConnection:
             reader.close()
         if self._connection is not None:
             with contextlib.suppress(StoreUnavailable):
-                self._wait(self.gate.tryAcquire, patience)
+                self._wait(self._takeGate, patience)
                 self.checkpoint("TRUNCATE")
         self._discard()
         self.gate.close()
@@ -299,6 +293,12 @@ class WriteConnection:
             reader.close()
         self._discard()
         self.gate.close()
+
+    def _takeGate(self) -> bool:
+        """
+        Pass the gate, if nobody else is inside.
+        """
+        return self.gate.tryAcquire(waits=True)
 
     def _breathe(self) -> None:
         """
@@ -345,12 +345,12 @@ class WriteConnection:
                 with contextlib.suppress(sqlite3.Error):
                     each.close()
 
-    def _setSynchronous(self, connection: sqlite3.Connection, wanted: str) -> None:
+    def _setSynchronous(self, cursor: sqlite3.Cursor, wanted: str) -> None:
         """
         Choose how the next commit is synced.
         """
         if wanted != self._synchronous:
-            connection.execute(f"PRAGMA synchronous = {wanted}")
+            cursor.execute(f"PRAGMA synchronous = {wanted}")
             self._synchronous = wanted
 
     def _wait(self, attempt: Callable[[], bool], patience: float) -> None:
@@ -363,6 +363,7 @@ class WriteConnection:
         while not attempt():
             late = max(waited, self._seconds() - began) > patience
             if late or self.stop.wait(pause):
+                self.gate.giveUp()
                 raise StoreUnavailable(
                     f"another process is holding the session database {self.path}: "
                     "nothing was written; see which one hangs"
@@ -387,7 +388,6 @@ class WriteConnection:
 __all__ = [
     "CHECKPOINT_PAGES",
     "SURPLUS_PAGES",
-    "IVerb",
     "WriteConnection",
     "affectedByWalReset",
 ]

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from txsessions.errors import StoreUnavailable
 from txsessions.stores import _sqlite_schema
+from txsessions.stores._forks import Forks
 from txsessions.stores._reactor import IStoreReactor, handled, withDeadline
 from txsessions.stores._sqlite_aside import Aside
 from txsessions.stores._sqlite_connection import WriteConnection
@@ -28,7 +29,7 @@ class Database:
 
     @ivar path: The file, with symbolic links resolved.
     @ivar closing: Whether its end has begun.
-    @ivar pid: The process that it belongs to.
+    @ivar forks: Which process it belongs to: see L{Forks}.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Database:
         """
         self.path = os.path.realpath(path)
         self.closing = False
-        self.pid = os.getpid()
+        self.forks = Forks.count
         self._reactor = reactor
         self._deadline = deadline
         self._adopt = adopt

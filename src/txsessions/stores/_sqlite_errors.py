@@ -11,6 +11,10 @@ import sqlite3
 
 from txsessions.errors import StoreCorrupt, StoreError, StoreUnavailable
 
+ENGINE_ERRORS = (sqlite3.Error, MemoryError)
+"""What is raised when SQLite fails: Python has no words of SQLite's for a lack of
+memory."""
+
 _BUSY = ("locked", "locking protocol")
 _DAMAGED = (
     "malformed",
@@ -25,10 +29,11 @@ _ADVICE = (
     ("readonly", "make its file and directory writable for this process"),
     ("unable to open", "look at the modes of its file and directory"),
     ("locked", "another program holds it"),
+    ("memory", "give this process more, or less to do"),
 )
 
 
-def isBusy(error: sqlite3.Error) -> bool:
+def isBusy(error: Exception) -> bool:
     """
     Was it only that somebody else holds the database at the moment?
     """
@@ -36,7 +41,7 @@ def isBusy(error: sqlite3.Error) -> bool:
     return any(word in said for word in _BUSY)
 
 
-def isFull(error: sqlite3.Error) -> bool:
+def isFull(error: Exception) -> bool:
     """
     Was there no room, on the disk or within the limits of this process?
     """
@@ -44,14 +49,14 @@ def isFull(error: sqlite3.Error) -> bool:
     return "full" in said or "disk I/O error" in said
 
 
-def storeError(error: sqlite3.Error, path: str) -> StoreError:
+def storeError(error: Exception, path: str) -> StoreError:
     """
     Make the error that a caller sees.
 
     @param path: The database's file, for the message.
     @return: L{StoreCorrupt} for damage, L{StoreUnavailable} for all else.
     """
-    said = str(error)
+    said = str(error) or "out of memory"
     name = getattr(error, "sqlite_errorname", None)
     what = f"{said} ({name})" if name else said
     if any(word in said for word in _DAMAGED):
@@ -74,4 +79,4 @@ def late(path: str, deadline: float) -> StoreUnavailable:
     )
 
 
-__all__ = ["isBusy", "isFull", "late", "storeError"]
+__all__ = ["ENGINE_ERRORS", "isBusy", "isFull", "late", "storeError"]

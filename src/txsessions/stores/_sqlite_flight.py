@@ -8,11 +8,12 @@ afterwards.  Knows no reactor.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,7 +21,7 @@ from twisted.python.failure import Failure
 from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores import _sqlite_verbs
 from txsessions.stores._sqlite_connection import WriteConnection
-from txsessions.stores._sqlite_errors import isFull, storeError
+from txsessions.stores._sqlite_errors import ENGINE_ERRORS, isFull, storeError
 
 _log = Logger()
 
@@ -32,60 +33,41 @@ BATCH_PAGES = 400
 its statements take of the reactor's."""
 
 
-class Operation:
+class Operation(Struct, eq=False):
     """
-    One verb, and who waits for it.
+    One verb, and who waits for it.  Each write makes one: see L{Record
+    <txsessions.core.record.Record>}.
+
+    @ivar pages: How many pages it will write, about.
+    @ivar final: Whether no power cut may undo it.
+    @ivar heavy: Whether it is too long for the reactor's thread; then it is also
+        given something to call now and then.
+    @ivar due: When whoever waits is told that it is too late.
     """
 
-    __slots__ = (
-        "args",
-        "deferred",
-        "due",
-        "error",
-        "final",
-        "heavy",
-        "pages",
-        "result",
-        "verb",
-    )
+    verb: Callable[..., Any]
+    args: tuple[Any, ...]
+    pages: int
+    final: bool
+    heavy: bool
+    due: float
+    deferred: Deferred[Any]
+    result: Any = None
+    error: Exception | None = None
 
-    def __init__(
-        self,
-        verb: Callable[..., Any],
-        args: tuple[Any, ...],
-        pages: int,
-        final: bool,
-        heavy: bool,
-        due: float,
-    ) -> None:
-        """
-        @param pages: How many pages it will write, about.
-        @param final: Whether no power cut may undo it.
-        @param heavy: Whether it is too long for the reactor's thread; then it
-            is also given something to call now and then.
-        @param due: When whoever waits is told that it is too late.
-        """
-        self.verb = verb
-        self.args = args
-        self.pages = pages
-        self.final = final
-        self.heavy = heavy
-        self.due = due
-        self.result: Any = None
-        self.error: Exception | None = None
-        self.deferred: Deferred[Any] = Deferred()
 
-    def fire(self) -> None:
-        """
-        Tell whoever waits, unless they were told already.
-        """
-        deferred = self.deferred
+def fire(operations: Sequence[Operation]) -> None:
+    """
+    Tell all who wait, unless they were told already.
+    """
+    for operation in operations:
+        deferred = operation.deferred
         if deferred.called:
-            return
-        if self.error is None:
-            deferred.callback(self.result)
+            continue
+        if operation.error is None:
+            deferred.callback(operation.result)
         else:
-            deferred.errback(self.error)
+            deferred.errback(operation.error)
 
 
 class Flight:
@@ -109,16 +91,20 @@ def takeBatch(queue: deque[Operation]) -> list[Operation]:
     """
     Take the next batch from the queue: a long verb alone, short ones together.
     """
-    operations = [queue.popleft()]
-    pages = operations[0].pages
-    if operations[0].heavy:
-        return operations
-    while queue and len(operations) < BATCH_VERBS and pages < BATCH_PAGES:
-        if queue[0].heavy:
+    if queue[0].heavy:
+        return [queue.popleft()]
+    operations: list[Operation] = []
+    pages = 0
+    for operation in islice(queue, BATCH_VERBS):
+        if operation.heavy or pages >= BATCH_PAGES:
             break
-        operation = queue.popleft()
         pages += operation.pages
         operations.append(operation)
+    if len(operations) == len(queue):
+        queue.clear()
+    else:
+        for _ in operations:
+            queue.popleft()
     return operations
 
 
@@ -154,7 +140,7 @@ def flyAll(
     try:
         connection.begin(final, patience)
         connection.perform(operations)
-    except sqlite3.Error as error:
+    except ENGINE_ERRORS as error:
         recover(connection, flight, tell, error)
     except StoreError as error:
         failAll(operations, error)
@@ -166,10 +152,11 @@ def flyHome(connection: WriteConnection, flight: Flight, tell: Tell) -> None:
     """
     Commit a batch whose statements have run, tell, then do what can wait.
     """
-    heavy = any(operation.heavy for operation in flight.operations)
+    operations = flight.operations
+    heavy = len(operations) == 1 and operations[0].heavy
     try:
         connection.commit()
-    except sqlite3.Error as error:
+    except ENGINE_ERRORS as error:
         recover(connection, flight, tell, error)
         return
     if heavy or connection.checkpointDue():
@@ -181,7 +168,7 @@ def flyHome(connection: WriteConnection, flight: Flight, tell: Tell) -> None:
 
 
 def recover(
-    connection: WriteConnection, flight: Flight, tell: Tell, error: sqlite3.Error
+    connection: WriteConnection, flight: Flight, tell: Tell, error: Exception
 ) -> None:
     """
     A transaction failed: none of the batch is done, as far as is known.  Where
@@ -195,7 +182,6 @@ def recover(
     if not logouts or not isFull(error) or not connection.ready:
         return
     connection.checkpoint()
-    connection.gate.release()
     try:
         if not connection.tryBegin(True):
             return
@@ -203,7 +189,7 @@ def recover(
             operation.error = None
         connection.perform(logouts)
         connection.commit()
-    except sqlite3.Error as second:
+    except ENGINE_ERRORS as second:
         connection.recover()
         failAll(logouts, storeError(second, connection.path))
     except StoreError as second:
@@ -236,6 +222,7 @@ __all__ = [
     "Tell",
     "crash",
     "failAll",
+    "fire",
     "flyAll",
     "flyHome",
     "notGivenBack",

@@ -25,9 +25,12 @@ Found = Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None
 
 SELECT = """
 SELECT version, expires_at, touched_at, span, created_at, principal, checksum,
-    CASE version WHEN ? THEN NULL ELSE payload END
+    payload
 FROM sessions WHERE key = ?
 """
+SELECT_TIMES = (
+    "SELECT version, expires_at, touched_at, span FROM sessions WHERE key = ?"
+)
 SELECT_PAGE = """
 SELECT version, expires_at, touched_at, span, created_at, principal, checksum,
     payload, key
@@ -114,23 +117,34 @@ def read(execute: Execute, key: bytes, now: float, known: int | None) -> Found:
 
     @param execute: A cursor's method, on any connection.
     """
-    row = execute(SELECT, (known, key)).fetchone()
+    if known is not None and _isStill(execute, key, now, known):
+        return UNCHANGED
+    row = execute(SELECT, (key,)).fetchone()
     if row is None:
         return None
-    version = row[0]
     try:
         if row[1] <= now:
             return None
-        if version is None:
+        if row[0] is None:
             return ROTATED
-        if version != known:
-            return recordOf(key, row)
-        if row[1] - row[2] != row[3]:
-            raise Damaged
-        return UNCHANGED
+        return recordOf(key, row)
     except UNREADABLE:
         reportDamage(key)
         return None
+
+
+def _isStill(execute: Execute, key: bytes, now: float, known: int) -> bool:
+    """
+    Is it alive, at that version, and are its times undamaged?  Where it is not,
+    all of the row says why.
+    """
+    row = execute(SELECT_TIMES, (key,)).fetchone()
+    if row is None or row[0] != known:
+        return False
+    try:
+        return row[1] > now and row[1] - row[2] == row[3]  # type: ignore[no-any-return]
+    except TypeError:
+        return False
 
 
 def readPage(
@@ -149,6 +163,7 @@ def readPage(
 __all__ = [
     "COUNT",
     "SELECT",
+    "SELECT_TIMES",
     "UNREADABLE",
     "Damaged",
     "Execute",

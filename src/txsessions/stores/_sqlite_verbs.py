@@ -96,8 +96,23 @@ def replace(cursor: sqlite3.Cursor, record: Record, expected: int, now: float) -
     """
     See L{txsessions.interfaces.ISessionStore.replace}.
     """
-    where = (record.key, expected, now, record.touchedAt, record.expiresAt)
-    if cursor.execute(_REPLACE, (*_values(record), *where)).rowcount:
+    expiresAt, touchedAt = record.expiresAt, record.touchedAt
+    row = (
+        record.version,
+        expiresAt,
+        touchedAt,
+        expiresAt - touchedAt,
+        record.createdAt,
+        record.principal,
+        checksumOf(record),
+        record.payload,
+        record.key,
+        expected,
+        now,
+        touchedAt,
+        expiresAt,
+    )
+    if cursor.execute(_REPLACE, row).rowcount:
         return
     stored = _alive(cursor, record.key, expected, now)
     record = neverBack(record, stored)
@@ -112,8 +127,8 @@ def touch(
     See L{txsessions.interfaces.ISessionStore.touch}.
     """
     times = (touchedAt, expiresAt, expiresAt - touchedAt)
-    where = (key, now, touchedAt, expiresAt, expiresAt)
-    if cursor.execute(_TOUCH, (*times, *where)).rowcount:
+    row = (*times, key, now, touchedAt, expiresAt, expiresAt)
+    if cursor.execute(_TOUCH, row).rowcount:
         return
     stored = _alive(cursor, key, None, now)
     if stored.touchedAt >= touchedAt:

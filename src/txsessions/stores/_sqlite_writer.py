@@ -18,7 +18,6 @@ comes back.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable
@@ -30,14 +29,16 @@ from twisted.logger import Logger
 
 from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores import _sqlite_verbs
+from txsessions.stores._forks import Forks
 from txsessions.stores._reactor import IStoreReactor, handled
 from txsessions.stores._sqlite_connection import WriteConnection
-from txsessions.stores._sqlite_errors import late
+from txsessions.stores._sqlite_errors import ENGINE_ERRORS, late
 from txsessions.stores._sqlite_flight import (
     Flight,
     Operation,
     crash,
     failAll,
+    fire,
     flyAll,
     flyHome,
     notGivenBack,
@@ -63,6 +64,10 @@ class Writer:
     """
     See the module.  All methods are the reactor's, but those whose name says
     that they run in the thread.
+
+    @ivar begunHere: Whether the flight was begun in the reactor's thread.
+    @ivar onBegin: Called when one has begun there.
+    @ivar onGive: Called before the thread is given one that has yet to begin.
     """
 
     _log = Logger()
@@ -78,7 +83,7 @@ class Writer:
         self._worker = worker
         self._reactor = reactor
         self._deadline = deadline
-        self._pid = os.getpid()
+        self._forks = Forks.count
         self._queue: deque[Operation] = deque()
         self._flight: Flight | None = None
         self._planned: IDelayedCall | None = None
@@ -88,9 +93,9 @@ class Writer:
         self._closing: Deferred[None] | None = None
         self._closed = False
         self._limit: IDelayedCall | None = None
-        self.onIdle: Callable[[], None] = lambda: None
         self.onBegin: Callable[[], None] = lambda: None
-        self._begunHere = False
+        self.onGive: Callable[[], None] = lambda: None
+        self.begunHere = False
 
     @property
     def isBusy(self) -> bool:
@@ -105,11 +110,11 @@ class Writer:
         Whether nobody but us can have committed anything since L{onBegin}.
         """
         gate = self._connection.gate
-        return self._begunHere and gate.works and gate.held
+        return self.begunHere and gate.works and gate.held
 
     def dataVersion(self) -> tuple[int, int] | None:
         """
-        What the connection sees of others' commits; only while not busy.
+        What the connection sees of others' commits; only while it is ours.
         """
         return self._connection.dataVersion()
 
@@ -119,10 +124,11 @@ class Writer:
 
         @return: The connection for reading.
         """
+        never = float("inf")
         operation = Operation(
-            self._connection.open, (self._deadline,), 0, False, True, float("inf")
+            self._connection.open, (self._deadline,), 0, False, True, never, Deferred()
         )
-        flight = self._flight = Flight([operation], float("inf"))
+        flight = self._flight = Flight([operation], never)
         self._worker.do(lambda: self._openInThread(flight, operation))
         return operation.deferred.addCallback(self._ready)
 
@@ -147,18 +153,17 @@ class Writer:
 
         @return: What the verb returns, once it is committed.
         """
-        if self._refusal is not None:
-            return fail(StoreUnavailable(self._refusal))
-        if len(self._queue) >= QUEUE_LIMIT:
-            return fail(StoreUnavailable(_TOO_MANY))
+        queue = self._queue
+        if self._refusal is not None or len(queue) >= QUEUE_LIMIT:
+            return fail(StoreUnavailable(self._refusal or _TOO_MANY))
         due = self._reactor.seconds() + self._deadline
-        operation = Operation(verb, args, pages, final, heavy, due)
-        self._queue.append(operation)
-        if self._flight is None:
+        deferred: Deferred[Any] = Deferred()
+        queue.append(Operation(verb, args, pages, final, heavy, due, deferred))
+        if self._planned is None and self._flight is None:
             self._plan()
         if self._timer is None:
             self._timer = self._reactor.callLater(self._deadline, self._overdue)
-        return operation.deferred
+        return deferred
 
     def close(self) -> Deferred[None]:
         """
@@ -198,7 +203,7 @@ class Writer:
         Make a batch the flight, unless one is under way.
         """
         self._planned = None
-        if self._flight is not None or self._closed or os.getpid() != self._pid:
+        if self._flight is not None or self._closed or self._forks != Forks.count:
             return
         if not self._queue:
             if self._closing is not None:
@@ -208,7 +213,7 @@ class Writer:
         flight = self._flight = Flight(operations, operations[0].due)
         try:
             self._depart(flight)
-        except sqlite3.Error as error:
+        except ENGINE_ERRORS as error:
             self._give(recover, flight, error)
         except StoreError as error:
             failAll(operations, error)
@@ -248,11 +253,12 @@ class Writer:
         final = not connection.full and any(each.final for each in operations)
         quick = not operations[0].heavy and connection.ready
         if not quick or not connection.tryBegin(final):
+            self.onGive()
             patience = max(0.0, flight.due - self._reactor.seconds()) * _THREADS_SHARE
             self._give(flyAll, flight, final, patience)
             return
         self.onBegin()
-        self._begunHere = True
+        self.begunHere = True
         if connection.perform(operations):
             self._give(flyHome, flight)
         else:
@@ -278,15 +284,14 @@ class Writer:
         """
         operations, flight.operations = flight.operations, ()
         flight.due = self._reactor.seconds() + self._deadline
-        for operation in operations:
-            operation.fire()
+        fire(operations)
 
     def _landed(self, flight: Flight) -> None:
         """
         The thread is free again.
         """
         self._flight = None
-        self._begunHere = False
+        self.begunHere = False
         if flight.abandoned and self._closing is None:
             self._refusal = None
             self._log.info("The session database answers again")
@@ -294,8 +299,6 @@ class Writer:
             self._connection.surplus = False
             again = self.submit(_sqlite_verbs.giveBack, (), 256, heavy=True)
             handled(again.addErrback(notGivenBack))
-        if self._refusal is None:
-            self.onIdle()
         self._tell(flight)
         if self._flight is None:
             self._plan()
@@ -305,7 +308,7 @@ class Writer:
         The timer: tell those whose deadline has passed.
         """
         self._timer = None
-        if os.getpid() != self._pid:
+        if self._forks != Forks.count:
             return
         now = self._reactor.seconds()
         flight = self._flight
@@ -314,7 +317,7 @@ class Writer:
         while self._queue and self._queue[0].due <= now:
             operation = self._queue.popleft()
             operation.error = late(self._connection.path, self._deadline)
-            operation.fire()
+            fire([operation])
         dues = [self._queue[0].due] if self._queue else []
         if flight is not None and now < flight.due < float("inf"):
             dues.append(flight.due)

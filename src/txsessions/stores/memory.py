@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import evolve
+from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 

@@ -27,11 +27,12 @@ from txsessions.core.record import Answer, Record
 from txsessions.errors import ConfigurationError, StoreCorrupt, StoreUnavailable
 from txsessions.interfaces import ISessionStore
 from txsessions.stores import _sqlite_rows, _sqlite_schema, _sqlite_verbs
+from txsessions.stores._forks import Forks
 from txsessions.stores._reactor import IStoreReactor, globalReactor, withDeadline
 from txsessions.stores._sqlite_aside import copyInto
 from txsessions.stores._sqlite_changes import Changes
 from txsessions.stores._sqlite_database import Database
-from txsessions.stores._sqlite_errors import isBusy, storeError
+from txsessions.stores._sqlite_errors import ENGINE_ERRORS, isBusy, storeError
 from txsessions.stores._worker import IWorker, WorkerThread
 
 SLICE = 256
@@ -105,7 +106,7 @@ class SQLiteStore:
         self._database: Database | None = None
         self._find: _sqlite_rows.Execute | None = None
         self._changes: Changes | None = None
-        self._pid = 0
+        self._forks = 0
         self._generation = 0
         self._lookAgainAt = 0.0
         self._replaced = False
@@ -115,7 +116,7 @@ class SQLiteStore:
         See L{ISessionStore.open}.
         """
         database = self._database
-        if database is not None and database.pid != os.getpid():
+        if database is not None and database.forks != Forks.count:
             try:
                 self._disown(database)
             except StoreUnavailable as error:
@@ -126,7 +127,7 @@ class SQLiteStore:
         if database is None:
             if self._reactor is None:
                 self._reactor = globalReactor()
-            self._pid = os.getpid()
+            self._forks = Forks.count
             database = self._database = Database(
                 self.path,
                 self._full,
@@ -143,7 +144,7 @@ class SQLiteStore:
         See L{ISessionStore.close}.
         """
         self._find = self._changes = None
-        if self._database is None or self._database.pid != os.getpid():
+        if self._database is None or self._database.forks != Forks.count:
             return succeed(None)
         return self._database.close()
 
@@ -152,11 +153,11 @@ class SQLiteStore:
         See L{ISessionStore.changes}.
         """
         changes = self._changes
-        if changes is None or self._pid != os.getpid():
+        if changes is None or self._forks != Forks.count:
             return None
         try:
             return changes.count()
-        except sqlite3.Error:
+        except ENGINE_ERRORS:
             return None
 
     def load(
@@ -166,7 +167,7 @@ class SQLiteStore:
         See L{ISessionStore.load}.
         """
         find = self._find
-        if find is None or self._pid != os.getpid():
+        if find is None or self._forks != Forks.count:
             return fail(self._notOpen())
         if not 0.0 < self._lookAgainAt - now <= 1.0:
             self._look(now)
@@ -174,7 +175,7 @@ class SQLiteStore:
             return fail(self._otherFile())
         try:
             return succeed(_sqlite_rows.read(find, key, now, known))
-        except sqlite3.Error as error:
+        except ENGINE_ERRORS as error:
             if isBusy(error) or "readonly" in str(error):
                 return self._submit(_sqlite_verbs.load, (key, now, known))
             return fail(storeError(error, self.path))
@@ -238,7 +239,7 @@ class SQLiteStore:
         See L{ISessionStore.countSessions}.
         """
         database = self._database
-        if self._find is None or database is None or self._pid != os.getpid():
+        if self._find is None or database is None or self._forks != Forks.count:
             return fail(self._notOpen())
         assert self._reactor is not None
         counted: Deferred[int] = database.aside.run(
@@ -255,12 +256,12 @@ class SQLiteStore:
         """
         See L{ISessionStore.scan}.  A page holds at most L{PAGE} records.
         """
-        if self._find is None or self._pid != os.getpid():
+        if self._find is None or self._forks != Forks.count:
             return fail(self._notOpen())
         try:
             size = max(1, min(limit, PAGE))
             return succeed(_sqlite_rows.readPage(self._find, cursor, size))
-        except sqlite3.Error as error:
+        except ENGINE_ERRORS as error:
             return fail(storeError(error, self.path))
 
     def backup(self, path: str | os.PathLike[str]) -> Deferred[None]:
@@ -272,7 +273,7 @@ class SQLiteStore:
         @param path: The copy's file.
         """
         database = self._database
-        if self._find is None or database is None or self._pid != os.getpid():
+        if self._find is None or database is None or self._forks != Forks.count:
             return fail(self._notOpen())
         source, target = database.path, os.path.abspath(os.fspath(path))
         return database.aside.run(
@@ -322,7 +323,7 @@ class SQLiteStore:
         <txsessions.stores._sqlite_flight.Operation>}.
         """
         database = self._database
-        if self._find is None or database is None or self._pid != os.getpid():
+        if self._find is None or database is None or self._forks != Forks.count:
             return fail(self._notOpen())
         return database.writer.submit(verb, args, pages, final, heavy)
 

@@ -5,7 +5,7 @@ touching and renaming it.
 
 from __future__ import annotations
 
-from attrs import evolve
+from msgspec.structs import replace as evolve
 
 from txsessions.core.record import ROTATED
 from txsessions.errors import SessionConflict, SessionExists, SessionGone

@@ -5,7 +5,7 @@ sweeping what has expired.
 
 from __future__ import annotations
 
-from attrs import evolve
+from msgspec.structs import replace as evolve
 
 from txsessions.core.record import ROTATED
 from txsessions.errors import SessionGone

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from attrs import evolve
+from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from attrs import evolve
+from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred
 
 from txsessions.core.record import ROTATED, Record
