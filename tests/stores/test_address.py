@@ -4,14 +4,20 @@ Store addresses.
 
 from __future__ import annotations
 
+import importlib
 import os
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txsessions.errors import AddressError
+from txsessions.errors import AddressError, ConfigurationError
 from txsessions.stores import MemoryStore, SQLiteStore, openStore
+from txsessions.stores import address as address_module
 from txsessions.stores.address import GOOD_ADDRESSES
+from txsessions.stores.redis import RedisStore
+from txsessions.web.keys import keySource
+
+import_ = importlib.import_module
 
 
 class OpenStoreTests(SynchronousTestCase):
@@ -68,8 +74,10 @@ class OpenStoreTests(SynchronousTestCase):
             ("", "no colon"),
             ("sessions.sqlite", "no colon"),
             (":", "kind of store"),
-            ("redis://localhost/0", "'redis'"),
-            ("postgres://localhost/sessions", "'postgres'"),
+            ("mysql://localhost/sessions", "'mysql'"),
+            ("redis:localhost", "two slashes"),
+            ("redis://localhost/x", "a number"),
+            ("redis://localhost/0?speed=9", "'speed'"),
             ("SQLite:x", "'SQLite'"),
             (b"memory:", "bytes"),
             (None, "NoneType"),
@@ -111,3 +119,65 @@ class OpenStoreTests(SynchronousTestCase):
             ("sqlite:x", {"durability": None}),
         ):
             self.assertRaises(AddressError, openStore, address, **options)
+
+    def test_redis(self) -> None:
+        """
+        Every scheme of Redis makes its store, and connects to nothing.
+        """
+        for scheme in ("redis", "valkey", "rediss", "valkeys"):
+            store = openStore(f"{scheme}://somewhere:1/2", deadline=3)
+            self.assertIsInstance(store, RedisStore)
+            shown = "rediss" if scheme in {"rediss", "valkeys"} else "redis"
+            self.assertEqual(store.address, f"{shown}://somewhere:1/2")
+        for scheme in ("redis", "valkey"):
+            store = openStore(f"{scheme}+unix:///some/where?db=3")
+            self.assertEqual(store.address, "redis+unix:///some/where?db=3")
+            store = openStore(f"{scheme}+sentinel://a,b:2/main/3")
+            shown = "redis+sentinel://a:26379,b:2/main/3"
+            self.assertEqual(store.address, shown)
+
+    def test_postgresqlNotInstalled(self) -> None:
+        """
+        Where PostgreSQL's library is missing it is said how to get it.
+        """
+        self.patch(
+            address_module.importlib, "import_module", lambda name: import_(f"{name}_")
+        )
+        for scheme in ("postgresql", "postgres"):
+            error = self.assertRaises(
+                ConfigurationError, openStore, f"{scheme}://localhost/sessions"
+            )
+            self.assertIn("pip install 'txsessions[postgresql]'", str(error))
+
+    def test_postgresql(self) -> None:
+        """
+        PostgreSQL's addresses go to its module, as they are.
+        """
+        given = []
+
+        class Module:
+            """
+            In place of the engine.
+            """
+
+            @staticmethod
+            def fromAddress(*arguments):
+                """
+                Note what was asked for.
+                """
+                given.append(arguments)
+                return MemoryStore()
+
+        self.patch(address_module.importlib, "import_module", lambda name: Module)
+        openStore("postgres://u:p@h/d?x=1", reactor="the reactor", deadline=3)
+        expected = ("postgres://u:p@h/d?x=1", "the reactor", {"deadline": 3})
+        self.assertEqual(given, [expected])
+
+    def test_sharedStoresNeedKeys(self) -> None:
+        """
+        A site on a store that machines share must be given its keys.
+        """
+        error = self.assertRaises(
+            ConfigurationError, keySource, openStore("redis://localhost/0"), None
+        )
+        self.assertIn("keys='sessions.key'", str(error))

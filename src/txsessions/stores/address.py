@@ -1,13 +1,17 @@
 """
-Store addresses: C{"memory:"} and C{"sqlite:PATH"}.
+Store addresses, such as C{"memory:"}, C{"sqlite:PATH"} and C{"redis://HOST/0"}.
 
-Owns the reading of an address, and what is said of one that cannot be read.
+Owns the table of schemes, the reading of C{memory:} and C{sqlite:} addresses, and
+what is said of one that cannot be read.  Engines that need more than the program has
+loaded are loaded when their scheme is met.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from txsessions.errors import AddressError, ConfigurationError
@@ -24,6 +28,27 @@ GOOD_ADDRESSES = (
     (
         "sqlite:PATH?durability=normal&deadline=2",
         "with options: durability full or normal, deadline in seconds",
+    ),
+    (
+        "redis://[USER:PASSWORD@]HOST[:PORT]/[DB]",
+        "in a Redis or Valkey server, shared by machines; also valkey://",
+    ),
+    (
+        "rediss://HOST/[DB]?cafile=&certfile=&keyfile=",
+        "the same over TLS, always verified; also valkeys://",
+    ),
+    ("redis+unix:///PATH?db=DB", "the same over a socket of this machine"),
+    (
+        "redis+sentinel://HOST[:PORT],HOST/SERVICE/[DB]",
+        "the primary that sentinels name",
+    ),
+    (
+        "redis://HOST/0?deadline=2&prefix=txsessions&wait=1&maxQueue=10000",
+        "with options: wait is the number of replicas that must have a write",
+    ),
+    (
+        "postgresql://[USER:PASSWORD@]HOST[:PORT]/DATABASE",
+        "in a PostgreSQL database, shared by machines; also postgres://",
     ),
 )
 """Every form of an address, with what it means."""
@@ -43,34 +68,98 @@ def openStore(
     @param reactor: By default the program's own.
     @param options: As in the address; these win.
     @raise AddressError: It cannot be read; the message lists the good forms.
+    @raise ConfigurationError: What the engine needs is not installed.
     """
     if not isinstance(address, str):
         raise _bad(f"a store address is text, not {type(address).__name__}")
-    scheme, colon, rest = address.partition(":")
-    place, _, query = rest.partition("?")
+    scheme, colon, _ = address.partition(":")
     if not colon:
-        raise _bad(f"{address!r} is not a store address: it has no colon")
-    if scheme == "memory":
-        if rest or options:
-            raise _bad("memory: takes no path and no options")
-        return MemoryStore(reactor=reactor)
-    if scheme != "sqlite":
+        raise _bad("that is not a store address: it has no colon")
+    make = _SCHEMES.get(scheme)
+    if make is None:
         raise _bad(f"there is no kind of store called {scheme!r}")
-    given = {**_read(query, "?" in rest), **options}
+    try:
+        return make(address, reactor, options)
+    except AddressError as error:
+        raise _bad(str(error)) from None
+
+
+def _memory(address: str, reactor: Any, options: Mapping[str, object]) -> ISessionStore:
+    """
+    Read C{memory:}.
+    """
+    if address != "memory:" or options:
+        raise AddressError("memory: takes no path and no options")
+    return MemoryStore(reactor=reactor)
+
+
+def _sqlite(address: str, reactor: Any, options: Mapping[str, object]) -> ISessionStore:
+    """
+    Read C{sqlite:PATH}.
+    """
+    place, mark, query = address.partition(":")[2].partition("?")
+    given = {**_read(query, bool(mark)), **options}
     for name in given:
         if name not in _KNOWN:
-            raise _bad(f"sqlite: has no option {name!r}")
+            raise AddressError(f"sqlite: has no option {name!r}")
+    path, deadline = _path(place), _seconds(given.get("deadline", 2.0))
+    durability = str(given.get("durability", "full"))
     try:
         return SQLiteStore(
-            _path(place),
-            reactor=reactor,
-            durability=str(given.get("durability", "full")),
-            deadline=_seconds(given.get("deadline", 2.0)),
+            path, reactor=reactor, durability=durability, deadline=deadline
         )
-    except AddressError:
-        raise
     except ConfigurationError as error:
-        raise _bad(str(error)) from None
+        raise AddressError(str(error)) from None
+
+
+def _redis(address: str, reactor: Any, options: Mapping[str, object]) -> ISessionStore:
+    """
+    Read the addresses of Redis.
+    """
+    return _engine("redis", address, reactor, options)
+
+
+def _postgresql(
+    address: str, reactor: Any, options: Mapping[str, object]
+) -> ISessionStore:
+    """
+    Read the addresses of PostgreSQL.
+    """
+    try:
+        return _engine("postgresql", address, reactor, options)
+    except ImportError:
+        raise ConfigurationError(
+            "PostgreSQL needs psycopg: pip install 'txsessions[postgresql]'"
+        ) from None
+
+
+def _engine(
+    name: str, address: str, reactor: Any, options: Mapping[str, object]
+) -> ISessionStore:
+    """
+    Load an engine, and have it read the address.
+    """
+    module = importlib.import_module(f"txsessions.stores.{name}")
+    store: ISessionStore = module.fromAddress(address, reactor, dict(options))
+    return store
+
+
+_Make = Callable[[str, Any, Mapping[str, object]], "ISessionStore"]
+
+_SCHEMES: dict[str, _Make] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "redis": _redis,
+    "rediss": _redis,
+    "redis+unix": _redis,
+    "redis+sentinel": _redis,
+    "valkey": _redis,
+    "valkeys": _redis,
+    "valkey+unix": _redis,
+    "valkey+sentinel": _redis,
+    "postgresql": _postgresql,
+    "postgres": _postgresql,
+}
 
 
 def _path(place: str) -> str:
@@ -78,16 +167,16 @@ def _path(place: str) -> str:
     Read the path of a database.
     """
     if not place:
-        raise _bad("sqlite: must be followed by the path of a file")
+        raise AddressError("sqlite: must be followed by the path of a file")
     if place == ":memory:":
-        raise _bad("SQLite's own :memory: is not shared by its connections")
+        raise AddressError("SQLite's own :memory: is not shared by its connections")
     if place.startswith("//"):
-        raise _bad(
+        raise AddressError(
             "a path does not begin with two slashes: write sqlite:/absolute/path or "
             "sqlite:relative/path"
         )
     if place.endswith("/") or os.path.isdir(place):
-        raise _bad(f"{place!r} is a directory, not a file")
+        raise AddressError(f"{place!r} is a directory, not a file")
     return os.path.expanduser(place)
 
 
@@ -100,13 +189,15 @@ def _read(query: str, there: bool) -> dict[str, object]:
     if not there:
         return {}
     if not query:
-        raise _bad("nothing follows the question mark, where options should be")
+        raise AddressError("nothing follows the question mark, where options should be")
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
     except ValueError:
-        raise _bad(f"{query!r} are no options: write name=value&name=value") from None
+        raise AddressError(
+            f"{query!r} are no options: write name=value&name=value"
+        ) from None
     if len(dict(pairs)) != len(pairs):
-        raise _bad(f"an option is given twice in {query!r}")
+        raise AddressError(f"an option is given twice in {query!r}")
     return dict(pairs)
 
 
@@ -117,7 +208,7 @@ def _seconds(value: object) -> float:
     try:
         return float(str(value))
     except ValueError:
-        raise _bad(f"deadline is a number of seconds, not {value!r}") from None
+        raise AddressError(f"deadline is a number of seconds, not {value!r}") from None
 
 
 def _bad(fault: str) -> AddressError:

@@ -1,0 +1,242 @@
+"""
+One connection to a Redis server.
+
+Owns the order of commands and replies.  Whatever is called in one turn of the
+reactor leaves in one packet, for transports collect what is written.  One timer
+watches over the oldest command; where it is late the connection is dropped with all
+that is under way, so that a late reply can never be taken for that of another
+command.  A command whose caller has cancelled it keeps its place.  Knows no
+command and no session.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from txsessions.errors import StoreUnavailable
+from txsessions.stores._redis_errors import adviceOn
+from txsessions.stores._redis_resp import (
+    INCOMPLETE,
+    PUSHES,
+    IReader,
+    ProtocolError,
+    ReplyError,
+    pack,
+)
+
+MAX_REPLY = 32 << 20
+"""How large one reply may be, in bytes."""
+
+MAX_PENDING = 64 << 20
+"""How large all commands under way may be, in bytes."""
+
+
+class Connection(Protocol):
+    """
+    Sends commands and hands out replies.
+
+    @ivar reason: Why the connection is of no use any more, or the empty string.
+    @ivar hint: What may be wrong if the server never says a word.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        where: str,
+        deadline: float,
+        maxQueue: int,
+        makeReader: Callable[[], IReader],
+        explain: Callable[[Failure], str] = lambda failure: "",
+    ) -> None:
+        """
+        @param where: The server, for messages.
+        @param deadline: In how many seconds each reply has to be there, as a
+            whole.
+        @param maxQueue: How many commands may be under way.
+        @param explain: Tells, as far as it can, why a connection was lost.
+        """
+        self._explain = explain
+        self.reason = ""
+        self.hint = ""
+        self._seconds = reactor.seconds
+        self._callLater = reactor.callLater
+        self._where = where
+        self._deadline = deadline
+        self._maxQueue = maxQueue
+        reader = makeReader()
+        self._feed = reader.feed
+        self._gets = reader.gets
+        self._waiting: deque[tuple[Deferred[Any], float, int]] = deque()
+        self._pending = 0
+        self._received = 0
+        self._timer: IDelayedCall | None = None
+        self._lost: Deferred[None] = Deferred()
+        self._drained: Deferred[None] | None = None
+
+    def connectionMade(self) -> None:
+        """
+        Have a command sent at once, also while the reply to another is awaited, and
+        an idle connection watched by the system.
+        """
+        transport = self.transport
+        if not ITCPTransport.providedBy(transport):
+            return
+        if not isinstance(transport.getPeer(), UNIXAddress):  # older Twisted's lie
+            transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
+
+    def call(self, *arguments: bytes) -> Deferred[Any]:
+        """
+        Send a command.
+
+        @return: Its reply; fails with C{ReplyError} if that is an error, or with
+            C{StoreUnavailable}, and then whether it was done is unknown.
+        """
+        return self.send(pack(arguments))
+
+    def send(self, command: bytes) -> Deferred[Any]:
+        """
+        Send a command that was packed before: see L{call}.
+        """
+        if self.reason:
+            return fail(self._unavailable(self.reason))
+        waiting, size = self._waiting, len(command)
+        if len(waiting) >= self._maxQueue or self._pending + size > MAX_PENDING:
+            return fail(
+                self._unavailable(
+                    f"has {len(waiting)} calls under way and takes no more"
+                )
+            )
+        deferred: Deferred[Any] = Deferred()
+        waiting.append((deferred, self._seconds() + self._deadline, size))
+        self._pending += size
+        if self._timer is None:
+            self._timer = self._callLater(self._deadline, self._look)
+        self.transport.write(command)  # type: ignore[union-attr]
+        return deferred
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Hand out the replies that are whole.
+        """
+        if self.reason:
+            return
+        self._received += len(data)
+        self.hint = ""
+        gets, waiting = self._gets, self._waiting
+        try:
+            self._feed(data)
+            while (reply := gets()) is not INCOMPLETE:
+                self._received = 0
+                if type(reply) in PUSHES:
+                    continue
+                if not waiting:
+                    self.drop(f"said something unasked{self._saying(reply)}")
+                    return
+                deferred, _, size = waiting.popleft()
+                self._pending -= size
+                if isinstance(reply, ReplyError):
+                    deferred.errback(reply)
+                else:
+                    deferred.callback(reply)
+                if self._waiting is not waiting:
+                    return  # dropped by who was told
+        except (ProtocolError, TypeError, ValueError, MemoryError):
+            self.drop(
+                "does not speak Redis' protocol: is that its port, and does it want "
+                "TLS (rediss://)?"
+            )
+            return
+        if self._received > MAX_REPLY:
+            self.drop(f"sends a reply of over {MAX_REPLY} bytes")
+        elif not waiting and self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The connection is gone, by whosever doing.
+        """
+        self._end(self._explain(reason) or "closed the connection")
+        self._lost.callback(None)
+
+    def drop(self, reason: str) -> None:
+        """
+        Give the connection up at once; all that is under way fails.
+
+        @param reason: What the server does or did.
+        """
+        if not self.reason:
+            self._end(reason)
+            self.transport.abortConnection()  # type: ignore[union-attr]
+
+    def drain(self) -> Deferred[None]:
+        """
+        Wait until nothing is under way, which takes no longer than the deadline.
+        """
+        drained: Deferred[None] = Deferred()
+        if self._waiting:
+            self._drained = drained
+        else:
+            drained.callback(None)
+        return drained
+
+    def whenLost(self, callable: Callable[[], object]) -> None:  # noqa: A002
+        """
+        Have this called when the connection is gone, at once if it is.
+        """
+        _ = self._lost.addCallback(lambda _: callable() and None)
+
+    def _look(self) -> None:
+        """
+        Look whether the oldest command is late.
+        """
+        self._timer = None
+        if self._waiting:
+            left = self._waiting[0][1] - self._seconds()
+            if left <= 0:
+                self.drop(f"has not answered for {self._deadline:g} s{self.hint}")
+            else:
+                self._timer = self._callLater(left, self._look)
+
+    def _end(self, reason: str) -> None:
+        """
+        Fail what is under way.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.reason:
+            return
+        self.reason = reason
+        waiting, self._waiting = self._waiting, deque()
+        self._pending = 0
+        for deferred, _, _ in waiting:
+            deferred.errback(self._unavailable(reason))
+        if self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
+
+    def _saying(self, reply: object) -> str:
+        """
+        Tell of an error that came unasked, such as that there are too many
+        clients.
+        """
+        return f": {adviceOn(reply)}" if isinstance(reply, ReplyError) else ""
+
+    def _unavailable(self, reason: str) -> StoreUnavailable:
+        """
+        Make the error of a call that failed.
+        """
+        return StoreUnavailable(f"the session store {self._where} {reason}")
+
+
+__all__ = ["MAX_PENDING", "MAX_REPLY", "Connection"]

@@ -1,0 +1,259 @@
+"""
+Records as bytes in a Redis server, and the names of their keys.
+
+Owns the layout.  A record is one string: a head of fixed size, the principal, the
+sealed payload.  Its checksum covers all but the two times that a touch moves; these
+are guarded by C{span}, their difference.  Times are kept in the server's clock: what
+callers say plus an offset.  C{createdAt} is never compared there, so it is kept as
+it was said, beside the offset of that time.
+
+Keys are laid out for a cluster: a fixed number of shards, each with one hash tag.
+Knows no connection.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Literal
+from zlib import crc32
+
+from twisted.logger import Logger
+
+from txsessions.core.record import Answer, Record, tagOf
+from txsessions.errors import SessionTooLarge
+
+_log = Logger(namespace="txsessions")
+
+GRACE = 86400
+"""For how many seconds the server keeps a record that is past its deadline, for the
+sweeper to find; after that it drops it by itself."""
+
+MARKER_GRACE = 5
+"""The same for the marker of a rotation, which nobody sweeps."""
+
+LIMIT = 1 << 20
+"""How large a record may be, in bytes: what is larger is not read."""
+
+SHARDS = 64
+"""Over how many hash tags the sessions are spread.  Never to be changed."""
+
+_FORMAT = struct.Struct("<2sqdddddIh")
+_TIMES = struct.Struct("<2sqddd")
+_MARKER = struct.Struct("<2sd")
+_HEAD_OF_SUM = struct.Struct("<qdq")
+HEAD = _FORMAT.size
+"""How long the head of a record is."""
+
+packTime = struct.Struct("<d").pack
+"""Write a time as scripts read it."""
+
+
+class Damaged(Exception):
+    """
+    What is stored is no record.
+    """
+
+
+class Keys:
+    """
+    The names of all keys.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        """
+        @param prefix: What they begin with.
+        """
+        tags = [b"{%b:%02d}:" % (prefix.encode(), shard) for shard in range(SHARDS)]
+        self.records = [tag + b"s:" for tag in tags]
+        self.due = [tag + b"due" for tag in tags]
+        self.claims = [tag + b"claims" for tag in tags]
+        self.index = [tag + b"index" for tag in tags]
+
+    def record(self, key: bytes) -> bytes:
+        """
+        The key of a record.
+        """
+        return self.records[key[0] & 63 if key else 0] + key
+
+    def all(self, key: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+        """
+        The keys of a record, and of its shard's deadlines, claims and index.
+        """
+        shard = shardOf(key)
+        return (
+            self.records[shard] + key,
+            self.due[shard],
+            self.claims[shard],
+            self.index[shard],
+        )
+
+
+def shardOf(key: bytes) -> int:
+    """
+    Which shard a session belongs to.
+    """
+    return key[0] & 63 if key else 0
+
+
+def packVersion(version: int) -> bytes:
+    """
+    Write a version as scripts compare it.
+
+    @return: What no version is written as, for a number that none can have.
+    """
+    try:
+        return version.to_bytes(8, "little", signed=True)
+    except OverflowError:
+        return b""
+
+
+def encode(record: Record, offset: float) -> bytes:
+    """
+    Write a record.
+
+    @param offset: How many seconds the server's clock is ahead of the caller's.
+    @raise SessionTooLarge: It could not be read again.
+    """
+    principal = record.principal or b""
+    expiresAt, touchedAt = record.expiresAt + offset, record.touchedAt + offset
+    size = HEAD + len(principal) + len(record.payload)
+    if size > LIMIT or len(principal) > 0x7FFF:
+        raise SessionTooLarge(record.tag, size, LIMIT)
+    length = -1 if record.principal is None else len(principal)
+    return b"".join(
+        (
+            _FORMAT.pack(
+                b"S1",
+                record.version,
+                expiresAt,
+                touchedAt,
+                expiresAt - touchedAt,
+                record.createdAt,
+                offset,
+                _sumOf(record, offset, length, principal),
+                length,
+            ),
+            principal,
+            record.payload,
+        )
+    )
+
+
+def decode(
+    key: bytes, text: bytes, offset: float, now: float | None
+) -> Record | Literal[Answer.ROTATED] | None:
+    """
+    Read a record, or the marker of a rotation.
+
+    @param now: The server's time; L{None} to read what is expired, too.
+    @return: L{None} if it is past its deadline.
+    @raise Damaged: It is neither.
+    """
+    kind = text[:2]
+    if kind == b"M1" and len(text) == _MARKER.size:
+        _, until = _MARKER.unpack(text)
+        return None if now is not None and until <= now else Answer.ROTATED
+    if kind != b"S1" or not HEAD <= len(text) <= LIMIT:
+        raise Damaged
+    _, version, expires, touched, span, created, then, checksum, length = (
+        _FORMAT.unpack_from(text)
+    )
+    if now is not None and expires <= now and expires - touched == span:
+        return None
+    end = HEAD + max(length, 0)
+    record = Record(
+        key=key,
+        version=version,
+        createdAt=created + (then - offset) if then != offset else created,
+        touchedAt=touched - offset,
+        expiresAt=expires - offset,
+        principal=None if length == -1 else text[HEAD:end],
+        payload=text[end:],
+    )
+    principal = record.principal or b""
+    if (
+        not -1 <= length == (-1 if record.principal is None else len(principal))
+        or expires - touched != span
+        or checksum != _sum(key, version, created, then, length, principal, text[end:])
+    ):
+        raise Damaged
+    return record
+
+
+def isAlive(text: bytes, now: float) -> bool:
+    """
+    Look at the times in the beginning of a record.
+
+    @raise Damaged: They are not what was written.
+    """
+    if len(text) != _TIMES.size:
+        raise Damaged
+    _, _, expires, touched, span = _TIMES.unpack(text)
+    if expires - touched != span:
+        raise Damaged
+    return bool(expires > now)
+
+
+def _sumOf(record: Record, offset: float, length: int, principal: bytes) -> int:
+    """
+    The checksum of a record.
+    """
+    return _sum(
+        record.key,
+        record.version,
+        record.createdAt,
+        offset,
+        length,
+        principal,
+        record.payload,
+    )
+
+
+def _sum(
+    key: bytes,
+    version: int,
+    created: float,
+    then: float,
+    length: int,
+    principal: bytes,
+    payload: bytes,
+) -> int:
+    """
+    The checksum over all but the times that a touch moves.
+    """
+    head = b"%b%b%b%b" % (
+        key,
+        _HEAD_OF_SUM.pack(version, created, length),
+        packTime(then),
+        principal,
+    )
+    return crc32(payload, crc32(head))
+
+
+def reportDamage(key: bytes) -> None:
+    """
+    Tell the operator of a record that cannot be used.
+    """
+    _log.error(
+        "The stored record of session {tag} is damaged: it is not what was written "
+        "there. It is treated as absent and left where it is",
+        tag=tagOf(key),
+    )
+
+
+__all__ = [
+    "GRACE",
+    "HEAD",
+    "LIMIT",
+    "MARKER_GRACE",
+    "SHARDS",
+    "Damaged",
+    "Keys",
+    "decode",
+    "encode",
+    "isAlive",
+    "packTime",
+    "packVersion",
+    "reportDamage",
+    "shardOf",
+]

@@ -1,0 +1,209 @@
+"""
+All sessions of a Redis server: sweeping, counting and paging.
+
+Owns the walk over the shards.  What may be long goes in slices, each a script of
+bounded work, so that nobody else waits long; no key is found by a pattern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, FirstError, gatherResults
+
+from txsessions.core.record import Record
+from txsessions.stores import _redis_scripts
+from txsessions.stores._redis_calls import Calls
+from txsessions.stores._redis_resp import ReplyError
+from txsessions.stores._redis_rows import (
+    LIMIT,
+    SHARDS,
+    Damaged,
+    decode,
+    packTime,
+    reportDamage,
+    shardOf,
+)
+
+SLICE = 64
+"""How many records one script looks at."""
+
+ROOM = 1 << 20
+"""How many bytes of records one script hands out, and one more record."""
+
+PAGE = 100
+"""How many records one page of a scan holds at most."""
+
+
+async def claim(
+    calls: Calls, now: float, limit: int, lease: float, deadline: float
+) -> list[Record]:
+    """
+    See L{txsessions.interfaces.ISessionStore.claimExpired}.  Where half of the
+    deadline has gone by, what was claimed so far is handed out.
+    """
+    claimed: list[Record] = []
+    began = calls.seconds()
+    at = now + calls.clock.offset
+    until = at + max(lease, 0.001)
+    while len(claimed) < limit and calls.seconds() - began <= deadline / 2:
+        due = await _due(calls, at, min(limit - len(claimed), SLICE))
+        if not due:
+            break
+        slices, room = [], limit - len(claimed)
+        for shard, names in due:
+            if room > 0:
+                part = names[:room]
+                room -= len(part)
+                slices.append(_claimSlice(calls, shard, part, at, until))
+        for found in await _all(slices):
+            claimed += _readable(calls, found)
+    return claimed
+
+
+async def _due(calls: Calls, at: float, limit: int) -> list[tuple[int, list[bytes]]]:
+    """
+    Ask every shard what is due.
+    """
+    bounds = (b"-inf", b"%.17g" % at, b"LIMIT", b"0", b"%d" % limit)
+    names = [*calls.keys.due, *calls.keys.claims]
+    found = await _all([calls.call(b"ZRANGEBYSCORE", n, *bounds) for n in names])
+    return [(i % SHARDS, some[:limit]) for i, some in enumerate(found) if some]
+
+
+def _claimSlice(
+    calls: Calls, shard: int, names: Sequence[bytes], at: float, until: float
+) -> Deferred[Any]:
+    """
+    Claim some records of a shard.
+    """
+    keys = calls.keys
+    return calls.write(
+        _redis_scripts.CLAIM,
+        packTime(at),
+        packTime(until),
+        b"%d" % ROOM,
+        *names,
+        keys=[
+            keys.due[shard],
+            keys.claims[shard],
+            keys.index[shard],
+            *(keys.record(name) for name in names),
+        ],
+    )
+
+
+def _readable(calls: Calls, found: Sequence[bytes]) -> list[Record]:
+    """
+    Read what was claimed.  What cannot be read is told, and never claimed again.
+    """
+    records = []
+    for name, text in zip(found[::2], found[1::2], strict=True):
+        try:
+            record = decode(name, text, calls.clock.offset, None)
+        except Damaged:
+            reportDamage(name)
+            parked = calls.call(b"ZREM", calls.keys.claims[shardOf(name)], name)
+            _ = parked.addErrback(lambda _: None)
+        else:
+            if isinstance(record, Record):
+                records.append(record)
+    return records
+
+
+async def acknowledge(calls: Calls, keys: Sequence[bytes]) -> None:
+    """
+    See L{txsessions.interfaces.ISessionStore.acknowledge}.
+    """
+    shards: dict[int, list[bytes]] = {}
+    for key in keys:
+        shards.setdefault(shardOf(key), []).append(key)
+    slices = []
+    for shard, names in shards.items():
+        for start in range(0, len(names), SLICE):
+            part = names[start : start + SLICE]
+            slices.append(
+                calls.write(
+                    _redis_scripts.ACKNOWLEDGE,
+                    b"",
+                    b"",
+                    *part,
+                    keys=[
+                        calls.keys.claims[shard],
+                        calls.keys.index[shard],
+                        *(calls.keys.record(name) for name in part),
+                    ],
+                )
+            )
+    await _all(slices)
+
+
+async def count(calls: Calls, now: float) -> int:
+    """
+    See L{txsessions.interfaces.ISessionStore.countSessions}.
+    """
+    after = b"(%.17g" % (now + calls.clock.offset)
+    counts = await _all(
+        [calls.call(b"ZCOUNT", name, after, b"+inf") for name in calls.keys.due]
+    )
+    return sum(counts)
+
+
+async def page(
+    calls: Calls, cursor: bytes | None, limit: int
+) -> tuple[list[Record], bytes | None]:
+    """
+    See L{txsessions.interfaces.ISessionStore.scan}.  Shard by shard, in the order
+    of the keys; a cursor is the shard and the last key.
+    """
+    size = max(1, min(limit, PAGE))
+    shard, start = (cursor[0], b"(" + cursor[1:]) if cursor else (0, b"-")
+    names: list[bytes] = []
+    while shard < SHARDS:
+        found: list[bytes] = await calls.call(
+            b"ZRANGEBYLEX",
+            calls.keys.index[shard],
+            start,
+            b"+",
+            b"LIMIT",
+            b"0",
+            b"%d" % (size - len(names)),
+        )
+        names += found
+        if len(names) == size:
+            break
+        shard, start = shard + 1, b"-"
+    texts = await _all([_read(calls, name) for name in names])
+    following = bytes([shard]) + names[-1] if len(names) == size else None
+    pairs = [
+        part for pair in zip(names, texts, strict=True) for part in pair if pair[1]
+    ]
+    return _readable(calls, pairs), following
+
+
+def _read(calls: Calls, name: bytes) -> Deferred[bytes]:
+    """
+    Read one record of a page, whatever is there.
+    """
+    sent = calls.call(b"GETRANGE", calls.keys.record(name), b"0", b"%d" % LIMIT)
+
+    def damaged(failure: Any) -> bytes:
+        failure.trap(ReplyError)
+        return b"?"
+
+    return sent.addErrback(damaged)
+
+
+async def _all(waited: Sequence[Deferred[Any]]) -> list[Any]:
+    """
+    Wait for all of these; fails as the first one does that fails.
+    """
+    gathered: Deferred[list[Any]] = gatherResults(waited, consumeErrors=True)
+    try:
+        return await gathered
+    except FirstError as error:
+        raise error.subFailure.value from None  # type: ignore[misc]  # it has one
+
+
+__all__ = ["PAGE", "ROOM", "SLICE", "acknowledge", "claim", "count", "page"]
