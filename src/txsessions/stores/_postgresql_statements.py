@@ -1,0 +1,294 @@
+"""
+The statements of the PostgreSQL store.
+
+Owns the SQL, the names it is about, and how values travel in binary.  Each
+statement is complete by itself: it relies on no state of its connection, so that a
+pooler may put every transaction on another one.  There is no upsert here, and none
+may come.
+
+Times are whole microseconds of the server's clock.  A marker of a rotation is a row
+without version.  C{span} is C{expires_at - touched_at}, a check on both.  C{due} is
+when the sweeper has to look at a row, never later than its deadline; only the
+sweeper moves it on, so that a touch changes no indexed column and PostgreSQL can
+keep the new row beside the old one (a "HOT" update).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from txsessions.errors import ConfigurationError
+
+BYTEA, BIGINT, BYTEAS = 17, 20, 1001
+"""The numbers of PostgreSQL's types."""
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LONGEST = 48
+
+_COLUMNS = "version, created_at, touched_at, expires_at, span, principal, checksum"
+_NEW = (
+    "key, version, created_at, touched_at, expires_at, span, due, principal, "
+    "checksum, payload"
+)
+# What a deadline becomes where a slower writer meets a later touch.
+_LATER = "CASE WHEN touched_at > $T THEN GREATEST(expires_at, $E) ELSE $E END"
+_WORDS = {
+    "columns": _COLUMNS,
+    "new": _NEW,
+    "replaced": _LATER.replace("$T", "$5").replace("$E", "$6"),
+    "renamed": _LATER.replace("$T", "$7").replace("$E", "$8"),
+}
+
+
+@frozen
+class Statement:
+    """
+    One statement.
+
+    @ivar name: What it is prepared under, where it is.
+    @ivar types: The types of its parameters.
+    """
+
+    name: bytes
+    text: bytes
+    types: tuple[int, ...]
+    formats: tuple[int, ...]
+
+
+@frozen
+class Names:
+    """
+    Where the sessions are.
+    """
+
+    schema: str
+    table: str
+
+    @property
+    def sessions(self) -> str:
+        """
+        The table of the sessions, quoted.
+        """
+        return f'"{self.schema}"."{self.table}"'
+
+    @property
+    def meta(self) -> str:
+        """
+        The table that tells the schema, quoted.
+        """
+        return f'"{self.schema}"."{self.table}_meta"'
+
+
+def namesOf(schema: str, table: str) -> Names:
+    """
+    Check the names that a configuration gives.
+
+    @raise ConfigurationError: They cannot be names.
+    """
+    for what, name in (("schema", schema), ("table", table)):
+        if not _IDENTIFIER.fullmatch(name) or len(name) > _LONGEST:
+            raise ConfigurationError(
+                f"{what} is letters, digits and underscores, {_LONGEST} at most, "
+                f"not {name!r}"
+            )
+    return Names(schema, table)
+
+
+class Statements:
+    """
+    All statements on one table.
+    """
+
+    def __init__(self, names: Names) -> None:
+        """
+        @param names: Checked: see L{namesOf}.
+        """
+        self._names = names
+        self.all: list[Statement] = []
+        self.clock = self._make(
+            "clock", "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8"
+        )
+        key, big = BYTEA, BIGINT
+        self.load = self._make("load", _LOAD, key, big, big)
+        row = (big, big, big, big)
+        rest = (key, big, key)
+        self.insert = self._make("insert", _INSERT, key, *row, *rest)
+        self.replace = self._make("replace", _REPLACE, key, big, *row, *rest, big)
+        self.replaced = self._make("replaced", _REPLACED, key, big, big, big)
+        self.touch = self._make("touch", _TOUCH, key, big, big, big)
+        self.touched = self._make("touched", _TOUCHED, key, big)
+        self.rename = self._make(
+            "rename", _RENAME, key, big, big, key, *row, *rest, big
+        )
+        self.delete = self._make("delete", _DELETE, key)
+        self.claim = self._make("claim", _CLAIM, big, big, big)
+        self.shelve = self._make("shelve", _SHELVE, key)
+        self.acknowledge = self._make("acknowledge", _ACKNOWLEDGE, BYTEAS)
+        self.count = self._make("count", _COUNT, big)
+        self.scan = self._make("scan", _SCAN, key, big)
+
+    def _make(self, name: str, text: str, *types: int) -> Statement:
+        """
+        Make a statement for this table.
+        """
+        sql = " ".join(text.split())
+        for word, meaning in {**_WORDS, "sessions": self._names.sessions}.items():
+            sql = sql.replace(f"{{{word}}}", meaning)
+        made = Statement(
+            b"txsessions_" + name.encode(), sql.encode(), types, (1,) * len(types)
+        )
+        self.all.append(made)
+        return made
+
+
+def setupOf(lockTimeout: int, commit: str) -> Statement:
+    """
+    Make the statement that begins a unit of writes; what it sets ends with the
+    unit's transaction.
+
+    @param lockTimeout: How long to wait for somebody else's lock, milliseconds.
+    @param commit: C{"as set"}, C{"off"}, or C{"on"}: at least that.
+    """
+    current = "current_setting('synchronous_commit')"
+    chosen = {
+        "as set": current,
+        "off": "'off'",
+        "on": f"CASE {current} WHEN 'off' THEN 'on' ELSE {current} END",
+    }[commit]
+    text = (
+        f"SELECT set_config('lock_timeout', '{lockTimeout}', true), "
+        f"set_config('synchronous_commit', {chosen}, true)"
+    )
+    name = b"txsessions_begin_" + commit.replace(" ", "_").encode()
+    return Statement(name, text.encode(), (), ())
+
+
+number = struct.Struct("!q").pack
+"""A C{bigint}, as it travels."""
+
+
+def keysOf(keys: Sequence[bytes]) -> bytes:
+    """
+    A C{bytea[]}, as it travels.
+    """
+    head = struct.pack("!iii", 1 if keys else 0, 0, BYTEA)
+    if not keys:
+        return head
+    parts = [head, struct.pack("!ii", len(keys), 1)]
+    for key in keys:
+        parts += (struct.pack("!i", len(key)), key)
+    return b"".join(parts)
+
+
+_LOAD = """
+SELECT {columns}, CASE WHEN version = $2 THEN NULL ELSE payload END
+FROM {sessions} WHERE key = $1 AND expires_at > $3
+"""
+_INSERT = """
+INSERT INTO {sessions} ({new})
+VALUES ($1, $2, $3, $4, $5, $5 - $4, $5, $6, $7, $8)
+ON CONFLICT DO NOTHING
+"""
+_REPLACE = """
+UPDATE {sessions} SET version = $3, created_at = $4,
+    touched_at = GREATEST(touched_at, $5), expires_at = {replaced},
+    span = {replaced} - GREATEST(touched_at, $5), due = LEAST(due, {replaced}),
+    claimed_until = NULL, principal = $7, checksum = $8, payload = $9
+WHERE key = $1 AND version = $2 AND expires_at > $10
+"""
+_REPLACED = """
+SELECT {columns}, payload FROM {sessions}
+WHERE key = $1 AND expires_at > $2 AND version IS NOT NULL
+    AND (version <> $3 OR checksum <> $4)
+"""
+_TOUCH = """
+UPDATE {sessions} SET touched_at = $2, expires_at = GREATEST(expires_at, $3),
+    span = GREATEST(expires_at, $3) - $2,
+    due = LEAST(due, GREATEST(expires_at, $3)), claimed_until = NULL
+WHERE key = $1 AND version IS NOT NULL AND expires_at > $4 AND touched_at < $2
+"""
+_TOUCHED = """
+SELECT touched_at FROM {sessions}
+WHERE key = $1 AND expires_at > $2 AND version IS NOT NULL
+"""
+# The division fails, and so undoes both, where only one of the two was done.
+_RENAME = """
+WITH found AS (
+    SELECT {columns}, payload FROM {sessions}
+    WHERE key = $1 AND expires_at > $3 AND version IS NOT NULL
+    FOR UPDATE
+), made AS (
+    INSERT INTO {sessions} ({new})
+    SELECT $4, $5, $6, GREATEST(touched_at, $7), {renamed},
+        {renamed} - GREATEST(touched_at, $7), {renamed}, $9, $10, $11
+    FROM found WHERE version = $2
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+), marked AS (
+    UPDATE {sessions} SET version = NULL, created_at = 0, touched_at = 0,
+        expires_at = $12, span = $12, due = $12, claimed_until = NULL,
+        checksum = 0, principal = NULL, payload = ''
+    WHERE key = $1 AND EXISTS (SELECT FROM made)
+    RETURNING 1
+)
+SELECT {columns}, payload,
+    CASE WHEN EXISTS (SELECT FROM made)
+        THEN 1 / (SELECT count(*) FROM marked) ELSE 0 END
+FROM found
+"""
+_DELETE = "DELETE FROM {sessions} WHERE key = $1 AND version IS NOT NULL"
+_CLAIM = """
+WITH found AS (
+    SELECT key, {columns}, payload FROM {sessions}
+    WHERE due <= $1 ORDER BY due LIMIT $2 FOR UPDATE SKIP LOCKED
+), swept AS (
+    DELETE FROM {sessions} AS old USING found
+    WHERE old.key = found.key AND found.version IS NULL AND found.expires_at <= $1
+), moved AS (
+    UPDATE {sessions} AS old SET
+        due = CASE WHEN found.expires_at > $1 THEN found.expires_at ELSE $3 END,
+        claimed_until = CASE WHEN found.expires_at <= $1 THEN $3 END
+    FROM found
+    WHERE old.key = found.key
+        AND (found.version IS NOT NULL OR found.expires_at > $1)
+)
+SELECT {columns},
+    CASE WHEN version IS NOT NULL AND expires_at <= $1 THEN payload END, key
+FROM found
+"""
+_SHELVE = """
+UPDATE {sessions} SET due = NULL, claimed_until = NULL
+WHERE key = $1 AND claimed_until IS NOT NULL
+"""
+_ACKNOWLEDGE = """
+WITH found AS (
+    SELECT key FROM {sessions} WHERE key = ANY($1) AND claimed_until IS NOT NULL
+    ORDER BY key FOR UPDATE
+)
+DELETE FROM {sessions} AS old USING found WHERE old.key = found.key
+"""
+_COUNT = """
+SELECT count(*) FROM {sessions} WHERE version IS NOT NULL AND expires_at > $1
+"""
+_SCAN = """
+SELECT {columns}, payload, key FROM {sessions}
+WHERE key >= $1 AND version IS NOT NULL ORDER BY key LIMIT $2
+"""
+
+
+__all__ = [
+    "BIGINT",
+    "BYTEA",
+    "BYTEAS",
+    "Names",
+    "Statement",
+    "Statements",
+    "keysOf",
+    "namesOf",
+    "number",
+    "setupOf",
+]

@@ -1,0 +1,270 @@
+"""
+The verbs of the PostgreSQL store: which statement with which values, and what is
+made of its answer.
+
+Owns that translation.  A conditional statement that met no row does not tell why, so a
+look at the row is sent in the same unit: one round trip, and cheaper for the server
+than both in one statement.  In the rare case that the two do not explain each other
+the call is made again (L{Again<txsessions.stores._postgresql_outcomes.Again>}).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from txsessions.core.record import Record, tagOf
+from txsessions.errors import SessionConflict, SessionExists, SessionGone
+from txsessions.interfaces import ROTATION_MARKER
+from txsessions.stores._postgresql_exchange import Call
+from txsessions.stores._postgresql_outcomes import Again
+from txsessions.stores._postgresql_rows import (
+    Found,
+    found,
+    instant,
+    readable,
+    valuesOf,
+)
+from txsessions.stores._postgresql_statements import Statements, keysOf, number
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
+
+_NO_VERSION, _NO_CHECKSUM = number(0), number(-1)
+
+EASY, USUAL, FINAL = 0, 1, 2
+"""How a call is committed: see L{txsessions.stores._postgresql_exchange.COMMITS}."""
+
+
+class Verbs:
+    """
+    Makes calls.  C{offset} is how far the server's clock is ahead, C{due} when it
+    is too late, in all of them.
+    """
+
+    def __init__(self, statements: Statements, durability: str) -> None:
+        """
+        @param durability: See
+            L{PostgreSQLStore<txsessions.stores.postgresql.PostgreSQLStore>}.
+        """
+        self._all = statements
+        self._usual = {"server": USUAL, "full": FINAL, "normal": EASY}[durability]
+        self._easy = FINAL if durability == "full" else EASY
+
+    def load(
+        self, key: bytes, now: float, known: int | None, offset: int, due: float
+    ) -> Call:
+        """
+        See L{txsessions.interfaces.ISessionStore.load}.
+        """
+        version = None if known is None else number(known)
+        values = (key, version, number(instant(now, offset)))
+
+        def decode(result: PGresult) -> Found:
+            return found(key, known, result, offset)
+
+        return Call(self._all.load, values, decode, due)
+
+    def insert(self, record: Record, offset: int, due: float) -> Call:
+        """
+        See L{txsessions.interfaces.ISessionStore.insert}.
+        """
+        key = record.key
+
+        def decode(result: PGresult) -> None:
+            if not result.command_tuples:
+                raise SessionExists(tagOf(key))
+
+        values = (key, *valuesOf(record, offset))
+        return Call(self._all.insert, values, decode, due, (key,), self._usual)
+
+    def replace(
+        self, record: Record, expected: int, now: float, offset: int, due: float
+    ) -> Call:
+        """
+        See L{txsessions.interfaces.ISessionStore.replace}.
+        """
+        key, version = record.key, number(expected)
+        row = valuesOf(record, offset)
+        present = number(instant(now, offset))
+        all_ = (key, present, _NO_VERSION, _NO_CHECKSUM)
+
+        def decode(result: PGresult, look: PGresult) -> None:
+            if result.command_tuples:
+                return
+            if not look.ntuples and call.more != (self._all.replaced, all_):
+                # It is gone, or is already what we wanted to write.
+                call.more = (self._all.replaced, all_)
+                raise Again
+            if not look.ntuples:
+                raise SessionGone(tagOf(key))
+            if look.get_value(0, 0) == version:
+                raise Again
+            current = readable(key, look, 0, offset)
+            if current is None:
+                raise SessionGone(tagOf(key))
+            raise SessionConflict(current)
+
+        values = (key, version, *row, present)
+        call = Call(self._all.replace, values, decode, due, (key,), self._usual)
+        # Not the payload, where it is the one that was just written.
+        call.more = (self._all.replaced, (key, present, row[0], row[5]))
+        return call
+
+    def touch(
+        self,
+        key: bytes,
+        times: tuple[float, float],
+        now: float,
+        offset: int,
+        due: float,
+    ) -> Call:
+        """
+        See L{txsessions.interfaces.ISessionStore.touch}.
+
+        @param times: C{touchedAt} and C{expiresAt}.
+        """
+        touchedAt, expiresAt = (instant(time, offset) for time in times)
+
+        def decode(result: PGresult, look: PGresult) -> None:
+            if result.command_tuples:
+                return
+            if not look.ntuples:
+                raise SessionGone(tagOf(key))
+            stored = look.get_value(0, 0) or b""
+            if int.from_bytes(stored, "big", signed=True) < touchedAt:
+                raise Again
+
+        present = number(instant(now, offset))
+        values = (key, number(touchedAt), number(expiresAt), present)
+        call = Call(self._all.touch, values, decode, due, (key,), self._easy)
+        call.more = (self._all.touched, (key, present))
+        return call
+
+    def rename(
+        self,
+        oldKey: bytes,
+        record: Record,
+        expected: int,
+        now: float,
+        offset: int,
+        due: float,
+    ) -> Call:
+        """
+        See L{txsessions.interfaces.ISessionStore.rename}.
+        """
+        version = number(expected)
+
+        def decode(result: PGresult) -> None:
+            if not result.ntuples:
+                raise SessionGone(tagOf(oldKey))
+            if result.get_value(0, 8) != number(0):
+                return
+            if result.get_value(0, 0) == version:
+                raise SessionExists(record.tag)
+            current = readable(oldKey, result, 0, offset)
+            if current is None:
+                raise SessionGone(tagOf(oldKey))
+            raise SessionConflict(current)
+
+        until = instant(now + ROTATION_MARKER, offset)
+        values = (
+            oldKey,
+            version,
+            number(instant(now, offset)),
+            record.key,
+            *valuesOf(record, offset),
+            number(until),
+        )
+        keys = (oldKey, record.key)
+        return Call(self._all.rename, values, decode, due, keys, FINAL)
+
+    def delete(self, key: bytes, offset: int, due: float) -> Call:
+        """
+        See L{txsessions.interfaces.ISessionStore.delete}.
+        """
+
+        def decode(result: PGresult) -> bool:
+            return bool(result.command_tuples)
+
+        return Call(self._all.delete, (key,), decode, due, (key,), FINAL)
+
+    def claim(
+        self, now: float, limit: int, lease: float, offset: int, due: float
+    ) -> Call:
+        """
+        One slice of L{txsessions.interfaces.ISessionStore.claimExpired}.  Gives the
+        records, the keys of damaged rows, and whether there may be more.
+
+        @param limit: How many rows to look at.
+        """
+        present = instant(now, offset)
+        until = instant(now + lease, offset)
+
+        def decode(result: PGresult) -> tuple[list[Record], list[bytes], bool]:
+            claimed, damaged = [], []
+            for row in range(result.ntuples):
+                key = result.get_value(row, 8) or b""
+                if result.get_value(row, 7) is None:
+                    continue
+                record = readable(key, result, row, offset)
+                if record is None:
+                    damaged.append(key)
+                else:
+                    claimed.append(record)
+            return claimed, damaged, result.ntuples == limit
+
+        values = (number(present), number(limit), number(until))
+        return Call(self._all.claim, values, decode, due, commit=USUAL, alone=True)
+
+    def shelve(self, key: bytes, offset: int, due: float) -> Call:
+        """
+        Have the sweeper not look at a damaged row again.
+        """
+        return Call(self._all.shelve, (key,), _nothing, due, (key,), EASY)
+
+    def acknowledge(self, keys: Sequence[bytes], offset: int, due: float) -> Call:
+        """
+        See L{txsessions.interfaces.ISessionStore.acknowledge}.
+        """
+        values = (keysOf(keys),)
+        return Call(
+            self._all.acknowledge, values, _nothing, due, commit=FINAL, alone=True
+        )
+
+    def count(self, now: float, offset: int, due: float) -> Call:
+        """
+        See L{txsessions.interfaces.ISessionStore.countSessions}.
+        """
+
+        def decode(result: PGresult) -> int:
+            return int.from_bytes(result.get_value(0, 0) or b"", "big")
+
+        values = (number(instant(now, offset)),)
+        return Call(self._all.count, values, decode, due, alone=True)
+
+    def scan(self, cursor: bytes | None, limit: int, offset: int, due: float) -> Call:
+        """
+        See L{txsessions.interfaces.ISessionStore.scan}.
+        """
+        # The least key that is greater than the cursor.
+        first = b"" if cursor is None else cursor + b"\0"
+
+        def decode(result: PGresult) -> tuple[list[Record], bytes | None]:
+            keys = [result.get_value(row, 8) or b"" for row in range(result.ntuples)]
+            records = [
+                readable(key, result, row, offset) for row, key in enumerate(keys)
+            ]
+            following = keys[-1] if len(keys) == limit else None
+            return [record for record in records if record is not None], following
+
+        return Call(self._all.scan, (first, number(limit)), decode, due, alone=True)
+
+
+def _nothing(result: PGresult) -> None:
+    """
+    That it was done is all that there is to know.
+    """
+
+
+__all__ = ["EASY", "FINAL", "USUAL", "Verbs"]

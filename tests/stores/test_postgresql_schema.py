@@ -1,0 +1,216 @@
+"""
+The tables of the PostgreSQL store, and processes of several versions on them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from attrs import evolve
+
+from tests.stores.postgres_case import PostgresCase, record
+from txsessions.errors import StoreCorrupt, StoreUnavailable
+from txsessions.stores._postgresql_schema import STEPS, Facts, promised
+from txsessions.testing._case import steps
+
+CHILD = """
+import sys
+from twisted.internet import reactor
+from txsessions.stores import openStore
+store = openStore(sys.argv[1])
+sys.stdin.readline()
+def tell(result):
+    print("opened" if result is None else result.getErrorMessage())
+    store.close().addBoth(lambda _: reactor.stop())
+reactor.callWhenRunning(lambda: store.open().addBoth(tell))
+reactor.run()
+"""
+
+
+def another(execute) -> None:
+    """
+    A step of a later version, which older code can live with.
+    """
+    execute("ALTER TABLE {sessions} ADD COLUMN later bigint NOT NULL DEFAULT 7")
+
+
+def incompatible(execute) -> None:
+    """
+    A step of a later version, which older code cannot live with.
+    """
+    execute("UPDATE {meta} SET value = 3 WHERE name = 'compatible'")
+
+
+def killed(execute) -> None:
+    """
+    A step in which the process is killed.
+    """
+    execute("ALTER TABLE {sessions} ADD COLUMN half bigint")
+    execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+class MigrationTests(PostgresCase):
+    """
+    From schema to schema.
+    """
+
+    def version(self, *more, **options):
+        """
+        A store as a later version with these steps would make it.
+        """
+        store = self.make(**options)
+        store._settings = evolve(store._settings, steps=(*STEPS, *more))
+        return store
+
+    def schema(self) -> int:
+        """
+        Which schema there is.
+        """
+        statement = f"SELECT value FROM {self.table}_meta WHERE name = 'schema'"
+        return self.server.do(statement)[0][0]
+
+    @steps
+    async def test_manyAtOnce(self) -> None:
+        """
+        Stores that are opened at one moment all succeed; the tables are made once.
+        """
+        stores = [self.version(another) for _ in range(6)]
+        found = await self.outcomes([store.open() for store in stores])
+        self.assertEqual([each for each in found if each], [])
+        self.assertEqual(self.schema(), 2)
+
+    def test_processesAtOnce(self) -> None:
+        """
+        So do processes.
+        """
+        address = f"{self.server.address}&table={self.table}&schema=s_{self.table}"
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-c", CHILD, address],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            )
+            for _ in range(2)
+        ]
+        for child in children:
+            child.stdin.write("\n")
+            child.stdin.flush()
+        for child in children:
+            said, _ = child.communicate(timeout=60)
+            self.assertEqual(said, "opened\n")
+
+    @steps
+    async def test_oldAndNew(self) -> None:
+        """
+        During a rolling restart old and new code work side by side.
+        """
+        old = await self.open()
+        kept = record()
+        await old.insert(kept, self.now)
+        new = self.version(another)
+        await new.open()
+        self.assertEqual(self.schema(), 2)
+        self.assertEqual(await new.load(kept.key, self.now), kept)
+        fresh = record("fresh")
+        await old.insert(fresh, self.now)
+        self.assertEqual(await new.load(fresh.key, self.now), fresh)
+        self.server.terminate()
+        await self.healed(old)
+        again = await self.open()
+        self.assertEqual(await again.load(fresh.key, self.now), fresh)
+        self.assertEqual(self.schema(), 2)
+
+    @steps
+    async def test_tooNew(self) -> None:
+        """
+        What older code cannot live with it refuses, and says what to do.
+        """
+        new = self.version(another, incompatible)
+        await new.open()
+        error = await self.fails(self.make().open(), StoreCorrupt)
+        self.assertIn("upgrade it", str(error))
+        self.assertIn("schema 3", str(error))
+        error = await self.fails(self.version(another).open(), StoreCorrupt)
+        await self.version(another, incompatible).open()
+
+    @steps
+    async def test_killedHalfWay(self) -> None:
+        """
+        A migration that was killed leaves nothing behind, and is made again.
+        """
+        await self.open()
+        await self.fails(self.version(killed).open(), StoreUnavailable)
+        self.assertEqual(self.schema(), 1)
+        columns = self.server.do(
+            "SELECT count(*) FROM information_schema.columns "
+            "WHERE table_name = %s AND column_name = 'half'",
+            self.table,
+        )
+        self.assertEqual(columns, [(0,)])
+        await self.version(another).open()
+        self.assertEqual(self.schema(), 2)
+
+    @steps
+    async def test_somebodyElsesTable(self) -> None:
+        """
+        A table that is not ours is left alone.
+        """
+        self.server.do(f"CREATE TABLE {self.table} (id int)")
+        error = await self.fails(self.make().open(), StoreCorrupt)
+        self.assertIn("not one of txsessions", str(error))
+        self.assertEqual(self.count(), 0)
+
+    @steps
+    async def test_columnMissing(self) -> None:
+        """
+        A table of ours that lacks a column is refused.
+        """
+        await self.open()
+        self.server.do(f"ALTER TABLE {self.table} DROP COLUMN span")
+        error = await self.fails(self.make().open(), StoreCorrupt)
+        self.assertIn("42703", str(error))
+
+    @steps
+    async def test_noRightToCreate(self) -> None:
+        """
+        A role that may only use the tables can do that, once they are there; one
+        that may not even that is told so.
+        """
+        role = f"user_{self.table}"
+        self.server.do(f"CREATE ROLE {role} LOGIN")
+        address = self.server.address.replace("postgres@", f"{role}@")
+        error = await self.fails(self.make(address, schema=role).open())
+        self.assertIn("42501", str(error))
+        await self.open()
+        error = await self.fails(self.make(address).open())
+        self.assertIn("42501", str(error))
+        self.server.do(
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {self.table} TO {role}"
+        )
+        self.server.do(f"GRANT SELECT ON {self.table}_meta TO {role}")
+        store = await self.open(address)
+        kept = record()
+        await store.insert(kept, self.now)
+        self.assertEqual(await store.load(kept.key, self.now), kept)
+
+    def test_promised(self) -> None:
+        """
+        What is promised follows from what the server says.
+        """
+        for facts, durability, word in (
+            (Facts("on", "on", "", "p"), "server", "flushed to the database server's"),
+            (Facts("on", "on", "", "u"), "full", "unlogged"),
+            (Facts("on", "off", "", "p"), "full", "fsync is off"),
+            (Facts("off", "on", "", "p"), "server", "never a logout"),
+            (Facts("on", "on", "", "p"), "normal", "never a logout"),
+            (Facts("off", "on", "", "p"), "full", "= on"),
+            (Facts("on", "on", "ANY 1 (a)", "p"), "server", "flushed by its sync"),
+            (Facts("remote_write", "on", "a", "p"), "server", "written by its"),
+            (Facts("remote_apply", "on", "a", "p"), "server", "applied by its"),
+            (Facts("local", "on", "a", "p"), "server", "disk before it is"),
+        ):
+            self.assertIn(word, promised(facts, durability))

@@ -1,0 +1,104 @@
+"""
+How the PostgreSQL store reads answers that contradict each other: the second statement
+of a unit sees what others have committed since the first.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.stores.postgres_case import record
+from txsessions.errors import SessionGone
+from txsessions.stores._postgresql_outcomes import Again
+from txsessions.stores._postgresql_statements import Statements, namesOf, number
+from txsessions.stores._postgresql_verbs import EASY, FINAL, USUAL, Verbs
+
+
+@frozen
+class Result:
+    """
+    What libpq makes of an answer, as far as it is read here.
+    """
+
+    command_tuples: int = 0
+    rows: tuple[tuple[bytes | None, ...], ...] = ()
+
+    @property
+    def ntuples(self) -> int:
+        """
+        How many rows there are.
+        """
+        return len(self.rows)
+
+    def get_value(self, row: int, column: int) -> bytes | None:
+        """
+        One value.
+        """
+        return self.rows[row][column]
+
+
+NOTHING = Result()
+
+
+class OvertakenTests(SynchronousTestCase):
+    """
+    What was overtaken looks again.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make verbs.
+        """
+        self.statements = Statements(namesOf("public", "sessions"))
+        self.verbs = Verbs(self.statements, "server")
+
+    def test_replace(self) -> None:
+        """
+        A change that met no row, though now there is one at the version that it
+        expected, is made again.
+        """
+        call = self.verbs.replace(record(version=3), 2, 0.0, 0, 9.0)
+        self.assertRaises(Again, call.decode, NOTHING, Result(0, ((number(2),),)))
+        self.assertIsNone(call.decode(Result(1), NOTHING))
+
+    def test_replaceOfNothing(self) -> None:
+        """
+        One that met no row, and no other record either, looks at any record before
+        it says that there is none.
+        """
+        call = self.verbs.replace(record(version=3), 2, 0.0, 0, 9.0)
+        before = call.more
+        self.assertRaises(Again, call.decode, NOTHING, NOTHING)
+        self.assertNotEqual(call.more, before)
+        self.assertRaises(SessionGone, call.decode, NOTHING, NOTHING)
+
+    def test_touch(self) -> None:
+        """
+        A touch that met no row, though now there is one to be touched, is made
+        again; one that is touched already is well.
+        """
+        call = self.verbs.touch(b"k", (50.0, 60.0), 40.0, 0, 9.0)
+        earlier = Result(0, ((number(49_000_000),),))
+        later = Result(0, ((number(50_000_000),),))
+        self.assertRaises(Again, call.decode, NOTHING, earlier)
+        self.assertIsNone(call.decode(NOTHING, later))
+        self.assertRaises(SessionGone, call.decode, NOTHING, NOTHING)
+
+    def test_commits(self) -> None:
+        """
+        What is final waits for the disk in every durability.
+        """
+        one = record()
+        for durability, usual, easy in (
+            ("server", USUAL, EASY),
+            ("full", FINAL, FINAL),
+            ("normal", EASY, EASY),
+        ):
+            verbs = Verbs(self.statements, durability)
+            self.assertEqual(verbs.insert(one, 0, 9.0).commit, usual)
+            self.assertEqual(verbs.replace(one, 1, 0.0, 0, 9.0).commit, usual)
+            self.assertEqual(verbs.touch(b"k", (1.0, 2.0), 0.0, 0, 9.0).commit, easy)
+            self.assertEqual(verbs.delete(b"k", 0, 9.0).commit, FINAL)
+            self.assertEqual(verbs.rename(b"k", one, 1, 0.0, 0, 9.0).commit, FINAL)
+            self.assertEqual(verbs.acknowledge([b"k"], 0, 9.0).commit, FINAL)
