@@ -39,7 +39,8 @@ class SlowStore:
     Holds calls to the store inside until L{release} or L{fail}.
 
     A call is carried out when it is released, so that one that is failed never
-    was, unless C{fail} is told otherwise.  Opening and closing are not held.
+    was, unless C{fail} is told otherwise; or at once, so that only its answer is on
+    its way for long.  Opening and closing are not held.
 
     @ivar inner: The store inside.
     @ivar holding: Which methods are held; all others pass at once.  Empty at
@@ -47,6 +48,7 @@ class SlowStore:
     @ivar pending: The calls that wait, in order.
     @ivar calls: The names of all calls so far, held or not.
     @ivar down: What calls fail with that are not held, or L{None}.
+    @ivar late: Whether calls that are held are carried out at once.
     @ivar sharedWithOthers: Whether other processes may change what is stored, so
         that C{changes()} cannot tell.
     """
@@ -61,6 +63,7 @@ class SlowStore:
         self.pending: list[Held] = []
         self.calls: list[str] = []
         self.down: Exception | None = None
+        self.late = False
         self.sharedWithOthers = False
 
     # -- the strings
@@ -126,7 +129,11 @@ class SlowStore:
 
         answer: Deferred[Any] = Deferred()
         if name in self.holding:
-            self.pending.append(Held(name, act, answer))
+            if self.late:
+                done = act()
+                self.pending.append(Held(name, lambda: done, answer))
+            else:
+                self.pending.append(Held(name, act, answer))
         elif self.down is not None:
             answer.errback(self.down)
         else:

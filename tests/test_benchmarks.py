@@ -118,7 +118,7 @@ class UsageTests(SynchronousTestCase):
         It says how it is used, and its status is 2.
         """
         done = subprocess.run(
-            [sys.executable, str(COUNTER), "redis", "read", "0"],
+            [sys.executable, str(COUNTER), "flask", "read", "0"],
             capture_output=True,
             text=True,
             check=False,
@@ -174,7 +174,7 @@ class ChoosingTests(SynchronousTestCase):
         """
         What there is not is an error.
         """
-        for wrong in "redis", "sqlite:delete", "memory:", "bare:write":
+        for wrong in "flask", "sqlite:delete", "memory:", "bare:write":
             self.assertRaises(ValueError, chosen, wrong)
 
 
@@ -245,6 +245,10 @@ class ArithmeticTests(SynchronousTestCase):
                 "sqlite-normal read": None,
                 "sqlite-normal write": True,
                 "sqlite write": False,
+                "redis read": None,
+                "redis write": None,
+                "postgresql read": None,
+                "postgresql write": None,
             },
         )
 

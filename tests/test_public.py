@@ -9,7 +9,16 @@ import importlib
 from twisted.trial.unittest import SynchronousTestCase
 
 PUBLIC = {
-    "txsessions": ["CookiePolicy", "Request", "Session", "Site", "keep", "openStore"],
+    "txsessions": [
+        "CookiePolicy",
+        "HealthResource",
+        "Request",
+        "Session",
+        "Site",
+        "StoreCheck",
+        "keep",
+        "openStore",
+    ],
     "txsessions.errors": [
         "AddressError",
         "CannotBeKept",
@@ -27,6 +36,7 @@ PUBLIC = {
         "StoreCorrupt",
         "StoreError",
         "StoreUnavailable",
+        "TransactionTooLong",
         "UnknownKey",
         "WrongThread",
     ],
@@ -42,6 +52,8 @@ PUBLIC = {
     "txsessions.stores": ["MemoryStore", "SQLiteStore", "openStore"],
     "txsessions.stores.address": ["GOOD_ADDRESSES", "openStore"],
     "txsessions.stores.memory": ["MemoryStore", "SLICE"],
+    "txsessions.stores.postgresql": ["PAGE", "SLICE", "PostgreSQLStore", "fromAddress"],
+    "txsessions.stores.redis": ["RedisStore", "fromAddress"],
     "txsessions.stores.sqlite": ["PAGE", "SLICE", "SQLiteStore"],
     "txsessions.testing": ["StoreContract"],
 }

@@ -82,6 +82,20 @@ class StringsTests(SynchronousTestCase):
         """
         return self.successResultOf(self.store.countSessions(2.0))
 
+    def test_late(self):
+        """
+        It carries a call out at once, if told so, and only the answer waits.
+        """
+        self.store.late = True
+        self.store.hold("insert")
+        inserted = self.store.insert(RECORD, 2.0)
+        self.assertNoResult(inserted)
+        self.assertEqual(self.store.names(), ["insert"])
+        self.assertEqual(self.stored(), 1)
+        self.store.pass_()
+        self.successResultOf(inserted)
+        self.assertEqual(self.stored(), 1)
+
     def test_release(self):
         """
         A write that is held is made when it is released, in order.

@@ -12,6 +12,7 @@ from pathlib import Path
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
 from twisted.internet import endpoints
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.python import usage
 from twisted.spread.pb import PBServerFactory
@@ -417,13 +418,47 @@ class ServiceTests(SynchronousTestCase):
         start = list(service)[-1]
         start.startService()
         self.assertTrue(site._live.lifecycle.isOpen)
-        start.stopService()
+        self.successResultOf(start.stopService())
         self.assertFalse(site._live.lifecycle.isOpen)
+
+    def test_stops(self):
+        """
+        The service has stopped when all is saved and the store is closed; it may be
+        started again.
+        """
+        service = self.make(ROOT)
+        (site,) = factoriesOf(service)
+        start = list(service)[-1]
+        start.startService()
+        session = site.makeSession()
+        session["a"] = 1
+        store = site._live.store
+        order, done = [], Deferred()
+        insert, close = store.insert, store.close
+
+        def slowly(*args):
+            order.append("insert")
+            return done.addCallback(lambda _: insert(*args))
+
+        def closing():
+            order.append("close")
+            return close()
+
+        store.insert, store.close = slowly, closing
+        stopped = start.stopService()
+        self.assertNoResult(stopped)
+        self.assertEqual(order, ["insert"])
+        done.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(order, ["insert", "close"])
+        start.startService()
+        self.assertTrue(site._live.lifecycle.isOpen)
+        self.successResultOf(start.stopService())
 
     def test_opensLate(self):
         """
         When a port listens, Twisted's part is done, once; the store is opened
-        when the service starts, and closed with the last port.
+        when the service starts, and closed when it stops, as its ports are.
         """
         service = self.make(ROOT, "--logfile=late.log")
         (site,) = factoriesOf(service)
@@ -435,11 +470,10 @@ class ServiceTests(SynchronousTestCase):
         start.startService()
         self.assertTrue(site._live.lifecycle.isOpen)
         self.assertIs(site.logFile, log)
-        start.stopService()
-        site.doStop()
-        self.assertTrue(site._live.lifecycle.isOpen)
-        site.doStop()
+        self.successResultOf(start.stopService())
         self.assertFalse(site._live.lifecycle.isOpen)
+        site.doStop()
+        site.doStop()
         site.doStart()
         self.assertIsNot(site.logFile, log)
         site.doStop()

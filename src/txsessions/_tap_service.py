@@ -14,6 +14,7 @@ from typing import cast
 from attrs import frozen
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.spread.pb import PBServerFactory
 from twisted.web import server
@@ -121,14 +122,14 @@ class _Start(Service):
         _log.info("{sessions}", sessions=self._settings.inWords())
         self._site.startSessions()
 
-    def stopService(self) -> None:
+    def stopService(self) -> Deferred[None]:
         """
         See L{IService.stopService<twisted.application.service.IService>}.
+
+        @return: Fires when what is to be saved is saved, and the store closed.
         """
         super().stopService()
-        if not self._site.numPorts:
-            # --personal: no port of its own that would stop it.
-            self._site.stopFactory()
+        return self._site.closed()
 
 
 def addSessions(service: MultiService, settings: SessionSettings) -> None:

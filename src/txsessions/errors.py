@@ -94,6 +94,18 @@ class SessionConflict(_AboutSession):
         super().__init__(current.tag)
 
 
+class TransactionTooLong(_AboutSession, TimeoutError):
+    """
+    A transaction was not over in time: its function took long, or others that were
+    before it did.  Nothing of it was saved.
+    """
+
+    explanation = (
+        "the transaction was not over in time, and nothing of it was saved: do what "
+        "takes long before it, and start none on the same session inside of it"
+    )
+
+
 class SessionStale(_AboutSession):
     """
     This session object was dropped because its changes could not be saved; the
@@ -229,6 +241,7 @@ __all__ = [
     "StoreCorrupt",
     "StoreError",
     "StoreUnavailable",
+    "TransactionTooLong",
     "UnknownKey",
     "WrongThread",
 ]

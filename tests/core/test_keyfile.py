@@ -195,6 +195,35 @@ class FileTests(SynchronousTestCase):
         ):
             self.refused(f"belongs to user {owner + 2}")
 
+    def test_given(self) -> None:
+        """
+        Of a file that belongs to root this process may be the group, and only read
+        it; of its own, or as root itself, it may not share it.
+        """
+        self.write()
+        for mode, owner, user, isFine in (
+            (0o440, 0, 1000, True),
+            (0o640, 0, 1000, True),
+            (0o400, 0, 1000, True),
+            (0o440, 0, 0, False),
+            (0o440, 1000, 1000, False),
+            (0o440, 1001, 1000, False),
+            (0o444, 0, 1000, False),
+            (0o644, 0, 1000, False),
+            (0o404, 0, 1000, False),
+            (0o460, 0, 1000, False),
+            (0o450, 0, 1000, False),
+        ):
+            found = mock.Mock(st_mode=stat.S_IFREG | mode, st_uid=owner)
+            with (
+                mock.patch.object(os, "fstat", lambda fd, found=found: found),
+                mock.patch.object(os, "geteuid", lambda user=user: user),
+            ):
+                if isFine:
+                    self.assertEqual(readKeyFile(self.path), KeyRing(active=key(0)))
+                else:
+                    self.refused(f"mode {mode:04o}")
+
     def test_noFile(self) -> None:
         """
         Directories, pipes and devices are no key files, and are not waited for.

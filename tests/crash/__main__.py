@@ -8,7 +8,6 @@ what was found as tables.  Exits with 1 where something is there that must not b
 
 from __future__ import annotations
 
-import contextlib
 import platform
 import signal
 import sqlite3
@@ -19,6 +18,7 @@ from twisted.trial.unittest import SkipTest
 
 from tests.crash.nursery import makeFolder, startServer
 from tests.crash.rounds import Rounds
+from tests.crash.standing import Case, show
 from tests.crash.test_heartbeat import measure
 from tests.crash.test_processes import stillServed
 from tests.crash.tracing import TracedServer, ask, commits, tooEarly
@@ -35,34 +35,6 @@ LOGOUTS = 10_000
 
 SIGNALS = {"kill -9": signal.SIGKILL, "SIGTERM": signal.SIGTERM}
 """How servers end."""
-
-
-class Case:
-    """
-    As much of a test case as L{startServer} needs.
-    """
-
-    def __init__(self):
-        self._stack = contextlib.ExitStack()
-
-    def addCleanup(self, call, *args, **kwargs):
-        """
-        Call this at the end.
-        """
-        self._stack.callback(call, *args, **kwargs)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._stack.close()
-
-
-def show(*cells):
-    """
-    Print a row of a table.
-    """
-    print("|", *(f"{cell} |" for cell in cells), flush=True)
 
 
 def runRounds(kills):

@@ -25,8 +25,11 @@ from tests.served import ROOT
 PATIENCE = 30.0
 """Seconds after which a process is given up."""
 
-PROGRAM = [sys.executable, "-m", "tests.crash.server"]
-"""What is run."""
+MODULE = "tests.crash.server"
+"""The program that is run."""
+
+PROGRAM = [sys.executable, "-m", MODULE]
+"""How it is run by itself."""
 
 
 def environment():
@@ -103,14 +106,15 @@ class Server:
 
 class Nursery:
     """
-    A process that forks servers.  One serves all tests; it ends with this process.
+    A process that forks servers.  One of a kind serves all tests; it ends with this
+    process.
     """
 
-    _shared = None
+    _shared = {}  # noqa: RUF012
 
-    def __init__(self):
+    def __init__(self, module):
         self._process = subprocess.Popen(
-            PROGRAM,
+            [sys.executable, "-m", module],
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -118,13 +122,15 @@ class Nursery:
         atexit.register(self._close)
 
     @classmethod
-    def get(cls):
+    def get(cls, module=MODULE):
         """
         The nursery, started when it is first needed.
+
+        @param module: Which program it runs.
         """
-        if Nursery._shared is None:
-            Nursery._shared = cls()
-        return Nursery._shared
+        if module not in Nursery._shared:
+            Nursery._shared[module] = cls(module)
+        return Nursery._shared[module]
 
     def ask(self, **given):
         """
@@ -200,6 +206,7 @@ class Database:
 
 
 __all__ = [
+    "MODULE",
     "PATIENCE",
     "PROGRAM",
     "Database",

@@ -12,21 +12,23 @@ Knows nothing of the tests, and imports no reactor before it serves.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
 import sys
 import time
 
-from attrs import frozen
+from attrs import Factory, frozen
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from tests.crash.heart import Heart
+from tests.crash.telling import Heard, Telling
 from tests.crash.wrong import STORES
-from txsessions import Session, Site
+from txsessions import Session, Site, openStore
 from txsessions.interfaces import ISessionListener
 
 
@@ -40,6 +42,10 @@ class Options:
     @ivar durability: The store's.
     @ivar store: The name of a class in L{STORES}.
     @ivar idle: The sessions' idle time, in seconds.
+    @ivar address: The store's address, where that is not the database.
+    @ivar keys: The key file, where that is not the one beside the database.
+    @ivar constants: Constants of the product that are to be others here, by their
+        full names.
     """
 
     path: str
@@ -47,6 +53,25 @@ class Options:
     durability: str = "full"
     store: str = "right"
     idle: float = 900.0
+    address: str = ""
+    keys: str | None = None
+    constants: dict = Factory(dict)
+
+    def makeStore(self):
+        """
+        Make the store.
+        """
+        if self.address:
+            return openStore(self.address)
+        return STORES[self.store](self.path, durability=self.durability)
+
+    def setConstants(self):
+        """
+        Give the constants their values.
+        """
+        for name, value in self.constants.items():
+            module, _, constant = name.rpartition(".")
+            setattr(importlib.import_module(module), constant, value)
 
 
 @implementer(ISessionListener)
@@ -66,7 +91,7 @@ class Counts:
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
 
 
-class Counter(Resource):
+class Counter(Telling, Resource):
     """
     What is served.  The path says what is to be done.
 
@@ -80,6 +105,7 @@ class Counter(Resource):
         self._store = store
         self._heart = None
         self.counts = Counts()
+        self.heard = Heard()
         self.site = None
 
     def render(self, request):
@@ -293,10 +319,12 @@ def serve(options, telling=1):
     os.close(log)
     observer = textFileLogObserver(open(options.log, "a", encoding="utf-8"))  # noqa: SIM115
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-    store = STORES[options.store](options.path, durability=options.durability)
+    options.setConstants()
+    store = options.makeStore()
     counter = Counter(store)
-    site = counter.site = Site(counter, store=store)
+    site = counter.site = Site(counter, store=store, keys=options.keys)
     site.addSessionListener(counter.counts)
+    site.addSessionListener(counter.heard)
 
     if options.idle != Session.sessionTimeout:
         site.sessionFactory = type("S", (Session,), {"sessionTimeout": options.idle})
@@ -307,10 +335,12 @@ def serve(options, telling=1):
     reactor.run()
 
 
-def nurse():
+def nurse(begin=lambda given, writing: serve(Options(**given), writing)):
     """
     Fork a server for each line of C{OPTIONS}; where a line is C{{"wait": PID}},
     tell how that one has ended.  All are ended when there are no more lines.
+
+    @param begin: What serves, given the line and where to tell the port.
     """
     assert "twisted.internet.reactor" not in sys.modules
     children = set()
@@ -324,7 +354,7 @@ def nurse():
             pid = os.fork()
             if not pid:
                 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-                return serve(Options(**given), writing)
+                return begin(given, writing)
             children.add(pid)
             os.close(writing)
             with open(reading, encoding="utf-8") as pipe:

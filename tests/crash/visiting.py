@@ -21,6 +21,7 @@ from attrs import Factory, define, frozen
 PATIENCE = 20.0
 """Seconds that a client waits."""
 
+_SET_COOKIE = re.compile(rb"(?i)\r\nset-cookie: ([^\r]*)")
 _COOKIE = re.compile(rb"(?i)\r\nset-cookie: sid=([0-9a-f]*);")
 
 
@@ -39,11 +40,13 @@ class Answer:
     @ivar told: What was in the body, if that was JSON.
     @ivar uid: The value of the session's cookie, empty where it is deleted, and
         L{None} where there is none.
+    @ivar cookie: The whole C{Set-Cookie} value, or L{None}.
     """
 
     status: int
     told: dict = Factory(dict)
     uid: bytes | None = None
+    cookie: bytes | None = None
 
 
 class Connection:
@@ -58,6 +61,12 @@ class Connection:
             raise Broken(str(error)) from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
+
+    def fileno(self):
+        """
+        For C{select}.
+        """
+        return self._socket.fileno()
 
     def close(self):
         """
@@ -90,10 +99,12 @@ class Connection:
         status = int(head.split(b" ", 2)[1])
         cookies = _COOKIE.findall(head)
         assert len(cookies) <= 1, head
+        whole = _SET_COOKIE.search(head)
         return Answer(
             status=status,
             told=json.loads(body) if status == 200 else {"error": body.decode()},
             uid=cookies[0] if cookies else None,
+            cookie=whole and whole[1],
         )
 
     def hasAnswer(self, seconds):

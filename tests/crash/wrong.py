@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
 
 from txsessions.stores import _sqlite_connection
 from txsessions.stores.sqlite import SQLiteStore
@@ -96,11 +96,43 @@ class MortalStore(SQLiteStore):
         return self._mortally(super().delete, *args)
 
 
+class DyingSweeper(SQLiteStore):
+    """
+    Takes its process along when it is to acknowledge what was told.
+    """
+
+    def acknowledge(self, keys):
+        """
+        See L{SQLiteStore.acknowledge}; not so.
+        """
+        _die()
+
+
+class HungStore(SQLiteStore):
+    """
+    Neither answers a change nor closes.
+    """
+
+    def replace(self, record, expected, now):
+        """
+        See L{SQLiteStore.replace}; not so.
+        """
+        return Deferred()
+
+    def close(self):
+        """
+        See L{SQLiteStore.close}; not so.
+        """
+        return Deferred()
+
+
 STORES = {
     "right": SQLiteStore,
     "lying": LyingStore,
     "unsynced": UnsyncedStore,
     "mortal": MortalStore,
+    "dyingSweeper": DyingSweeper,
+    "hung": HungStore,
 }
 """The stores by name."""
 

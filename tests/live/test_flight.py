@@ -4,7 +4,7 @@ Tests of L{txsessions.live.flight}: a write of a session that is under way.
 
 from __future__ import annotations
 
-from attrs import evolve
+from msgspec.structs import replace as evolve
 from twisted.internet.defer import fail
 
 from tests.live.sites import KEYS, NOW, OTHER_KEYS, LiveCase, Waits

@@ -7,6 +7,7 @@ from __future__ import annotations
 from math import inf, nan
 
 from attrs import evolve
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.web import server
 
@@ -55,7 +56,7 @@ class LoadCase(LiveCase):
         """
         record = self.record(self.session)
         slot = self.inner._slots[record.key]
-        slot.record = evolve(record, **changes)
+        slot.record = replace(record, **changes)
         slot.expiresAt = slot.record.expiresAt
 
     def reseal(self, plaintext):

@@ -7,12 +7,12 @@ from __future__ import annotations
 import gc
 import weakref
 
-from attrs import evolve
+from msgspec.structs import replace as evolve
 from twisted.internet.defer import succeed
 
 from tests.live.sites import NOW, LiveCase
+from txsessions.core.lifetime import touchInterval
 from txsessions.errors import StoreUnavailable
-from txsessions.live.parked import RETRY
 
 
 class ParkedTests(LiveCase):
@@ -86,13 +86,47 @@ class ParkedTests(LiveCase):
 
     def test_endedElsewhere(self):
         """
-        If another process ends it they are run by the deadline that was known
-        here, or when this one looks.
+        If another process ends it they are run within a touch interval.
         """
-        self.find(self.another()).expire()
+        other = self.another()
+        for _ in range(5):
+            self.clock.advance(50)
+            self.find(other).touch()
+        self.find(other).expire()
         self.assertEqual(self.ran, [])
-        self.advance(1000, 10)
-        self.assertEqual(len(self.ran), 1)
+        ended = self.clock.seconds()
+        self.advance(100, 1)
+        (ran,) = self.ran
+        self.assertLessEqual(ran, ended + touchInterval(900))
+
+    def test_asks(self):
+        """
+        The store is asked once in a touch interval, for no more than the version;
+        not at all while nobody else has changed anything.
+        """
+        del self.store.calls[:]
+        self.advance(300, 10)
+        self.assertNotIn("load", self.store.calls)
+        self.store.sharedWithOthers = True
+        asked = []
+        load = self.inner.load
+        self.inner.load = lambda *args: asked.append(args) or load(*args)
+        self.advance(300, 10)
+        self.assertEqual([known for _, _, known in asked[:4]], [1] * 4)
+        self.assertLessEqual(len(asked), 6)
+        self.assertEqual(self.ran, [])
+
+    def test_changedElsewhere(self):
+        """
+        What another process changes is no end.
+        """
+        other = self.another()
+        for number in range(5):
+            session = self.find(other)
+            session["a"] = number
+            self.successResultOf(session.save())
+            self.clock.advance(60)
+        self.assertEqual(self.ran, [])
 
     def test_swept(self):
         """
@@ -111,7 +145,7 @@ class ParkedTests(LiveCase):
         self.advance(2000, 100)
         self.assertEqual(self.ran, [])
         self.store.down = None
-        self.advance(RETRY + 40, 10)
+        self.advance(touchInterval(900) + 40, 10)
         self.assertEqual(len(self.ran), 1)
 
     def test_otherClock(self):
@@ -131,6 +165,7 @@ class ParkedTests(LiveCase):
         """
         Answers that come when the session is back change nothing.
         """
+        self.store.sharedWithOthers = True
         for answer in ("fails", "there", "gone"):
             self.store.hold("load")
             parked = self.live._live.parked[self.key]

@@ -8,7 +8,7 @@ from twisted.internet.defer import succeed
 
 from tests.live.sites import NOW, OTHER_KEYS, LiveCase
 from txsessions.errors import StoreUnavailable
-from txsessions.live.sweeper import INTERVAL, LEASE, SLICE
+from txsessions.live.sweeper import AT_ONCE, INTERVAL, LEASE, SLICE
 
 
 class SweeperTests(LiveCase):
@@ -103,6 +103,79 @@ class SweeperTests(LiveCase):
             self.clock.advance(0)
         self.assertEqual(told, [SLICE, SLICE, 30])
         self.assertEqual(self.inner._slots, {})
+
+    def slowly(self, event):
+        """
+        Hear of an event, and take time for it.
+        """
+        self.heard.events.append(event)
+        self.clock.rightNow += AT_ONCE / 2.5
+
+    def turn(self):
+        """
+        Make the one call that the sweeper waits for.
+        """
+        sweeper = self.live._live.lifecycle._sweeper
+        (call,) = (
+            call
+            for call in self.clock.getDelayedCalls()
+            if getattr(call.func, "__self__", None) is sweeper
+        )
+        function = call.func
+        call.cancel()
+        function()
+
+    def test_turns(self):
+        """
+        Telling of a slice takes as many turns of the reactor as it has to, and what
+        was told is acknowledged at once.
+        """
+        self.departed(10)
+        self.clock.rightNow += 1000
+        self.heard.sessionEvent = self.slowly
+        told = []
+        while sum(told) < 10:
+            del self.store.calls[:]
+            self.turn()
+            told.append(len(self.heard.told()))
+            self.assertEqual("acknowledge" in self.store.calls, sum(told) == 10)
+        self.assertEqual(told, [3, 3, 3, 1])
+        self.assertEqual(self.inner._slots, {})
+
+    def test_stopsBetween(self):
+        """
+        One that stops in the middle has acknowledged what it told; another tells of
+        the others after the lease.
+        """
+        self.departed(10)
+        other = self.another()
+        self.clock.rightNow += 1000
+        self.heard.sessionEvent = self.slowly
+        self.turn()
+        self.assertEqual(len(self.heard.told()), 3)
+        self.live._live.lifecycle._sweeper.stop()
+        self.assertEqual(len(self.inner._slots), 7)
+        self.advance(180, 10)
+        self.assertEqual(self.heard.told(), [])
+        self.assertEqual(other.heard.told(), ["expired idle"] * 7)
+
+    def test_soon(self):
+        """
+        Asked to, it sweeps before its time, and once more if it is asked meanwhile.
+        """
+        sweeper = self.live._live.lifecycle._sweeper
+        self.store.hold("claimExpired")
+        for _ in range(3):
+            sweeper.sweepSoon()
+        self.clock.advance(0)
+        self.assertEqual(self.store.names(), ["claimExpired"])
+        sweeper.sweepSoon()
+        self.store.release()
+        self.clock.advance(0)
+        self.assertEqual(self.store.names(), ["claimExpired"])
+        self.store.release()
+        self.clock.advance(1)
+        self.assertEqual(self.store.names(), [])
 
     def test_lease(self):
         """

@@ -312,6 +312,24 @@ class OtherAnswersTests(LogoutCase):
         self.assertEqual(self.stored(), 0)
         self.assertEqual(twin.fetch("/look").body, b"0")
 
+    def test_loadedElsewhere(self):
+        """
+        A request that comes to another process after a logout was answered is not
+        served on the strength of what the store said to one that came before.
+        """
+        client = self.visitor()
+        there = self.serveElsewhere(self.root)
+        there.slow.late = True
+        jars = [self.twin(client).jar for _ in range(2)]
+        early, late = (self.client(site=there, jar=jar) for jar in jars)
+        there.slow.hold("load")
+        early.send("/look")
+        self.assertTrue(client.fetch("/out").deletes)
+        late.send("/look")
+        there.slow.pass_()
+        self.assertEqual(early.answer().body, b"1")
+        self.assertEqual(late.answer().body, b"0")
+
     def test_elsewhereTouch(self):
         """
         A touch that comes too late brings nothing back either.

@@ -1,8 +1,9 @@
 """
 The key file: where the root keys are, from one start to the next.
 
-Owns the form of the file, who may read it, and how it is made.  The only part
-of C{core} that touches the disk.  Errors name the fault and the file, never
+Owns the form of the file, who may read it, and how it is made and changed; what it
+is changed to is the business of L{txsessions.core.keysteps}.  The only part of
+C{core} that touches the disk.  Errors name the fault and the file, never
 what is in it.
 
 The form
@@ -24,6 +25,7 @@ opens nothing.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import stat
@@ -54,16 +56,11 @@ def parseKeyFile(data: bytes, path: str) -> KeyRing:
     @param path: Where it is from, for errors.
     @raise KeyFileError: The text is not as described above, or a key is unfit.
     """
-    lines = [line.strip() for line in data.splitlines()]
-    if not any(lines):
-        raise _fault(path, "is empty")
-    _checkFirst(lines[0], path)
     found: dict[bytes, list[RootKey]] = {state: [] for state in STATES}
     seen: set[bytes] = set()
-    for number, line in enumerate(lines[1:], 2):
-        if not line or line.startswith(b"#"):
+    for number, (_, state, key) in enumerate(keyLines(data, path), 1):
+        if key is None:
             continue
-        state, key = _parseLine(line, f"line {number}", path)
         if key.id in seen:
             raise _fault(path, f"has the key of line {number} twice")
         seen.add(key.id)
@@ -78,6 +75,28 @@ def parseKeyFile(data: bytes, path: str) -> KeyRing:
         others=(*found[b"next"], *found[b"old"]),
         revoked=frozenset(key.id for key in found[b"revoked"]),
     )
+
+
+def keyLines(data: bytes, path: str) -> list[tuple[bytes, bytes, RootKey | None]]:
+    """
+    Take the text of a key file apart.
+
+    @return: For each line what it is, its state and its key, L{None} where it has
+        none.
+    @raise KeyFileError: See L{parseKeyFile}.
+    """
+    lines = data.splitlines()
+    if not any(line.strip() for line in lines):
+        raise _fault(path, "is empty")
+    _checkFirst(lines[0].strip(), path)
+    found: list[tuple[bytes, bytes, RootKey | None]] = [(lines[0], b"", None)]
+    for number, line in enumerate(lines[1:], 2):
+        text = line.strip()
+        if not text or text.startswith(b"#"):
+            found.append((line, b"", None))
+        else:
+            found.append((line, *_parseLine(text, f"line {number}", path)))
+    return found
 
 
 def _checkFirst(line: bytes, path: str) -> None:
@@ -123,34 +142,58 @@ def readKeyFile(path: str) -> KeyRing:
     @raise KeyFileError: The file is missing, malformed, readable by others, or
         somebody else's.
     """
+    return parseKeyFile(readKeyText(path), path)
+
+
+def readKeyText(path: str) -> bytes:
+    """
+    Read the text, if nobody else can: see L{readKeyFile}.
+    """
+    fd = _open(path)
+    try:
+        return _read(fd, path)
+    finally:
+        os.close(fd)
+
+
+def _open(path: str) -> int:
+    """
+    Open the file for reading.
+    """
     try:
         # A pipe that nobody writes to would be waited for otherwise.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         raise _fault(path, "is missing: put back the one that was there") from None
     except (OSError, ValueError) as error:
         raise _fault(path, f"cannot be opened ({_said(error)})") from None
+
+
+def _read(fd: int, path: str) -> bytes:
+    """
+    Read the text, if nobody else can.
+    """
     try:
         _checkStat(os.fstat(fd), path)
         with open(fd, "rb", closefd=False) as opened:
             data = opened.read(MAX_FILE + 1)
     except OSError as error:
         raise _fault(path, f"cannot be read ({_said(error)})") from None
-    finally:
-        os.close(fd)
     if len(data) > MAX_FILE:
         raise _fault(path, f"is larger than {MAX_FILE} bytes")
-    return parseKeyFile(data, path)
+    return data
 
 
 def _checkStat(found: os.stat_result, path: str) -> None:
     """
     Refuse a file that is none, or that others than its owner can read, or
-    whose owner is neither us nor root.
+    whose owner is neither us nor root.  Of one that root has given us we may be the
+    group, which is how Kubernetes and systemd hand out secrets.
     """
     if not stat.S_ISREG(found.st_mode):
         raise _fault(path, "is not a regular file")
-    if found.st_mode & 0o077:
+    isGiven = found.st_uid == 0 != os.geteuid()
+    if found.st_mode & (0o037 if isGiven else 0o077):
         raise _fault(
             path,
             f"can be used by others (mode {stat.S_IMODE(found.st_mode):04o}): "
@@ -196,12 +239,77 @@ def createKeyFile(path: str, entropy: Callable[[int], bytes] = os.urandom) -> Ke
     return ring
 
 
-def _write(path: str, text: bytes) -> None:
+def changeKeyFile(
+    path: str,
+    change: Callable[[bytes], bytes],
+    entropy: Callable[[int], bytes] = os.urandom,
+) -> None:
+    """
+    Put another text in the place of the one in a key file, which whoever reads it
+    finds as it was or as it is to be, and which is on the disk when this returns.  A
+    symbolic link stays; mode and group of the file stay too.
+
+    @param change: Makes of the text another one.  What it raises leaves the file as
+        it is.
+    @param entropy: Gives as many unpredictable bytes as it is asked for.
+    @raise KeyFileError: See L{readKeyFile}; or somebody else is changing it, or it
+        belongs to somebody else, or it cannot be written.
+    """
+    target = os.path.realpath(path)
+    fd = _open(target)
+    try:
+        before = _own(fd, target)
+        text = change(_read(fd, path))
+        parseKeyFile(text, path)
+        draft = f"{target}.{entropy(8).hex()}.new"
+        try:
+            _write(draft, text, before)
+            os.replace(draft, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(draft)
+            raise
+        _syncDirectory(os.path.dirname(target))
+    except OSError as error:
+        raise _fault(path, f"cannot be changed ({_said(error)})") from None
+    finally:
+        os.close(fd)
+
+
+def _own(fd: int, path: str) -> os.stat_result:
+    """
+    See to it that nobody else changes the file meanwhile.
+
+    @return: What is known about it.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _fault(path, "is being changed by somebody else") from None
+    found, named = os.fstat(fd), os.stat(path)
+    if not os.path.samestat(found, named):
+        raise _fault(path, "was changed just now: look at it, and try again")
+    if found.st_uid != os.geteuid():
+        raise _fault(
+            path,
+            f"belongs to user {found.st_uid}, and this process is user "
+            f"{os.geteuid()}: change it as the former",
+        )
+    return found
+
+
+def _write(path: str, text: bytes, like: os.stat_result | None = None) -> None:
     """
     Make a file that only we can read, and wait for the disk.
+
+    @param like: Of a file with whose mode and group it is to be made.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     with open(os.open(path, flags, 0o600), "wb") as made:
+        if like is not None:
+            if os.fstat(made.fileno()).st_gid != like.st_gid:
+                os.fchown(made.fileno(), -1, like.st_gid)
+            os.fchmod(made.fileno(), stat.S_IMODE(like.st_mode))
         made.write(text)
         made.flush()
         os.fsync(made.fileno())
@@ -255,8 +363,11 @@ __all__ = [
     "FIRST_LINE",
     "MAX_FILE",
     "STATES",
+    "changeKeyFile",
     "createKeyFile",
+    "keyLines",
     "parseKeyFile",
     "readKeyFile",
+    "readKeyText",
     "readOrCreateKeyFile",
 ]

@@ -173,6 +173,17 @@ class Sealer:
         return drawn
 
 
+def keyIdOf(payload: bytes) -> bytes | None:
+    """
+    Say under which key a payload was sealed, by what it says itself.
+
+    @return: L{None} if it was not sealed here.
+    """
+    if payload[:1] != FORMAT or len(payload) < OVERHEAD:
+        return None
+    return payload[1:_NONCE_AT]
+
+
 def _prepare(key: RootKey, siteName: bytes) -> _Key:
     """
     Derive what a root key seals and opens with.
@@ -189,4 +200,5 @@ __all__ = [
     "OVERHEAD",
     "STORE_KEY_BYTES",
     "Sealer",
+    "keyIdOf",
 ]

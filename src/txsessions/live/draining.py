@@ -61,8 +61,8 @@ class Writes:
                 entry.settle(NOBODY)
             except SessionError as error:
                 _log.error("a session cannot be saved: {error}", error=str(error))
-        buried = table.tombstones.bury(list(table.tombstones))
-        _ = buried.addErrback(lambda _: None)
+        deleted = table.tombstones.bury(list(table.tombstones))
+        buried: Deferred[None] = deleted.addBoth(lambda _: None)
         if not self._count:
             return buried
         done: Deferred[None] = Deferred()

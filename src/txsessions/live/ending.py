@@ -6,16 +6,18 @@ Owns the deletion of one session, who waits for it, and what came of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
+from txsessions.core.lifetime import storedDeadline
 from txsessions.live.waiting import DeferredWaiter, Waiter
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from txsessions.live.entry import Entry
     from txsessions.live.table import LiveTable
 
 
@@ -26,24 +28,35 @@ class Ending:
     @ivar isOver: Whether it is gone for good.
     """
 
-    __slots__ = ("_failure", "_keys", "_waiters", "isOver")
+    __slots__ = ("_failure", "_keys", "_removed", "_waiters", "isOver")
 
     def __init__(self) -> None:
         self.isOver = False
         self._keys: Sequence[bytes] = ()
+        self._removed: Callable[[], None] | None = None
         self._waiters: list[Waiter] | None = None
         self._failure: Failure | None = None
 
-    def begin(self, table: LiveTable, keys: Sequence[bytes], *, later: bool) -> None:
+    def begin(
+        self,
+        table: LiveTable,
+        keys: Sequence[bytes],
+        removed: Callable[[], None] | None = None,
+        *,
+        later: bool,
+    ) -> None:
         """
         Delete the records, of which there are two while a session is being
         rotated.
 
+        @param removed: Called if it was this that removed them, and not somebody
+            else before; also where that is unknown.
         @param later: A write of the session is under way, so that a deletion
             might come before it: wait for L{proceed}.
         """
         self._waiters = []
         self._keys = keys
+        self._removed = removed
         if later:
             table.tombstones.refuse(keys)
         else:
@@ -58,11 +71,14 @@ class Ending:
             done = table.tombstones.bury(keys)
             _ = done.addCallbacks(self._deleted, self._notDeleted)
 
-    def _deleted(self, _: object) -> None:
+    def _deleted(self, wasThere: bool) -> None:
         """
         It is gone.
         """
         self.isOver = True
+        removed, self._removed = self._removed, None
+        if removed is not None and wasThere:
+            removed()
         waiters, self._waiters = self._waiters or [], None
         for waiter in waiters:
             waiter.sessionGone()
@@ -72,6 +88,9 @@ class Ending:
         The store could not be told; this process remembers to.
         """
         self._failure = failure
+        removed, self._removed = self._removed, None
+        if removed is not None:
+            removed()
         waiters, self._waiters = self._waiters or [], None
         for waiter in waiters:
             waiter.saveFailed(failure)
@@ -100,6 +119,37 @@ class Ending:
         return waiter.done
 
 
+def endByLimit(entry: Entry, tell: Callable[[], None]) -> Deferred[None]:
+    """
+    End a session in the store that has run out.  Each process that has it in memory
+    comes here, and one of them is to tell: the one that removes the record or, where
+    that is past its deadline too, that sweeps it.
+
+    @param tell: Tells.
+    @return: Fires when it is gone.
+    """
+    ending = entry.ending
+    if ending.isOver:
+        return entry.end()
+    if not _hasLapsed(entry):
+        return entry.end(tell)
+    ending.isOver = True
+    entry.table.lifecycle.sweepSoon()
+    return entry.end()
+
+
+def _hasLapsed(entry: Entry) -> bool:
+    """
+    Whether the record is past its deadline, so that no process finds it.
+    """
+    if entry.flight is not None or entry.storedKey is None:
+        return False
+    idle, lifetime = entry.storedTerms[:2]
+    createdAt = entry.session._createdAt
+    deadline = storedDeadline(createdAt, entry.touchedAt, idle, lifetime)
+    return entry.table.seconds() >= deadline
+
+
 class _EndWaiter(DeferredWaiter):
     """
     Waits for nothing else than that the session is gone.
@@ -112,4 +162,4 @@ class _EndWaiter(DeferredWaiter):
         self.sessionSaved()
 
 
-__all__ = ["Ending"]
+__all__ = ["Ending", "endByLimit"]

@@ -16,6 +16,7 @@ request loads it afresh.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -370,10 +371,11 @@ class Entry:
         self.ending.isOver = True
         _ = self.session._end("elsewhere")
 
-    def end(self) -> Deferred[None]:
+    def end(self, removed: Callable[[], None] | None = None) -> Deferred[None]:
         """
         Take it out of the store, for good.
 
+        @param removed: See L{Ending.begin}.
         @return: Fires when it is gone.
         """
         ending = self.ending
@@ -383,7 +385,8 @@ class Entry:
             keys = {self.key} if self.storedKey is None else {self.key, self.storedKey}
             if self.flight is not None:
                 keys.add(self.flight.key)
-            ending.begin(self.table, sorted(keys), later=self.flight is not None)
+            later = self.flight is not None
+            ending.begin(self.table, sorted(keys), removed, later=later)
         return ending.gone()
 
 

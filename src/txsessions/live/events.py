@@ -15,6 +15,7 @@ from twisted.logger import Logger, LogLevel
 
 if TYPE_CHECKING:
     from txsessions.interfaces import ISessionListener
+    from txsessions.live.laststate import LastState
 
 _log = Logger(namespace="txsessions")
 
@@ -61,13 +62,20 @@ class SessionEvent:
         L{EventKind.REFUSED} C{"duplicate"}, C{"malformed"}, C{"scheme"},
         C{"damaged"}, C{"future"}; else what went wrong.
     @ivar createdAt: When the session was made, where that is known.
+    @ivar touchedAt: When it was last used, for L{EventKind.ENDED} and
+        L{EventKind.EXPIRED} and where that is known.
+    @ivar state: What was in it, for these and where that is known: plain data, as
+        it was last saved, see L{LastState<txsessions.live.laststate.LastState>}.
+        Costs nothing until it is looked at.
     """
 
     kind: EventKind
     tag: str
     at: float
     reason: str = ""
-    createdAt: float | None = field(default=None)
+    createdAt: float | None = None
+    touchedAt: float | None = None
+    state: LastState | None = field(default=None, repr=False, eq=False)
 
 
 class Announcer:
@@ -104,6 +112,8 @@ class Announcer:
         at: float,
         reason: str = "",
         createdAt: float | None = None,
+        touchedAt: float | None = None,
+        state: LastState | None = None,
     ) -> None:
         """
         Something happened; the arguments are those of L{SessionEvent}.
@@ -118,7 +128,13 @@ class Announcer:
         if self._listeners:
             self._tellListeners(
                 SessionEvent(
-                    kind=kind, tag=tag, at=at, reason=reason, createdAt=createdAt
+                    kind=kind,
+                    tag=tag,
+                    at=at,
+                    reason=reason,
+                    createdAt=createdAt,
+                    touchedAt=touchedAt,
+                    state=state,
                 )
             )
 

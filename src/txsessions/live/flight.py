@@ -107,36 +107,6 @@ class Flight:
         table.writes.oneBegan()
         _ = done.addCallbacks(self._acknowledged, self._refused)
 
-    def _seal(self) -> Record:
-        """
-        Make the record.
-
-        @raise SessionError: This state cannot be kept.
-        """
-        entry = self._entry
-        session = entry.session
-        idle, lifetime, secure, cookieName = self.terms
-        createdAt, touchedAt = session._createdAt, session.lastModified
-        try:
-            plaintext = packFields(
-                createdAt, idle, lifetime, secure, cookieName, None, self.parts, ""
-            )
-        except SessionTooLarge as error:
-            raise SessionTooLarge(entry.tag, error.size, error.limit) from None
-        except SessionError:
-            raise
-        except ValueError as error:
-            raise CannotBeKept("the session", str(error)) from None
-        version = entry.version + 1
-        return Record(
-            key=self.key,
-            version=version,
-            createdAt=createdAt,
-            touchedAt=touchedAt,
-            expiresAt=storedDeadline(createdAt, touchedAt, idle, lifetime),
-            payload=entry.table.sealer.seal(self.key, version, plaintext),
-        )
-
     def _send(self) -> Deferred[None]:
         """
         Hand the record to the store.
@@ -144,7 +114,7 @@ class Flight:
         @raise SessionError: This state cannot be kept.
         """
         entry = self._entry
-        record = self._record = self._seal()
+        record = self._record = sealed(entry, self.key, self.parts, self.terms)
         entry.isKnown = True
         store, now = entry.table.store, entry.table.seconds()
         done: Deferred[None]
@@ -246,4 +216,36 @@ class Flight:
             waiter.saveFailed(failure)
 
 
-__all__ = ["MAX_TRIES", "Flight"]
+def sealed(
+    entry: Entry, key: bytes, parts: dict[bytes, bytes], terms: tuple[Any, ...]
+) -> Record:
+    """
+    Make the record that follows upon the one that the store has acknowledged.
+
+    @raise SessionError: This state cannot be kept.
+    """
+    session = entry.session
+    idle, lifetime, secure, cookieName = terms
+    createdAt, touchedAt = session._createdAt, session.lastModified
+    try:
+        plaintext = packFields(
+            createdAt, idle, lifetime, secure, cookieName, None, parts, ""
+        )
+    except SessionTooLarge as error:
+        raise SessionTooLarge(entry.tag, error.size, error.limit) from None
+    except SessionError:
+        raise
+    except ValueError as error:
+        raise CannotBeKept("the session", str(error)) from None
+    version = entry.version + 1
+    return Record(
+        key=key,
+        version=version,
+        createdAt=createdAt,
+        touchedAt=touchedAt,
+        expiresAt=storedDeadline(createdAt, touchedAt, idle, lifetime),
+        payload=entry.table.sealer.seal(key, version, plaintext),
+    )
+
+
+__all__ = ["MAX_TRIES", "Flight", "sealed"]

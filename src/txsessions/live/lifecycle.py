@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import TimeoutError as TooLate
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -35,7 +36,7 @@ PATIENCE = 2.0
 """Seconds that a request waits for a store that is being opened."""
 
 DRAIN = 10.0
-"""Seconds that the end waits for writes under way."""
+"""Seconds that the end waits for writes under way, and then for the store to close."""
 
 
 class Lifecycle:
@@ -195,6 +196,14 @@ class Lifecycle:
         self._waiting.remove(done)
         done.errback(StoreUnavailable("the session store takes long to open"))
 
+    def sweepSoon(self) -> None:
+        """
+        A session has run out, and its record too: do not let those who want to hear
+        of it wait for the next sweep.
+        """
+        if self.isOpen and self._closing is None:
+            self._sweeper.sweepSoon()
+
     def stop(self) -> Deferred[None]:
         """
         A site no longer serves; with the last one the store is closed.
@@ -226,11 +235,32 @@ class Lifecycle:
             return succeed(None)
         self._sweeper.stop()
         self._closing = [done]
-        closed = self._drain().addCallback(lambda _: self._table.store.close())
+        closed = self._drain().addCallback(lambda _: self._closeStore())
         _ = closed.addErrback(
             lambda failure: _log.failure("closing the session store", failure=failure)
         ).addCallback(self._closed)
         return done
+
+    def _closeStore(self) -> Deferred[None]:
+        """
+        Close the store, and wait for that, bounded: a store that hangs must not keep
+        the process from ending.
+        """
+        closed: Deferred[None] = self._table.store.close()
+        if closed.called:
+            return closed
+        return closed.addTimeout(DRAIN, self._table.reactor).addErrback(self._left)
+
+    def _left(self, failure: Failure) -> None:
+        """
+        The store does not close.
+        """
+        failure.trap(TooLate)
+        _log.error(
+            "the session store {address} has not closed in {delay} s, and is left",
+            address=self._table.store.address,
+            delay=DRAIN,
+        )
 
     def _drain(self) -> Deferred[None]:
         """

@@ -3,14 +3,19 @@ How sessions get in from the store.
 
 Owns the question whether a live session is still as the store has it, the
 loading of those that are not live, and the making of a session from its record.
-Loads of one uid that are under way at once are one.
+
+An answer counts only for who had come before the question was sent: an older one
+may not know of a logout that the visitor has seen acknowledged by another process.
+So a load under way is never joined.  Who comes while one is waits for the next,
+and all these share it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txsessions.core import lifetime as rules
@@ -29,6 +34,50 @@ if TYPE_CHECKING:
     from txsessions.live.table import LiveTable
 
 
+Answered = Callable[[Any], object]
+"""Is given the session, or L{None}, or a C{Failure} of a C{StoreError}."""
+
+
+class _Question:
+    """
+    What the store is asked about one session.
+
+    @ivar uid: The session's.
+    @ivar key: Its store key.
+    @ivar waiting: Who waits for the answer.
+    @ivar live: The session, if it is in memory.
+    @ivar known: The version that is in memory.
+    @ivar seen: What C{store.changes()} said before.
+    """
+
+    live: Session | None = None
+    known: int | None = None
+    seen: int | None = None
+
+    def __init__(self, uid: bytes, key: bytes, answered: Answered) -> None:
+        self.uid = uid
+        self.key = key
+        self.waiting = [answered]
+
+    def isOutdatedBy(self, answer: object) -> bool:
+        """
+        Whether it has to be asked again: what is in memory has changed since in a
+        way that the answer does not tell of.
+        """
+        live = self.live
+        if live is None:
+            return False
+        if answer is UNCHANGED:
+            return live._hasOutlived()
+        # Was a write of ours acknowledged, of which the answer knows nothing?
+        return (
+            isinstance(answer, Record)
+            and self.known is not None
+            and live._entry is not None
+            and answer.version < live._entry.version != self.known
+        )
+
+
 class Loader:
     """
     Finds sessions for a live table.
@@ -36,7 +85,8 @@ class Loader:
 
     def __init__(self, table: LiveTable) -> None:
         self._table = table
-        self._waiting: dict[bytes, list[Deferred[Session | None]]] = {}
+        self._asked: dict[bytes, _Question] = {}
+        self._next: dict[bytes, _Question] = {}
 
     def find(self, uid: bytes) -> Session | None:
         """
@@ -59,75 +109,128 @@ class Loader:
         @return: Fires with the session, with L{None} if there is none, or fails
             with a C{StoreError}.
         """
-        table = self._table
-        if table.store is None or table.isRotated(uid):
-            return succeed(table.sessions.get(uid))
-        if not table.lifecycle.isOpen:
-            return table.lifecycle.whenOpen().addCallback(lambda _: self.fetch(uid))
-        if storeKeyOf(table.siteName, uid) in table.tombstones:
-            return succeed(None)
         done: Deferred[Session | None] = Deferred()
-        waiting = self._waiting.get(uid)
-        if waiting is not None:
-            waiting.append(done)
-            return done
-        self._waiting[uid] = [done]
-        self._ask(uid)
+        self.ask(uid, done.callback)
         return done
 
-    def _ask(self, uid: bytes) -> None:
+    def ask(self, uid: bytes, answered: Answered) -> None:
+        """
+        Do what L{fetch} does, for the hot path, which has no time for a Deferred.
+
+        @param answered: Called once, maybe at once.  It does not raise.
+        """
+        table = self._table
+        if table.store is None or (table.rotated.at and table.isRotated(uid)):
+            found = table.sessions.get(uid)
+            del uid  # a traceback of the application may show what variables hold
+            answered(found)
+            return
+        if not table.lifecycle.isOpen:
+            opened = table.lifecycle.whenOpen()
+            _ = opened.addCallbacks(
+                self._askLate, answered, callbackArgs=([uid], answered)
+            )
+            return
+        live = table.sessions.get(uid) or table.resting.departed.get(uid)
+        entry = None if live is None else live._entry
+        key = storeKeyOf(table.siteName, uid) if entry is None else entry.key
+        if key in table.tombstones:
+            del uid
+            answered(None)
+            return
+        question = self._next.get(uid)
+        if question is not None:
+            question.waiting.append(answered)
+            return
+        question = _Question(uid, key, answered)
+        if uid in self._asked:
+            self._next[uid] = question
+            return
+        self._asked[uid] = question
+        del uid
+        self._send(question)
+
+    def _askLate(self, _: object, uids: list[bytes], answered: Answered) -> None:
+        """
+        The store is open now.
+
+        @param uids: The one uid; afterwards nothing.
+        """
+        self.ask(uids.pop(), answered)
+
+    def _send(self, question: _Question) -> None:
         """
         Ask the store.
         """
         table = self._table
-        live = table.sessions.get(uid)
+        live = table.sessions.get(question.uid)
         if live is None:
-            live = table.resting.departed.get(uid)
+            live = table.resting.departed.get(question.uid)
         entry = None if live is None else live._entry
+        question.live = live
         known = None if entry is None else entry.version
         if live is not None and live._hasOutlived():
             # It was not touched in this process, but maybe in another, which
             # its version does not tell.
             known = None
-        seen = table.store.changes()
-        key = storeKeyOf(table.siteName, uid)
-        loaded = table.store.load(key, table.seconds(), known)
-        loaded.addCallback(self._loaded, uid, live, seen).addErrback(
-            self._notLoaded, uid
-        )
+        question.known = known
+        store = table.store
+        question.seen = store.changes()
+        try:
+            loaded = store.load(question.key, table.reactor.seconds(), known)
+        except Exception:
+            self._notLoaded(Failure(), question)
+            return
+        loaded.addBoth(self._loaded, question)
 
-    def _loaded(
-        self, answer: Any, uid: bytes, live: Session | None, seen: int | None
-    ) -> None:
+    def _loaded(self, answer: Any, question: _Question) -> None:
         """
         The store has answered.
         """
-        if answer is UNCHANGED and live is not None and live._hasOutlived():
-            self._ask(uid)
+        if isinstance(answer, Failure):
+            self._notLoaded(answer, question)
             return
-        session = self._take(answer, uid, live, seen)
-        waiting = self._waiting.pop(uid, ())
-        del uid  # a traceback of the application may show what variables hold
-        for done in waiting:
-            done.callback(session)
+        try:
+            if question.live is not None and question.isOutdatedBy(answer):
+                self._send(question)
+                return
+            session = self._take(answer, question)
+        except Exception:
+            self._notLoaded(Failure(), question)
+            return
+        self._asked.pop(question.uid, None)
+        # No uid in a variable here: a traceback of the application may show it.
+        for answered in question.waiting:
+            answered(session)
+        following = self._next.get(question.uid)
+        if following is not None and question.uid not in self._asked:
+            self._asked[question.uid] = self._next.pop(question.uid)
+            self._send(following)
 
-    def _notLoaded(self, failure: Failure, uid: bytes) -> None:
+    def _notLoaded(self, failure: Failure, question: _Question) -> None:
         """
         The store could not answer.
         """
         self._table.broken(failure, None)
         if not failure.check(StoreError):
             failure = Failure(StoreUnavailable(str(failure.value)))
-        for done in self._waiting.pop(uid, ()):
-            done.errback(failure)
+        self._asked.pop(question.uid, None)
+        # Who has come meanwhile need not find out for himself: nobody is served on
+        # the strength of a failure.
+        following = self._next.pop(question.uid, None)
+        for answered in question.waiting:
+            answered(failure)
+        for answered in [] if following is None else following.waiting:
+            answered(failure)
 
-    def _take(
-        self, answer: Any, uid: bytes, live: Session | None, seen: int | None
-    ) -> Session | None:
+    def _take(self, answer: Any, question: _Question) -> Session | None:
         """
         Make of the store's answer a session.
         """
-        table = self._table
+        table, uid, live = self._table, question.uid, question.live
+        if table.rotated.at and table.isRotated(uid):
+            # Here, since the store was asked: the answer may be from before.
+            return table.sessions.get(uid)
         if live is not None and live._phase >= ENDED:
             return None
         entry = None if live is None else live._entry
@@ -141,11 +244,12 @@ class Loader:
                 return None
         assert entry is not None
         session = entry.session
-        if session._phase >= ENDED:
+        if session._phase >= ENDED or session._uid != uid:
+            # It was ended, or given another uid, in between.
             return None
         if entry.flight is None:
             # Else this is ours, or what ours will be merged with.
-            entry.seen = seen
+            entry.seen = question.seen
         if session._hasOutlived():
             session._runOut()
             return None
@@ -238,15 +342,7 @@ class Loader:
             return None
         if rules.fromFuture(now, state.createdAt):
             self._refuse(record, "future")
-        session: Session = table.makeObject(uid)
-        session._uid, session._uidRead = uid, False
-        session._createdAt = state.createdAt
-        session.lastModified = usedAt(touchedAt, idle, now)
-        session._phase = STORED
-        session._isNew = False
-        setLimits(session, state)
-        if state.cookieName:
-            session._scheme = (state.secure, state.cookieName)
+        session = self.remake(uid, state, usedAt(touchedAt, idle, now))
         entry = Entry(table, session)
         entry.storedKey = record.key
         entry.isKnown = True
@@ -257,6 +353,23 @@ class Loader:
         applying.apply(session, entry.parts, {})
         entry.storedTerms = entry.terms
         return entry
+
+    def remake(self, uid: bytes, state: State, usedAt: float) -> Session:
+        """
+        Make a session object as it was, but for its parts.
+
+        @param usedAt: When it was last used.
+        """
+        session: Session = self._table.makeObject(uid)
+        session._uid, session._uidRead = uid, False
+        session._createdAt = state.createdAt
+        session.lastModified = usedAt
+        session._phase = STORED
+        session._isNew = False
+        setLimits(session, state)
+        if state.cookieName:
+            session._scheme = (state.secure, state.cookieName)
+        return session
 
 
 __all__ = ["Loader"]

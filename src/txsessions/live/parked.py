@@ -1,8 +1,9 @@
 """
 Expiry callbacks whose session has left memory.
 
-Owns the callbacks until the session comes back or is seen to be gone.  They pin
-nothing but themselves.
+Owns the callbacks until the session comes back or is seen to be gone, for which the
+store is asked once in a touch interval, unless nobody else has changed anything.  They
+pin nothing but themselves.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
-from txsessions.core.lifetime import storedDeadline
-from txsessions.core.record import Record
+from txsessions.core.lifetime import storedDeadline, touchInterval
+from txsessions.core.record import UNCHANGED, Record
 from txsessions.live.callbacks import runCallbacks
 
 if TYPE_CHECKING:
@@ -21,10 +22,7 @@ if TYPE_CHECKING:
     from txsessions.live.entry import Entry
 
 SOON = 1.0
-"""Seconds that pass between two questions at least."""
-
-RETRY = 60.0
-"""Seconds after which a store that could not tell is asked again."""
+"""Seconds after which a store whose clock is behind is asked again."""
 
 
 class Parked:
@@ -39,9 +37,14 @@ class Parked:
         self._callbacks, session.expireCallbacks = session.expireCallbacks, []
         self._queuedFor = inf
         idle, lifetime = entry.terms[:2]
-        self._due: float | None = storedDeadline(
+        self._interval = touchInterval(idle)
+        self._endsAt = storedDeadline(
             session._createdAt, session.lastModified, idle, lifetime
         )
+        self._version: int | None = entry.version
+        self._seen = entry.seen
+        # Nobody need have asked for long.
+        self._due: float | None = self._table.seconds()
         self._table.deadlines.watch(self)
 
     def release(self) -> list[Callable[[], object]]:
@@ -60,21 +63,36 @@ class Parked:
 
     def _deadlinePassed(self) -> None:
         """
-        By its last deadline the session is gone, unless somebody touched it.
+        See if the session is still there: another process may have ended it, and
+        by its last deadline it is gone, unless somebody touched it.
         """
         table = self._table
-        done = table.store.load(self._key, table.seconds())
-        done.addCallbacks(self._answered, self._unknown)
+        now = table.seconds()
+        changes = table.store.changes()
+        if now < self._endsAt and changes is not None and changes == self._seen:
+            self._again(now)
+            return
+        known = self._version if now < self._endsAt else None
+        done = table.store.load(self._key, now, known)
+        done.addCallbacks(self._answered, self._unknown, callbackArgs=(changes,))
 
-    def _answered(self, answer: object) -> None:
+    def _answered(self, answer: object, changes: int | None) -> None:
         """
         The store knows.
+
+        @param changes: What it said before it was asked.
         """
         if self._table.parked.get(self._key) is not self:
             return
-        if isinstance(answer, Record):
+        now = self._table.seconds()
+        self._seen = changes
+        if answer is UNCHANGED:
+            self._again(now)
+        elif isinstance(answer, Record):
+            self._version = answer.version
             # By the store's clock, which may be another.
-            self._again(max(answer.expiresAt, self._table.seconds() + SOON))
+            self._endsAt = max(answer.expiresAt, now + SOON)
+            self._again(now)
         else:
             self.gone()
 
@@ -83,13 +101,14 @@ class Parked:
         The store does not know.
         """
         if self._table.parked.get(self._key) is self:
-            self._again(self._table.seconds() + RETRY)
+            self._again(self._table.seconds())
 
-    def _again(self, due: float) -> None:
+    def _again(self, now: float) -> None:
         """
         Ask again later.
         """
-        self._due = due
+        due = now + self._interval
+        self._due = min(due, self._endsAt) if now < self._endsAt else due
         self._table.deadlines.watch(self)
 
 

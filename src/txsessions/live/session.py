@@ -233,6 +233,8 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         callbacks = self.expireCallbacks
         if len(callbacks) < MAX_CALLBACKS:
             callbacks.append(callback)
+            if self._entry is not None:
+                self._entry.table.watching.begin(self._entry)
         elif len(callbacks) == MAX_CALLBACKS:
             callbacks.append(noMore)
             _log.warn(

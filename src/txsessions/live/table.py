@@ -9,6 +9,7 @@ happens.  One object a uid, however many requests use it.  Knows no HTTP.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -22,10 +23,13 @@ from txsessions.errors import (
     SessionUnavailable,
     UnknownKey,
 )
+from txsessions.live.checking import Checks
 from txsessions.live.deadlines import deadlinesOf
 from txsessions.live.draining import Writes
+from txsessions.live.ending import endByLimit
 from txsessions.live.entry import Entry
 from txsessions.live.events import Announcer, EventKind
+from txsessions.live.laststate import lastStateOf
 from txsessions.live.loading import Loader
 from txsessions.live.parked import Parked
 from txsessions.live.phases import NEW, STALE, STORED
@@ -35,7 +39,9 @@ from txsessions.live.rotating import Rotated
 from txsessions.live.session import Session
 from txsessions.live.sessions import Sessions
 from txsessions.live.tombstones import Tombstones
+from txsessions.live.transacting import Transactions
 from txsessions.live.waiting import DeferredWaiter
+from txsessions.live.watching import Watching
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -48,6 +54,8 @@ _log = Logger(namespace="txsessions")
 
 MINT_TRIES = 5
 """How often a uid that is taken is drawn again."""
+
+_LIMITS = frozenset({"idle", "lifetime"})
 
 
 class LiveTable:
@@ -99,6 +107,9 @@ class LiveTable:
         self.tombstones = Tombstones(self)
         self.loader = Loader(self)
         self.resting = Resting(self)
+        self.watching = Watching(self)
+        self.transactions = Transactions(self)
+        self.checks = Checks(self)
 
     def seconds(self) -> float:
         """
@@ -176,6 +187,7 @@ class LiveTable:
         if entry.storedKey is not None:
             self.byKey[entry.storedKey] = entry
         self._unpark(entry)
+        self.watching.begin(entry)
         if not entry.isHeld():
             self.resting.rest(entry)
         if session._due is None:
@@ -192,6 +204,7 @@ class LiveTable:
         session = entry.session
         if self.sessions.get(session._uid) is session:
             self.byKey[key] = entry
+            self.watching.begin(entry)
 
     def _unpark(self, entry: Entry) -> None:
         """
@@ -225,6 +238,7 @@ class LiveTable:
         entry = session._entry
         if entry is not None:
             self.resting.forget(entry)
+            self.watching.end(entry)
             self.pins.forget(entry)
             if entry.storedKey is not None:
                 self.byKey.pop(entry.storedKey, None)
@@ -245,20 +259,33 @@ class LiveTable:
         self.leave(session)
         if reason == "expire":
             self._endedBy(session._visits or {})
-        kind = EventKind.ENDED
-        if reason in {"idle", "lifetime"}:
-            kind = EventKind.EXPIRED
         entry = session._entry
         if entry is None:
             if before == STORED:
-                tag = self.tagOf(session._uid)
-                now, createdAt = self.seconds(), session._createdAt
-                self.announcer.tell(kind, tag, now, reason, createdAt)
+                self._tellOfEnd(session, reason)
             return succeed(None)
         self._unpark(entry)
-        if entry.isKnown and before != STALE:
-            self.tell(kind, entry, reason, session._createdAt)
+        tell = partial(self._tellOfEnd, session, reason)
+        if not entry.isKnown or before == STALE:
+            return entry.end()
+        if reason in _LIMITS:
+            return endByLimit(entry, tell)
+        tell()
         return entry.end()
+
+    def _tellOfEnd(self, session: Session, reason: str) -> None:
+        """
+        Tell that a session has ended, with what was in it.
+        """
+        self.announcer.tell(
+            EventKind.EXPIRED if reason in _LIMITS else EventKind.ENDED,
+            self.tagOf(session._uid),
+            self.seconds(),
+            reason,
+            session._createdAt,
+            session.lastModified,
+            lastStateOf(session) if self.announcer.hasListeners else None,
+        )
 
     def _endedBy(self, visits: Mapping[Any, None]) -> None:
         """
@@ -367,6 +394,7 @@ class LiveTable:
         for parked in list(self.parked.values()):
             parked.release()
         self.tombstones.stop()
+        self.transactions.stop()
 
 
 __all__ = ["LiveTable"]

@@ -207,7 +207,10 @@ class Timed:
         """
         Whether a limit has been reached.
         """
-        return bool(self._clock.seconds() >= self._deadline())
+        due = self._due
+        if due is None:
+            due = self._deadline()
+        return bool(self._clock.seconds() >= due)
 
     def _limitChanged(self) -> None:
         """

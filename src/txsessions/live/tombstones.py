@@ -63,20 +63,20 @@ class Tombstones:
             del self._keys[oldest]
             self._failed.pop(oldest, None)
 
-    def bury(self, keys: Sequence[bytes]) -> Deferred[None]:
+    def bury(self, keys: Sequence[bytes]) -> Deferred[bool]:
         """
         Delete records, and refuse them until they are gone.
 
-        @return: Fires when they are gone; fails with a C{StoreError} if that
-            has to wait for the store.
+        @return: Fires when they are gone, with whether it was this that removed
+            any; fails with a C{StoreError} if that has to wait for the store.
         """
         self.refuse(keys)
         if len(keys) == 1:
             return self._delete(keys[0])
         done = gatherResults([self._delete(key) for key in keys], consumeErrors=True)
-        return done.addCallbacks(_nothing, _firstError)
+        return done.addCallbacks(any, _firstError)
 
-    def _delete(self, key: bytes) -> Deferred[None]:
+    def _delete(self, key: bytes) -> Deferred[bool]:
         """
         Delete one record.
         """
@@ -85,13 +85,14 @@ class Tombstones:
             self._gone, self._notGone, callbackArgs=(key,), errbackArgs=(key,)
         )
 
-    def _gone(self, _: bool, key: bytes) -> None:
+    def _gone(self, wasThere: bool, key: bytes) -> bool:
         """
         The record is gone.
         """
         self._keys.pop(key, None)
         self._failed.pop(key, None)
         self._delay = FIRST_RETRY
+        return wasThere
 
     def _notGone(self, failure: Failure, key: bytes) -> Failure:
         """

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from twisted.python.failure import Failure
 
 from txsessions.live.events import EventKind
 from txsessions.web import failing
@@ -18,9 +21,6 @@ from txsessions.web.exchange import Exchange
 from txsessions.web.visit import Visit
 
 if TYPE_CHECKING:
-    from twisted.python.failure import Failure
-
-    from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
 
 
@@ -128,16 +128,10 @@ class Arrival:
         Load them; see L{load}.
         """
         exchange = self._exchange
-        fetch = exchange.table.loader.fetch
+        ask = exchange.table.loader.ask
         for visit in missing:
-            assert visit.cameBy is not None
             self._left += 1
-            fetch(visit.cameBy).addCallbacks(
-                self._loaded,
-                self._notLoaded,
-                callbackArgs=(visit,),
-                errbackArgs=(visit,),
-            )
+            ask(visit.cameBy, partial(self._answered, visit))
         self._left -= 1
         if not self._left:
             return True
@@ -145,19 +139,14 @@ class Arrival:
         exchange.isLoading = True
         return False
 
-    def _loaded(self, session: Session | None, visit: Visit) -> None:
+    def _answered(self, visit: Visit, answer: Any) -> None:
         """
-        The store has answered.
+        The store has answered, or could not.
         """
-        if not self._exchange.isLost:
-            visit.take(session)
-        self._oneLoaded()
-
-    def _notLoaded(self, failure: Failure, visit: Visit) -> None:
-        """
-        The store could not answer.
-        """
-        visit.failure = failure
+        if isinstance(answer, Failure):
+            visit.failure = answer
+        elif not self._exchange.isLost:
+            visit.take(answer)
         self._oneLoaded()
 
     def _oneLoaded(self) -> None:
@@ -176,7 +165,8 @@ class Arrival:
                     resume()
                 except Exception:
                     failing.giveUp(request)
-            exchange.goOn()
+            if exchange.afterwards is not None:
+                exchange.goOn()
 
 
 __all__ = ["arrive", "load", "readByHand", "readNamed"]

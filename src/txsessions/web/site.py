@@ -35,9 +35,12 @@ from txsessions.web.policy import CookiePolicy
 from txsessions.web.request import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IAddress
 
     from txsessions.interfaces import ISessionListener, ISessionStore
+    from txsessions.live.checking import StoreCheck
 
 _log = Logger(namespace="txsessions")
 
@@ -222,6 +225,41 @@ class Site(server.Site):
             raise SessionUnavailable
 
         return live.loader.fetch(uid).addErrback(unavailable)
+
+    def transact(
+        self, uid: bytes, function: Callable[[Any], Any], *, deadline: float = 10.0
+    ) -> Deferred[Any]:
+        """
+        Change a session exactly, whoever else changes it meanwhile: what C{function}
+        makes of it is saved if nobody has saved anything since it began, else it is
+        called again, so that what it does besides must bear that.
+
+        It gets a session of its own, with what is in the store; what this process
+        has yet to save is saved before.  Requests that hold the session see what it
+        changed once that is saved.  Where there is no store it gets the session
+        itself, and what it changed stays if it raises.
+
+        @param function: Takes the session; returns a value, a Deferred or a
+            coroutine.
+        @param deadline: Seconds after which nothing more is tried.
+        @return: Fires with what C{function} returned.  Fails with what it raised, or
+            with C{SessionGone}, C{SessionConflict} if others were faster each time,
+            C{TransactionTooLong}, C{CannotBeKept}, C{SessionTooLarge}: then nothing
+            was saved; or with C{StoreUnavailable}: then that is unknown.
+        """
+        entropy: Any = self._entropy  # type: ignore[misc]  # it binds nothing
+        return self._live.transactions.run(uid, function, entropy, deadline)
+
+    def checkStore(self) -> Deferred[StoreCheck]:
+        """
+        See whether sessions can be kept now, and how fast, by keeping a record that
+        is nobody's for a moment.
+
+        @return: Fires with what was found, within some deadlines of the store, and
+            never fails.
+        """
+        entropy: Any = self._entropy  # type: ignore[misc]  # it binds nothing
+        return self._live.checks.check(entropy)
 
     def addSessionListener(self, listener: ISessionListener) -> None:
         """

@@ -1,0 +1,66 @@
+"""
+Sessions that a function has for itself.
+
+Owns the making of a draft: a session object beside the live one, with what the store
+has acknowledged of it, that no request holds and that nothing but a transaction
+saves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from txsessions.core.state import State
+from txsessions.errors import ConfigurationError
+from txsessions.live import applying
+from txsessions.live.entry import Entry
+
+if TYPE_CHECKING:
+    from txsessions.live.waiting import Waiter
+
+
+class _DraftEntry(Entry):
+    """
+    The account of a session that a function has for itself.
+    """
+
+    __slots__ = ()
+
+    def settle(self, waiter: Waiter, tries: int = 0) -> bool:
+        """
+        Refuse.
+
+        @raise ConfigurationError: Always.
+        """
+        raise ConfigurationError(
+            "a transaction saves its session when the function has returned: "
+            "save() and rotate() have no place in it"
+        )
+
+
+def makeDraft(live: Entry, uid: bytes) -> Entry:
+    """
+    Make a session of its own of what the store has acknowledged of a live one.
+
+    @return: Its account.
+    """
+    table, session = live.table, live.session
+    idle, lifetime, secure, cookieName = live.storedTerms
+    state = State(
+        createdAt=session._createdAt,
+        idle=idle,
+        lifetime=lifetime,
+        secure=secure,
+        cookieName=cookieName,
+        parts=live.parts,
+    )
+    own = table.loader.remake(uid, state, session.lastModified)
+    draft = own._entry = _DraftEntry(table, own)
+    draft.version = live.version
+    draft.parts = live.parts
+    draft.storedTerms = live.storedTerms
+    applying.apply(own, live.parts, {})
+    return draft
+
+
+__all__ = ["makeDraft"]

@@ -1,0 +1,42 @@
+"""
+Tests that a request beside a login does not take its cookie away.
+"""
+
+from __future__ import annotations
+
+import os
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.crash.racing import ORDERS, race
+
+RACES = int(os.environ.get("TXSESSIONS_RACES", "200"))
+"""How many there are."""
+
+
+class RaceTests(SynchronousTestCase):
+    """
+    Two requests of one browser, in two processes.
+    """
+
+    def test_login(self):
+        """
+        Whichever answer comes last, the browser has the new id, and that is the
+        only good one.
+        """
+        races = race(self, RACES)
+        self.assertEqual(races.faults, [])
+        # All orders did come about.
+        self.assertEqual(races.overlaps["after"], 0)
+        for order in set(ORDERS) - {"after"}:
+            self.assertGreater(races.overlaps[order], 0, order)
+
+    def test_wouldBeSeen(self):
+        """
+        A server that gives a cookie to whoever comes with an id that is rotated is
+        found out.
+        """
+        constants = {"txsessions.live.rotating.ROTATION_MARKER": 0.0}
+        constants["txsessions.stores._sqlite_verbs.ROTATION_MARKER"] = -1.0
+        races = race(self, 40, constants=constants)
+        self.assertIn("the jar holds another id", "".join(races.faults))
