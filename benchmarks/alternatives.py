@@ -21,10 +21,12 @@ KINDS: Final = {
     "memory-store": 'txsessions, store="memory:"',
     "sqlite": "txsessions, SQLite, every commit synced (FULL)",
     "sqlite-normal": "txsessions, SQLite, durability=normal (NORMAL)",
+    "redis": "txsessions, Valkey, in its memory only",
+    "postgresql": "txsessions, PostgreSQL, every commit synced",
 }
 """The alternatives, and what each is."""
 
-STORES: Final = ("memory-store", "sqlite", "sqlite-normal")
+STORES: Final = ("memory-store", "sqlite", "sqlite-normal", "redis", "postgresql")
 """Those that have a store."""
 
 SIZES: Final = (300, 3_000, 30_000)
@@ -102,6 +104,10 @@ TARGETS: Final = (
     Target(alternative=Alternative("sqlite-normal", "read"), microseconds=15),
     Target(alternative=Alternative("sqlite-normal", "write"), microseconds=45),
     Target(alternative=Alternative("sqlite", "write"), microseconds=75),
+    Target(alternative=Alternative("redis", "read"), microseconds=20),
+    Target(alternative=Alternative("redis", "write"), microseconds=35),
+    Target(alternative=Alternative("postgresql", "read"), microseconds=20),
+    Target(alternative=Alternative("postgresql", "write"), microseconds=40),
 )
 """The targets, where they are measured at C{SIZES[0]} and C{CONNECTIONS[0]}."""
 

@@ -26,6 +26,7 @@ from twisted.internet import reactor as _reactor
 from twisted.web import resource, server
 
 from benchmarks.alternatives import KINDS, MODES
+from benchmarks.engines import addressOf, keysOf
 
 reactor: Any = _reactor
 
@@ -63,14 +64,14 @@ def makeSite(
     root: resource.Resource,
     folder: str,
     wrap: Callable[[Any], Any] = lambda store: store,
-    **how: Any,
+    keys: Any = None,
 ) -> server.Site:
     """
     The site to be measured.
 
     @param folder: Where its database goes, if it has one.
     @param wrap: What to put around its store, if it has one.
-    @param how: More for C{txsessions.Site}.
+    @param keys: What its sessions are sealed with, if that is not given by itself.
     """
     if kind in {"bare", "builtin"}:
         return server.Site(root)
@@ -78,11 +79,8 @@ def makeSite(
 
     if kind == "memory":
         return Site(root)
-    address = "memory:"
-    if kind != "memory-store":
-        durability = "normal" if kind == "sqlite-normal" else "full"
-        address = f"sqlite:{folder}/sessions.sqlite?durability={durability}"
-    return Site(root, store=wrap(openStore(address, reactor=reactor)), **how)
+    store = openStore(addressOf(kind, folder), reactor=reactor)
+    return Site(root, store=wrap(store), keys=keys or keysOf(kind, folder))
 
 
 def serve(site: server.Site, port: int) -> None:
