@@ -173,10 +173,30 @@ class OptionTests(SynchronousTestCase):
                 ["--session-store=memory:", "--session-durability=full"],
                 "--session-durability is for sqlite:PATH",
             ),
+            (
+                ["--session-store=redis://:secret@127.0.0.1/"],
+                "--session-key-file is needed with redis://127.0.0.1",
+            ),
+            (
+                ["--session-store=postgresql://me:secret@127.0.0.1/db"],
+                "python -m txsessions.keys new PATH",
+            ),
         ]:
             error = self.assertRaises(usage.UsageError, parse, "--sessions", *arguments)
             self.assertIn(expected, str(error))
             self.assertNotIn("\n", str(error))
+            self.assertNotIn("secret", str(error))
+
+    def test_sharedStores(self):
+        """
+        Stores on servers are made, and told what they are sealed with.
+        """
+        Path("shared.key").touch()
+        for address in "redis://127.0.0.1/0", "postgresql://127.0.0.1/db":
+            options = f"--session-store={address}", "--session-key-file=shared.key"
+            settings = parse(*options).settings
+            self.assertTrue(settings.store.address.startswith(address[:8]))
+            self.assertEqual(settings.keyFile, os.path.abspath("shared.key"))
 
     def test_withoutSessions(self):
         """

@@ -23,6 +23,7 @@ from txsessions.demo import Demo
 from txsessions.errors import AddressError, ConfigurationError
 from txsessions.interfaces import ISessionStore
 from txsessions.stores.address import GOOD_ADDRESSES
+from txsessions.web.keys import mustHaveKeys
 
 DEFAULT_STORE = "sqlite:sessions.sqlite"
 """Where sessions are kept unless told otherwise."""
@@ -63,8 +64,10 @@ class Options(tap.Options):
             "session-store",
             None,
             None,
-            "Where sessions are kept: sqlite:PATH, relative to the run directory, or "
-            f"memory:. Implies --sessions. [default: {DEFAULT_STORE}]",
+            "Where sessions are kept: sqlite:PATH, relative to the run directory; "
+            "redis://HOST or postgresql://HOST/DATABASE, where several machines "
+            "share them; or memory:. Implies --sessions. "
+            f"[default: {DEFAULT_STORE}]",
         ],
         [
             "session-timeout",
@@ -104,8 +107,9 @@ class Options(tap.Options):
             "session-key-file",
             None,
             None,
-            "File with the keys that seal sessions, relative to the run directory. "
-            "[default: beside the SQLite file, made on the first run]",
+            "File with the keys that seal sessions, relative to the run directory; "
+            "python -m txsessions.keys makes one. [default: beside the SQLite file, "
+            "made on the first run]",
         ],
         [
             "session-durability",
@@ -118,7 +122,9 @@ class Options(tap.Options):
 
     compData = usage.Completions(
         optActions={
-            "session-store": usage.CompleteList([DEFAULT_STORE, "memory:"]),
+            "session-store": usage.CompleteList(
+                [DEFAULT_STORE, "memory:", "redis://", "postgresql://"]
+            ),
             "session-key-file": usage.CompleteFiles(),
             **{name: usage.CompleteList(words) for name, words in _CHOICES.items()},
         }
@@ -153,10 +159,17 @@ class Options(tap.Options):
         """
         idle = self._seconds("session-timeout")
         lifetime = self._seconds("session-lifetime")
+        store, keyFile = self._store(), self._keyFile()
+        if keyFile is None and mustHaveKeys(store):
+            raise ConfigurationError(
+                f"--session-key-file is needed with {store.address}, for all who "
+                "share it seal with the same keys: python -m txsessions.keys new PATH "
+                "makes them, once"
+            )
         return SessionSettings(
-            store=self._store(),
+            store=store,
             cookies=self._cookies(),
-            keyFile=self._keyFile(),
+            keyFile=keyFile,
             idle=IDLE if idle is None else idle,
             lifetime=lifetime,
             strict=bool(self["session-strict"]),

@@ -157,7 +157,7 @@ class CommitTests(PostgresCase):
         @return: How each was committed.
         """
         kept, new = record(os.urandom(8).hex()), record(os.urandom(8).hex(), version=3)
-        at = self.now + 1
+        at = kept.touchedAt + 1
         found = {}
         for name, call in (
             ("insert", lambda: store.insert(kept, self.now)),

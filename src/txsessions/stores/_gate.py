@@ -5,6 +5,11 @@ SQLite's own waiting for a busy database polls, and starves one process of four.
 A lock of its own on a side file is fair enough and cheap, and it is the guard
 against SQLite's WAL-reset bug (3.7.0 to 3.51.2: rare corruption when one
 connection checkpoints while another commits).  Knows nothing of SQLite.
+
+Whoever has just let go of the lock is the quickest to take it again, so those who
+wait for it leave a mark in the side file, and whoever meets a mark too often gives
+way.  A mark is only a wish: those who died leave it behind, and after some tries
+nobody heeds it.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import struct
 
 try:
     import fcntl
@@ -20,6 +26,14 @@ except ImportError:  # pragma: no cover - Windows
 
 SUFFIX = "-gate"
 """What the side file is called: the database's name and this."""
+
+WINS = 4
+"""How often the lock may be taken in a row while another process waits for it."""
+
+TRIES = 12
+"""How often one tries in vain, giving way, before a mark is taken for a dead one's."""
+
+_NOBODY = bytes(8)
 
 
 class Gate:
@@ -36,6 +50,9 @@ class Gate:
         self.works = True
         self.held = False
         self._descriptor: int | None = None
+        self._name = _NOBODY
+        self._waits = False
+        self._met = 0
 
     def open(self) -> None:
         """
@@ -45,26 +62,43 @@ class Gate:
         """
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
         self._descriptor = os.open(self.path, flags, 0o600)
+        self._name = struct.pack("=II", os.getpid(), self._descriptor)
         if self.tryAcquire():
             self.release()
 
-    def tryAcquire(self) -> bool:
+    def tryAcquire(self, waits: bool = False) -> bool:
         """
-        Take the lock if it is free.
+        Take the lock if it is free, and if it is not another's turn.
 
+        @param waits: Whether this is tried again and again, so that others are
+            told; then L{giveUp} ends it.  It writes to the side file.
         @return: Whether it is held now.
         """
-        if self._descriptor is None:
-            return False
+        if self._descriptor is None or self.held:
+            return self.held
         if self.works:
+            if not self._waits and self._givesWay(waits):
+                return False
             try:
                 _lock(self._descriptor)
             except OSError as error:
                 if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
+                    if waits:
+                        self._ask()
                     return False
                 self.works = False
         self.held = True
+        if self._waits:
+            self.giveUp()
         return True
+
+    def giveUp(self) -> None:
+        """
+        Wait no longer: take our mark away.
+        """
+        self._waits = False
+        if self._descriptor is not None and self._marked() == self._name:
+            self._mark(_NOBODY)
 
     def release(self) -> None:
         """
@@ -85,6 +119,45 @@ class Gate:
         if descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+
+    def _givesWay(self, waits: bool) -> bool:
+        """
+        Has another waited while we took the lock L{WINS} times?
+        """
+        if self._marked() == _NOBODY:
+            self._met = 0
+            return False
+        self._met += 1
+        if waits and self._met > WINS + TRIES:
+            self._met = 0
+            self._mark(_NOBODY)
+        return self._met > WINS
+
+    def _ask(self) -> None:
+        """
+        Tell others that we wait, unless they know of somebody who does.
+        """
+        self._waits = True
+        if self._marked() == _NOBODY:
+            self._mark(self._name)
+
+    def _marked(self) -> bytes:
+        """
+        Who waits.
+        """
+        assert self._descriptor is not None
+        try:
+            return os.pread(self._descriptor, 8, 0) or _NOBODY
+        except OSError:
+            return _NOBODY
+
+    def _mark(self, name: bytes) -> None:
+        """
+        Leave a mark.  Where there is no room for it, it is a little less fair.
+        """
+        assert self._descriptor is not None
+        with contextlib.suppress(OSError):
+            os.pwrite(self._descriptor, name, 0)
 
 
 def _lock(descriptor: int) -> None:

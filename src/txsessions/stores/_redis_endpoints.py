@@ -94,7 +94,7 @@ class SentinelEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """
-        See L{IStreamClientEndpoint.connect}.
+        See C{IStreamClientEndpoint.connect}.
         """
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 

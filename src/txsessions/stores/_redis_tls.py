@@ -84,7 +84,7 @@ class Explaining:
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """
-        See L{IOpenSSLClientConnectionCreator.clientConnectionForTLS}.
+        See C{IOpenSSLClientConnectionCreator.clientConnectionForTLS}.
         """
         connection: SSL.Connection = self._creator.clientConnectionForTLS(tlsProtocol)
         self._connection = connection
@@ -117,7 +117,7 @@ class TLSEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """
-        See L{IStreamClientEndpoint.connect}.
+        See C{IStreamClientEndpoint.connect}.
         """
         connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
         return connecting

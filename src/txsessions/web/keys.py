@@ -28,6 +28,14 @@ _ofMemory: WeakKeyDictionary[MemoryStore, KeyRing] = WeakKeyDictionary()
 """The random keys of stores in memory, which may be closed and opened again."""
 
 
+def mustHaveKeys(store: ISessionStore) -> bool:
+    """
+    Whether the keys have to be given: the store is shared by machines, and has no
+    place of its own for them.
+    """
+    return not isinstance(store, MemoryStore) and getattr(store, "path", None) is None
+
+
 def keySource(
     store: ISessionStore,
     keys: KeyRing | str | os.PathLike[str] | None,
@@ -49,12 +57,12 @@ def keySource(
     if isinstance(store, MemoryStore):
         memory = store
         return lambda: _ofMemory.setdefault(memory, KeyRing.random(entropy))
-    database: Any = getattr(store, "path", None)
-    if database is None:
+    if mustHaveKeys(store):
         raise ConfigurationError(
             f"{store.address} may be shared by many processes, which need the same "
             "keys: give the path of a key file, Site(..., keys='sessions.key')"
         )
+    database: Any = store.path  # type: ignore[attr-defined]
     file = os.fspath(database) + SUFFIX
 
     def beside() -> KeyRing:
@@ -63,4 +71,4 @@ def keySource(
     return beside
 
 
-__all__ = ["SUFFIX", "keySource"]
+__all__ = ["SUFFIX", "keySource", "mustHaveKeys"]
