@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-from msgspec.structs import replace as evolve
+from attrs import evolve
 
 from tests.stores.postgres_case import PostgresCase, record
 from txsessions.errors import StoreCorrupt, StoreUnavailable
