@@ -340,9 +340,9 @@ class RefusedTests(RotationCase):
 
     def test_storeFails(self):
         """
-        A rotation that fails is a 503 without a cookie; the old id is refused
-        here, and if the store did not hear of the new one, the visitor has to
-        sign in again: no session is fixed for an attacker.
+        A rotation that fails is a 503 without a cookie, and the store says what has
+        become of the old id: it goes on, not signed in, if the store did not hear of
+        the new one, else it is refused.
         """
         client = self.visitor()
         old = client.sent()[0].decode()
@@ -354,8 +354,9 @@ class RefusedTests(RotationCase):
             answer = client.answer()
             self.assertEqual(answer.code, 503)
             self.assertEqual(client.sent()[0].decode(), old)
-            if done:
-                self.assertEqual(client.fetch("/look").body, b"0")
+            found = client.fetch("/look")
+            self.assertEqual(found.body, b"0" if done else b"1")
+            self.assertFalse(found.sets)
 
     def test_ended(self):
         """

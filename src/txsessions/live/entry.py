@@ -59,7 +59,9 @@ class Entry:
     @ivar storedTerms: The terms that the store acknowledged.
     @ivar touchedAt: The last touch that the store was told of.
     @ivar flight: The write under way.
+    @ivar rotatedFrom: The uid that a rotation under way is to take away, or L{None}.
     @ivar again: Who waits for the one after it.
+    @ivar movedFrom: The uid under which the store has it, while it gets another.
     @ivar seen: What C{store.changes()} said when the session was last known to
         be as the store has it.
     @ivar pinned: Whether it holds what cannot be kept.
@@ -75,9 +77,11 @@ class Entry:
         "again",
         "flight",
         "isKnown",
+        "movedFrom",
         "parts",
         "pinned",
         "restsUntil",
+        "rotatedFrom",
         "seen",
         "session",
         "storedKey",
@@ -98,8 +102,10 @@ class Entry:
         self.storedTerms: tuple[Any, ...] = ()
         self.touchedAt = session.lastModified
         self.flight: Flight | None = None
+        self.rotatedFrom: bytes | None = None
         self.again: list[Waiter] | None = None
         self.seen: int | None = None
+        self.movedFrom: bytes | None = None
         self.pinned = False
         self._ending: Ending | None = None
         self._given: tuple[Any, ...] = ()
@@ -239,8 +245,11 @@ class Entry:
 
     def drop(self) -> None:
         """
-        Let go of the live object, whose changes cannot be saved.
+        Let go of the live object, whose changes cannot be saved.  Of a uid that
+        it was to give up the store has to say what has become.
         """
+        if self.movedFrom is not None:
+            self.table.rotated.at.pop(self.movedFrom, None)
         self.table.leave(self.session)
         self.session._close()
         self.session._phase = STALE

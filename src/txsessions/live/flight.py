@@ -176,6 +176,7 @@ class Flight:
             entry.seen = table.store.changes()
             table.tell(EventKind.CREATED, entry, createdAt=session._createdAt)
         else:
+            entry.movedFrom = None
             table.tell(EventKind.ROTATED, entry)
 
     def _refused(self, failure: Failure) -> None:

@@ -330,10 +330,10 @@ class LiveTable:
         if entry is None:
             tag = self.tagOf(session._uid)
             self.announcer.tell(EventKind.ROTATED, tag, self.seconds())
-            return succeed(None)
-        if entry.storedKey is None and entry.flight is None:
-            return succeed(None)
-        return self.save(session)
+        elif entry.storedKey is not None or entry.flight is not None:
+            entry.movedFrom = entry.movedFrom or old
+            return self.save(session)
+        return succeed(None)
 
     def isRotated(self, uid: bytes) -> bool:
         """
