@@ -245,11 +245,10 @@ class Entry:
 
     def drop(self) -> None:
         """
-        Let go of the live object, whose changes cannot be saved.  Of a uid that
-        it was to give up the store has to say what has become.
+        Let go of the live object, whose changes cannot be saved.
         """
-        if self.movedFrom is not None:
-            self.table.rotated.at.pop(self.movedFrom, None)
+        # What has become of a uid that it was to give up, the store has to say.
+        self.table.rotated.at.pop(self.movedFrom or b"", None)
         self.table.leave(self.session)
         self.session._close()
         self.session._phase = STALE
