@@ -59,7 +59,6 @@ class Entry:
     @ivar storedTerms: The terms that the store acknowledged.
     @ivar touchedAt: The last touch that the store was told of.
     @ivar flight: The write under way.
-    @ivar rotatedFrom: The uid that a rotation under way is to take away, or L{None}.
     @ivar again: Who waits for the one after it.
     @ivar movedFrom: The uid under which the store has it, while it gets another.
     @ivar seen: What C{store.changes()} said when the session was last known to
@@ -81,7 +80,6 @@ class Entry:
         "parts",
         "pinned",
         "restsUntil",
-        "rotatedFrom",
         "seen",
         "session",
         "storedKey",
@@ -102,7 +100,6 @@ class Entry:
         self.storedTerms: tuple[Any, ...] = ()
         self.touchedAt = session.lastModified
         self.flight: Flight | None = None
-        self.rotatedFrom: bytes | None = None
         self.again: list[Waiter] | None = None
         self.seen: int | None = None
         self.movedFrom: bytes | None = None
@@ -118,10 +115,9 @@ class Entry:
         """
         The store key that it is to have.
         """
-        key = self._key
-        if key is None:
-            key = self._key = storeKeyOf(self.table.siteName, self.session._uid)
-        return key
+        if self._key is None:
+            self._key = storeKeyOf(self.table.siteName, self.session._uid)
+        return self._key
 
     def renamed(self) -> None:
         """

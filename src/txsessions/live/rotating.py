@@ -31,12 +31,6 @@ class Rotated:
         while next(iter(self.at.values())) + ROTATION_MARKER <= now:
             self.at.popitem(last=False)
 
-    def forget(self, uid: bytes) -> None:
-        """
-        It is unknown whether a uid was rotated away: the store is to say.
-        """
-        self.at.pop(uid, None)
-
     def has(self, uid: bytes, now: float) -> bool:
         """
         Whether a uid was rotated away less than a minute ago.
