@@ -1,0 +1,204 @@
+"""
+The long version of these tests: C{python -m tests.races [KIND-OR-ADDRESS [SHARE]]}.
+
+Lets requests meet in all orders of their steps and by chance, ends and freezes servers,
+has every outage of the store, and checks what many saw; prints what was found as
+tables.  C{KIND} is one of L{ENGINES}, C{SHARE} how much of it is done, 1 for all.
+Exits with 1 where something is there that must not be.
+"""
+
+from __future__ import annotations
+
+import platform
+import random
+import signal
+import sys
+import time
+
+import twisted
+
+from tests.crash.__main__ import Case, show
+from tests.races import running
+from tests.races.engines import start
+from tests.races.expiry import runOut
+from tests.races.faults import disturb, outage, outagesOf
+from tests.races.fleet import Fleet
+from tests.races.histories import Epochs
+from tests.races.meetings import CROWDS
+
+PROCESSES = 4
+"""How many servers there are."""
+
+FREE, STEPPED = 10_000, 2_000
+"""How many meetings there are by chance, and how many of three in orders of chance."""
+
+SHORT = 100
+"""How many short sessions each user uses."""
+
+DISTURBANCES = 50
+"""How often a server is killed, and how often one is frozen."""
+
+DISTURBED = {
+    "kill -9 of a server": signal.SIGKILL,
+    "SIGSTOP of a server": signal.SIGSTOP,
+}
+"""What is done to servers."""
+
+OUTAGES = 3
+"""How often there is each outage."""
+
+EPOCHS = 100
+"""How many epochs there are."""
+
+EACH = 200
+"""How often each user does something in an epoch."""
+
+
+def runMeetings(kind, chance, share):
+    """
+    Let requests meet.
+
+    @return: The faults.
+    """
+    show("meetings", "scenario", "times", "logouts too late", "faults", "seconds")
+    show(*["---"] * 6)
+    faults = []
+    ways = {
+        "all orders of two": lambda fleet: running.stepAll(
+            fleet, chance, most=some(running.MOST, share)
+        ),
+        "orders of three": lambda fleet: running.stepSome(
+            fleet, chance, some(STEPPED, share), CROWDS
+        ),
+        "by chance": lambda fleet: running.freeSome(fleet, chance, some(FREE, share)),
+    }
+    for name, run in ways.items():
+        with Case() as case:
+            fleet = Fleet(case, start(case, kind), PROCESSES)
+            begun = time.monotonic()
+            tally = run(fleet)
+            seconds = time.monotonic() - begun
+            tally.faults += fleet.noises()
+        for scenario, times in sorted(tally.runs.items()):
+            bad = sum(fault.startswith(scenario) for fault in tally.faults)
+            show(name, scenario, times, tally.late[scenario], bad, "")
+        late, all_ = sum(tally.late.values()), sum(tally.runs.values())
+        show(name, "all", all_, late, len(tally.faults), f"{seconds:.0f}")
+        faults += tally.faults
+    return faults
+
+
+def some(times, share):
+    """
+    Take a share.
+    """
+    return max(1, round(times * share))
+
+
+def runFaults(kind, chance, share):
+    """
+    End and freeze servers, and have outages.
+
+    @return: The faults.
+    """
+    show(
+        "what happens",
+        "times",
+        "answered",
+        "503",
+        "slowest, s",
+        "well after, s",
+        "faults",
+    )
+    show(*["---"] * 7)
+    faults = []
+
+    def tell(name, found):
+        show(
+            name,
+            found.times,
+            found.answered,
+            found.unavailable,
+            f"{found.slowest:.2f}",
+            f"{found.recovery:.2f}",
+            len(found.faults),
+        )
+        return found.faults
+
+    for name, how in DISTURBED.items():
+        with Case() as case:
+            place, times = start(case, kind), some(DISTURBANCES, share)
+            faults += tell(name, disturb(case, place, chance, times, how))
+    with Case() as case:
+        place, times = start(case, kind), some(OUTAGES, share)
+        for name, *what in outagesOf(case, place):
+            with Case() as one:
+                faults += tell(name, outage(one, place, *what, times))
+    return faults
+
+
+def runExpiry(kind, chance, share):
+    """
+    Have sessions run out.
+
+    @return: The faults.
+    """
+    show("sessions that ran out", "served", "refused", "swept", "faults")
+    show(*["---"] * 5)
+    with Case() as case:
+        fleet = Fleet(case, start(case, kind), PROCESSES)
+        ends = runOut(fleet, chance, some(SHORT, share))
+    show(ends.sessions, ends.served, ends.refused, ends.swept, len(ends.faults))
+    return ends.faults
+
+
+def runHistories(kind, chance, share):
+    """
+    Check what many saw.
+
+    @return: The faults.
+    """
+    show("operations", "unknown", "sessions", "servers killed", "cannot have been")
+    show(*["---"] * 5)
+    with Case() as case:
+        fleet = Fleet(case, start(case, kind), PROCESSES)
+        epochs = Epochs(fleet, chance)
+        for number in range(some(EPOCHS, share)):
+            epochs.run(EACH, kills=number % 2 == 0)
+        history = epochs.history
+        faults = history.faults + fleet.noises()
+    show(
+        history.operations,
+        history.unknown,
+        history.sessions,
+        history.kills,
+        len(history.faults),
+    )
+    return faults
+
+
+def main(kind="sqlite", share="1"):
+    """
+    Run all.
+
+    @return: The exit status.
+    """
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    with Case() as case:
+        name = start(case, kind).name
+    print(
+        f"{name}; Python {platform.python_version()}, Twisted {twisted.__version__}, "
+        f"{platform.system()} {platform.release()}; chance began with {seed}\n"
+    )
+    faults = []
+    for run in (runMeetings, runExpiry, runFaults, runHistories):
+        faults += run(kind, chance, float(share))
+        print()
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return int(bool(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
