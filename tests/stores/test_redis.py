@@ -4,7 +4,6 @@ The Redis store: what it keeps in the server, and what others put there.
 
 from __future__ import annotations
 
-import os
 import random
 
 from msgspec.structs import replace as evolve
@@ -22,6 +21,7 @@ from txsessions.errors import (
 )
 from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores import _redis_resp
+from txsessions.stores._forks import Forks
 from txsessions.stores._redis_rows import GRACE, LIMIT, Keys, shardOf
 from txsessions.testing._case import steps
 
@@ -550,8 +550,8 @@ class OpeningTests(StoreCase):
         opened there.
         """
         store = await self.on()
-        calls, own = store._calls, os.getpid()
-        parent = self.patch(os, "getpid", lambda: own + 1)
+        calls = store._calls
+        parent = self.patch(Forks, "count", Forks.count + 1)
         error = await self.fails(store.load(b"x", self.now), StoreUnavailable)
         self.assertIn("fork", str(error))
         await store.open()

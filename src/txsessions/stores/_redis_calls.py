@@ -6,7 +6,6 @@ Owns one opening of the store: its client, its clock and its keys.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from twisted.python.failure import Failure
 
 from txsessions.errors import StoreUnavailable
 from txsessions.stores import _redis_scripts
+from txsessions.stores._forks import Forks
 from txsessions.stores._redis_client import Client
 from txsessions.stores._redis_clock import ServerClock
 from txsessions.stores._redis_endpoints import endpointOf
@@ -30,7 +30,7 @@ class Calls:
     """
     One opening.
 
-    @ivar pid: The process that opened it.
+    @ivar fork: How many forks lay before it was made: see L{Forks}.
     @ivar where: The server, for messages.
     """
 
@@ -38,7 +38,7 @@ class Calls:
         """
         Nothing is connected yet.
         """
-        self.pid = os.getpid()
+        self.fork = Forks.count
         self.keys = Keys(settings.prefix)
         self.seconds: Callable[[], float] = reactor.seconds
         self.where = settings.where

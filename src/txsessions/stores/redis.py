@@ -28,7 +28,6 @@ It may be denied the last line; then the server's promises are unknown.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -40,6 +39,7 @@ from txsessions.core.record import Answer, Record
 from txsessions.errors import StoreUnavailable
 from txsessions.interfaces import ISessionStore
 from txsessions.stores import _redis_endpoints, _redis_sweeping, _redis_verbs
+from txsessions.stores._forks import Forks
 from txsessions.stores._reactor import globalReactor
 from txsessions.stores._redis_address import Settings, readAddress
 from txsessions.stores._redis_calls import Calls
@@ -92,7 +92,7 @@ class RedisStore:
         is made again until L{close}.
         """
         calls = self._calls
-        if calls is not None and calls.pid != os.getpid():
+        if calls is not None and calls.fork != Forks.count:
             self._calls = calls = None
             self._isOpen, self._waiting = False, []
         if self._closing is not None:
@@ -119,7 +119,7 @@ class RedisStore:
         if self._closing is not None:
             return self._afterClosing()
         calls, self._calls = self._calls, None
-        if calls is None or calls.pid != os.getpid():
+        if calls is None or calls.fork != Forks.count:
             return succeed(None)
         self._promises = calls.client.promises or self._promises
         self._isOpen = False
@@ -219,7 +219,7 @@ class RedisStore:
         @param call: Gets the opening, then the arguments.
         """
         calls = self._calls
-        if calls is None or not self._isOpen or calls.pid != os.getpid():
+        if calls is None or not self._isOpen or calls.fork != Forks.count:
             return fail(self._notOpen())
         if calls.clock.mustWait(now):
             return calls.clock.hold(lambda: call(calls, *args))
@@ -284,7 +284,7 @@ class RedisStore:
         """
         Say that the store is not open.
         """
-        if self._calls is not None and self._calls.pid != os.getpid():
+        if self._calls is not None and self._calls.fork != Forks.count:
             return StoreUnavailable(
                 f"the session store {self.address} was opened before this process "
                 "was forked: open stores after the fork"

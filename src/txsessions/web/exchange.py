@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from txsessions.errors import SessionError
 from txsessions.live.phases import ENDED, STORED
 from txsessions.live.waiting import NOBODY
-from txsessions.web.headers import COOKIE, announcedLength, mergeCookies, varyByCookie
+from txsessions.web.headers import announcedLength, mergeCookies, varyByCookie
 from txsessions.web.holding import Holding
 from txsessions.web.visits import DONE, FAILED, FREE, HELD, OPEN
 
@@ -121,10 +121,7 @@ class Exchange(Holding):
             visit.sayHow()
             if visit.line is not None:
                 self._forbidStoring(headers)
-        if headers.hasHeader(b"vary"):
-            varyByCookie(headers)
-        else:
-            headers.setRawHeaders(b"Vary", COOKIE)
+        varyByCookie(headers)
 
     def _mayWriteMore(self, data: bytes) -> bool:
         """

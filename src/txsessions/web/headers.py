@@ -8,7 +8,7 @@ that the application wrote, and ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from twisted.web.http_headers import Headers
@@ -17,17 +17,13 @@ if TYPE_CHECKING:
     from txsessions.web.visit import Visit
 
 
-COOKIE: Final = (b"Cookie",)
-"""The C{Vary} of most responses that depend on the cookie."""
-
-
 def varyByCookie(headers: Headers) -> None:
     """
     Say that the response depends on the cookie.
     """
     values = headers.getRawHeaders(b"vary")
     if values is None:
-        headers.setRawHeaders(b"Vary", COOKIE)
+        headers.setRawHeaders(b"Vary", [b"Cookie"])
         return
     names = {name.strip() for name in b",".join(values).lower().split(b",")}
     if not names & {b"cookie", b"*"}:
@@ -107,7 +103,6 @@ def correctCookies(
 
 
 __all__ = [
-    "COOKIE",
     "announcedLength",
     "correctCookies",
     "forbidStoring",
