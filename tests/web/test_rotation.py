@@ -221,6 +221,76 @@ class CookieTests(RotationCase):
         self.assertTrue(other.answer().sets)
         self.assertEqual(other.fetch("/look").body, b"3")
 
+    def waiting(self):
+        """
+        Two requests of one session, of which neither has changed it yet.
+        """
+        requests = []
+
+        def page(request):
+            request.getSession()
+            requests.append(request)
+            return NOT_DONE_YET
+
+        self.page(page)
+        client = self.visitor()
+        clients = client, self.client(jar=client.jar)
+        for each in clients:
+            each.send("/page")
+        return clients, requests
+
+    def test_twoRequests(self):
+        """
+        Where two requests rotate, no reply tells an id that the store does not have.
+        """
+        clients, requests = self.waiting()
+        self.store.hold()
+        for request in requests:
+            request.getSession().rotate(request)
+            request.finish()
+        self.store.release(1)
+        self.assertEqual(self.store.names(), ["rename"])
+        for each in clients:
+            self.assertTrue(each.silent)
+        self.store.pass_()
+        first, second = [each.answer().cookie.value for each in clients]
+        self.assertEqual(first, second)
+        there = self.client(site=self.serveElsewhere(self.root), jar=clients[0].jar)
+        self.assertEqual(there.fetch("/look").body, b"1")
+
+    def test_twoRequestsOutage(self):
+        """
+        Where the store fails in between, nobody is told of the id that it does not
+        have.
+        """
+        clients, requests = self.waiting()
+        self.store.hold()
+        for request in requests:
+            request.getSession().rotate(request)
+            request.finish()
+        self.store.release(1)
+        self.store.fail(OUTAGE)
+        for each in clients:
+            self.assertEqual(each.answer().code, 503)
+
+    def test_loadedTogether(self):
+        """
+        Of two requests that one answer of the store lets go on, the second comes too
+        late where the first rotates.
+        """
+        self.store.sharedWithOthers = True
+        client = self.visitor()
+        others = [self.client(jar=client.jar) for _ in range(3)]
+        self.store.hold("load")
+        for other, path in zip(others, ("/look", "/in", "/count"), strict=True):
+            other.send(path)
+        self.assertEqual(self.store.names(), ["load"])
+        self.store.pass_()
+        before, first, second = [each.answer() for each in others]
+        self.assertEqual(before.body, b"1")
+        self.assertEqual((first.body, first.sets), (b"in 2", True))
+        self.assertEqual((second.body, second.cookie), (b"count 1", None))
+
     def taken(self):
         """
         A visitor of another process, and what its uid was drawn from, which is

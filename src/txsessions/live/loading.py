@@ -201,6 +201,9 @@ class Loader:
         self._asked.pop(question.uid, None)
         # No uid in a variable here: a traceback of the application may show it.
         for answered in question.waiting:
+            if session is not None and session._uid != question.uid:
+                # Whoever was answered before gave it another id: this one is dead.
+                session = None
             answered(session)
         following = self._next.get(question.uid)
         if following is not None and question.uid not in self._asked:

@@ -105,14 +105,21 @@ class Holding(Visits):
             session = visit.session
             if not visit.acquired or session is None:
                 continue
+            entry = session._entry
             if session._phase >= ENDED:
                 speaks = True
-                if session._entry is not None:
+                if entry is not None:
                     self._settleOne(visit)
-            elif visit.rotatedHere:
+            elif (
+                visit.rotatedHere
+                or visit.heldLine is not None
+                or visit.line is not None
+            ):
                 speaks = True
-            if visit.heldLine is not None or visit.line is not None:
-                speaks = True
+                if entry is not None and entry.storedKey not in {None, entry.key}:
+                    # Another request has given it one more id, and this reply is
+                    # to tell the last one: the store must have that too.
+                    self._settleOne(visit)
         if self._pending or self.state != HELD:
             return
         request, recorder = self.request, self._recorder
