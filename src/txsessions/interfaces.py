@@ -65,8 +65,8 @@ class ISessionStore(Interface):
 
         @return: A number that differs from the one returned before if any
             record may have been changed in between other than through this
-            object, or L{None} where only L{load} can tell.  A store that only
-            this object can change always returns the same number.
+            object, or by a L{delete} that went on from a marker, whose caller
+            does not know what ended; or L{None} where only L{load} can tell.
         """
 
     def insert(record: Record, now: float) -> Deferred[None]:
@@ -120,7 +120,8 @@ class ISessionStore(Interface):
         """
         Give a session a new key and a new record, in one transaction.  The old
         key stays for L{ROTATION_MARKER} seconds as a marker that it was
-        rotated, under which nothing can be inserted, read or changed.
+        rotated, under which nothing can be inserted, read or changed.  The
+        marker remembers the new key, for L{delete}.
 
         Fails with C{SessionGone} and C{SessionConflict} as L{replace} does, and
         with C{SessionExists} if the new key is taken; then nothing is changed.
@@ -130,8 +131,14 @@ class ISessionStore(Interface):
         """
         End a session for good.  Idempotent.
 
-        @return: Whether a record was there, alive or expired.  The marker of a
-            rotation is neither reported nor removed.
+        Under the marker of a rotation it ends what the session has become, from
+        marker to marker, so that a logout is final also where another process
+        gave the session a new key meanwhile.  The markers themselves stay until
+        they run out; one that does not know the new key, as an earlier version
+        may have left it, is the end of the way.
+
+        @return: Whether a record was there, alive or expired.  A marker is not
+            reported.
         """
 
     def claimExpired(now: float, limit: int, lease: float) -> Deferred[list[Record]]:

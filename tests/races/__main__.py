@@ -60,8 +60,8 @@ def runMeetings(kind, chance, share):
 
     @return: The faults.
     """
-    show("meetings", "scenario", "times", "logouts too late", "faults", "seconds")
-    show(*["---"] * 6)
+    show("meetings", "scenario", "times", "faults", "seconds")
+    show(*["---"] * 5)
     faults = []
     ways = {
         "all orders of two": lambda fleet: running.stepAll(
@@ -81,9 +81,9 @@ def runMeetings(kind, chance, share):
             tally.faults += fleet.noises()
         for scenario, times in sorted(tally.runs.items()):
             bad = sum(fault.startswith(scenario) for fault in tally.faults)
-            show(name, scenario, times, tally.late[scenario], bad, "")
-        late, all_ = sum(tally.late.values()), sum(tally.runs.values())
-        show(name, "all", all_, late, len(tally.faults), f"{seconds:.0f}")
+            show(name, scenario, times, bad, "")
+        all_ = sum(tally.runs.values())
+        show(name, "all", all_, len(tally.faults), f"{seconds:.0f}")
         faults += tally.faults
     return faults
 

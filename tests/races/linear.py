@@ -52,13 +52,13 @@ def after(state, operation):
     kind, result = operation.kind, operation.result
     if result == "nothing" or (result is UNKNOWN and kind == "read"):
         return state
+    if kind == "expire" and result != GONE:
+        # By whichever of its ids; of two at once each has seen the session.
+        return value, None
     if operation.uid != alive:
-        # Of two logouts at once each has seen the session.
-        return state if result in (GONE, UNKNOWN) or kind == "expire" else None
+        return state if result in (GONE, UNKNOWN) else None
     if result == GONE:
         return None
-    if kind == "expire":
-        return value, None
     if kind == "rotate":
         # An id that nobody was told is no other's.
         return value, operation.begun if result is UNKNOWN else result
@@ -73,6 +73,7 @@ def excuse(operations):
     being ended or given a new id, the process that does so refuses the old one, and
     others may serve it yet, also where somebody else turns out to have been faster;
     and what is put meanwhile and comes too late may have been read in its process.
+    An end by one id is an end of all.
 
     @return: The operations, those without what they saw.
     """
@@ -84,7 +85,7 @@ def excuse(operations):
             operation.result == GONE
             or (operation.kind == "read" and operation.result in refused)
         ) and any(
-            end.uid == operation.uid
+            (end.kind == "expire" or end.uid == operation.uid)
             and end.begun < operation.ended
             and operation.begun < end.ended
             for end in ends
@@ -96,6 +97,28 @@ def excuse(operations):
     ]
 
 
+def join(operations):
+    """
+    Make one of the rotations that were one: where several requests of a process have
+    the session and each asks for a new id, all may be answered with the last one.  It
+    was drawn when the last of them had begun, and known before the first was answered.
+
+    @return: The operations, the others of these without what they did.
+    """
+    joined, firsts = [], {}
+    for each in sorted(operations, key=lambda each: each.begun):
+        place = firsts.get(each.result) if each.kind == "rotate" else None
+        if place is not None and each.begun < joined[place].ended:
+            ended = min(each.ended, joined[place].ended)
+            joined[place] = evolve(joined[place], begun=each.begun, ended=ended)
+            joined.append(evolve(each, result="nothing"))
+        else:
+            if each.kind == "rotate" and each.result not in (GONE, UNKNOWN, "nothing"):
+                firsts[each.result] = len(joined)
+            joined.append(each)
+    return joined
+
+
 def isPossible(operations, state):
     """
     Find an order.
@@ -104,7 +127,7 @@ def isPossible(operations, state):
     @param state: What it was at first, see L{after}.
     @return: Whether there is one.
     """
-    operations = sorted(excuse(operations), key=lambda each: each.begun)
+    operations = sorted(join(excuse(operations)), key=lambda each: each.begun)
     answered = 0
     for number, operation in enumerate(operations):
         if operation.ended != inf:
@@ -132,4 +155,4 @@ def isPossible(operations, state):
     return False
 
 
-__all__ = ["GONE", "UNKNOWN", "Operation", "after", "excuse", "isPossible"]
+__all__ = ["GONE", "UNKNOWN", "Operation", "after", "excuse", "isPossible", "join"]

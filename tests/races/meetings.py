@@ -178,8 +178,6 @@ class Judge:
     @ivar meeting: What meets.
     @ivar uid: The id that all show.
     @ivar faults: What was found.
-    @ivar late: Whether a logout came after the id that it was about had been
-        rotated away, so that it ended nothing.
     """
 
     fleet: object
@@ -187,7 +185,7 @@ class Judge:
     uid: bytes
     isStepped: bool = False
     faults: list = Factory(list)
-    late: bool = False
+    _isOut: bool = False
     _answers: list = Factory(list)
     _before: dict = Factory(lambda self: self.fleet.events(), takes_self=True)
 
@@ -210,8 +208,18 @@ class Judge:
             self._fault(f"{action.path} deleted the cookie")
         if answer.uid and not (did and action.does in NEW_IDS):
             self._fault(f"{action.path} set a cookie")
+        self._isOut = self._isOut or (did and action.does == "logout")
         if did and (action.does == "logout" or answer.uid):
-            self._tryEverywhere(self.uid, f"after {action.path}")
+            # After a logout by whichever id all are dead, and so is one that is
+            # given afterwards.
+            for uid in (self.uid, *self._fresh()) if self._isOut else (self.uid,):
+                self._tryEverywhere(uid, f"after {action.path}")
+
+    def _fresh(self):
+        """
+        The new ids that were given.
+        """
+        return [answer.uid for _, answer in self._answers if answer.uid]
 
     def _tryEverywhere(self, uid, when):
         """
@@ -231,8 +239,7 @@ class Judge:
         @return: The faults.
         """
         fleet = self.fleet
-        fresh = [answer.uid for _, answer in self._answers if answer.uid]
-        found = {}
+        fresh, found = self._fresh(), {}
         for uid in (self.uid, *fresh):
             answers = [member.ask("look", uid) for member in fleet.members]
             states = [answer.told.get("state") for answer in answers]
@@ -259,10 +266,7 @@ class Judge:
         did = [action.does for action, answer in self._answers if "did" in answer.told]
         ended = "logout" in did
         if ended and found:
-            if fresh and self.uid not in found:
-                self.late = True
-            else:
-                self._fault("the session is alive after a logout")
+            self._fault("the session is alive after a logout")
         if not ended:
             if len(found) != 1:
                 self._fault(f"{len(found)} ids are alive, of {len(fresh)} new ones")

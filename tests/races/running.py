@@ -29,13 +29,11 @@ class Tally:
 
     @ivar runs: How many meetings there were of each kind, by scenario.
     @ivar whole: How many of those that were stepped were so in all orders.
-    @ivar late: How many logouts came after the id had been rotated away, likewise.
     @ivar faults: What must not be.
     """
 
     runs: Counter = Factory(Counter)
     whole: int = 0
-    late: Counter = Factory(Counter)
     faults: list = Factory(list)
 
     def add(self, meeting, judge):
@@ -44,7 +42,6 @@ class Tally:
         """
         self.runs[meeting.scenario] += 1
         self.faults += judge.finish()
-        self.late[meeting.scenario] += judge.late
 
 
 class Request:

@@ -76,6 +76,41 @@ class OrderTests(SynchronousTestCase):
         self.assertImpossible(rotate, did("rotate", 1, 2, "c"))
         self.assertImpossible(rotate, expire, did("put", 3, 4, "did", value="x"))
 
+    def test_endsByAFormerId(self):
+        """
+        A logout by any id that the session had is one of the session.
+        """
+        rotate, again = did("rotate", 1, 2, "b"), did("rotate", 3, 4, "c", uid="b")
+        expire = did("expire", 5, 6, "did")
+        self.assertPossible(rotate, expire, did("read", 7, 8, GONE, uid="b"))
+        self.assertImpossible(rotate, expire, did("read", 7, 8, "first", uid="b"))
+        self.assertImpossible(
+            rotate, again, expire, did("read", 7, 8, "first", uid="c")
+        )
+        self.assertPossible(rotate, again, did("read", 7, 8, "first", uid="c"))
+        self.assertPossible(
+            rotate, did("expire", 5, 6, GONE), did("read", 7, 8, "first", uid="b")
+        )
+        unknown = did("expire", 5, inf, UNKNOWN)
+        read = did("read", 7, 8, "first", uid="b")
+        self.assertPossible(rotate, unknown, read, did("read", 9, 9.5, GONE, uid="b"))
+        # Before the rotation was acknowledged: then it was refused, or came first.
+        during = did("expire", 1, 1.5, "did")
+        self.assertPossible(rotate, during, did("read", 7, 8, GONE, uid="b"))
+        self.assertImpossible(rotate, during, did("read", 7, 8, "first", uid="b"))
+        self.assertPossible(during, did("rotate", 1, 2, GONE))
+
+    def test_oneRotationOfTwo(self):
+        """
+        Two requests may be answered with one new id, if they overlap.
+        """
+        one, two = did("rotate", 1, 4, "b"), did("rotate", 2, 3, "b")
+        self.assertPossible(one, two, did("read", 5, 6, "first", uid="b"))
+        self.assertPossible(one, two, did("rotate", 1.5, 5, "b"))
+        self.assertImpossible(one, two, did("read", 3.5, 3.8, "first"))
+        self.assertImpossible(one, did("rotate", 2, 3, "c"))
+        self.assertImpossible(one, did("rotate", 5, 6, "b"))
+
     def test_unknown(self):
         """
         What was not answered has happened, at any time, or not.

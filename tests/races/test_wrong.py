@@ -55,6 +55,27 @@ class FaultTests(SynchronousTestCase):
         found = self.step("reviving", "logout | bump?key=a")
         self.assertIn("alive after a logout", found)
 
+    def test_deadEnd(self):
+        """
+        P2: a logout that ends nothing, since another process had rotated the id.
+        """
+        found = self.step("dead end", "logout | rotate")
+        self.assertIn("alive after a logout", found)
+        self.assertIn("accepts a dead id", found)
+
+    def test_deadEndOfAHistory(self):
+        """
+        The same where many do anything.
+        """
+        fleet = Fleet(self, start(self, "sqlite-normal"), 4, fault="dead end")
+        epochs = Epochs(fleet, random.Random(1))
+        for _ in range(10):
+            epochs.run(100, kills=False)
+            if epochs.history.faults:
+                break
+        faults = epochs.history.faults
+        self.assertTrue(any("cannot have been" in each for each in faults))
+
     def test_lateTouch(self):
         """
         P2: a late touch that does.

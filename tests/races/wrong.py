@@ -7,10 +7,13 @@ product in a server's process.  A server has a fault where its options name one.
 
 from __future__ import annotations
 
+import time
+
 from twisted.internet.defer import gatherResults, succeed
 from twisted.internet.task import deferLater
 
 from tests.slowstore import SlowStore
+from txsessions.core.record import ROTATED
 from txsessions.errors import (
     SessionConflict,
     SessionExists,
@@ -118,6 +121,22 @@ class TwoIdsStore(SlowStore):
         See L{ISessionStore.rename}; half of it.
         """
         return self.inner.insert(record, now)
+
+
+class DeadEndStore(SlowStore):
+    """
+    Ends nothing where a logout comes by an id that was rotated away.
+    """
+
+    def delete(self, key):
+        """
+        See L{ISessionStore.delete}; not under a marker.
+        """
+
+        def delete(found):
+            return False if found is ROTATED else self.inner.delete(key)
+
+        return self.inner.load(key, time.time()).addCallback(delete)
 
 
 class OrphanStore(SlowStore):
@@ -258,6 +277,7 @@ STORES = {
     "touching": TouchingStore,
     "cached": CachedStore,
     "two ids": TwoIdsStore,
+    "dead end": DeadEndStore,
     "orphan": OrphanStore,
     "lying": LyingStore,
     "lagging": LaggingStore,

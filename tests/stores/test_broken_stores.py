@@ -232,6 +232,50 @@ class DeletableMarker(MemoryStore):
         return succeed(self._slots.pop(key, None) is not None)
 
 
+class DeadEnd(MemoryStore):
+    """
+    Does not know what a rotated session has become.
+    """
+
+    def delete(self, key) -> Deferred[bool]:
+        """
+        Finds nothing under the marker.
+        """
+        slot = self._slots.get(key)
+        if slot is not None and slot.record is None:
+            return succeed(False)
+        return super().delete(key)
+
+
+class OneStep(MemoryStore):
+    """
+    Knows what a rotated session became first.
+    """
+
+    def delete(self, key) -> Deferred[bool]:
+        """
+        Goes on from one marker, but not from the next.
+        """
+        slot = self._slots.get(key)
+        if slot is not None and slot.record is None:
+            following = self._slots.get(slot.became)
+            if following is not None and following.record is None:
+                return succeed(False)
+        return super().delete(key)
+
+
+class SilentDelete(MemoryStore):
+    """
+    Ends what nobody named, and tells nobody.
+    """
+
+    def changes(self) -> int:
+        """
+        Has not noticed.
+        """
+        return 0
+
+
 class MarkerForEver(MemoryStore):
     """
     Never forgets a rotation.
@@ -426,7 +470,33 @@ class BrokenStoreTests(SynchronousTestCase):
         """
         A marker that can be deleted is caught.
         """
-        self.assertCaught(DeletableMarker, "underTheMarkerNothingHappens")
+        self.assertCaught(DeletableMarker, "deleteByAFormerKey")
+
+    def test_deadEnd(self) -> None:
+        """
+        A logout that ends nothing, since another process rotated the id, is caught.
+        """
+        self.assertCaught(
+            DeadEnd,
+            "deleteByAFormerKey",
+            "deleteByAFormerKeyOfMany",
+            "nothingBringsBackWhatIsBeingDeleted",
+            "aDeleteOvertakesTheRenames",
+        )
+
+    def test_oneStep(self) -> None:
+        """
+        One that ends nothing where it was rotated twice is caught.
+        """
+        self.assertCaught(
+            OneStep, "deleteByAFormerKeyOfMany", "aDeleteOvertakesTheRenames"
+        )
+
+    def test_silentDelete(self) -> None:
+        """
+        Deleting what the caller did not name without counting it is caught.
+        """
+        self.assertCaught(SilentDelete, "deleteByAFormerKeyIsAChange")
 
     def test_markerForEver(self) -> None:
         """

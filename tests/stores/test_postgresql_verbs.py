@@ -85,6 +85,21 @@ class OvertakenTests(SynchronousTestCase):
         self.assertIsNone(call.decode(NOTHING, later))
         self.assertRaises(SessionGone, call.decode, NOTHING, NOTHING)
 
+    def test_delete(self) -> None:
+        """
+        A delete that met no row looks for a marker, alone; where what that leads to
+        was there and then was not, it looks again.
+        """
+        call = self.verbs.delete(b"k", 0, 9.0)
+        self.assertIs(call.decode(Result(1)), True)
+        self.assertIs(call.statement, self.statements.delete)
+        self.assertRaises(Again, call.decode, NOTHING)
+        self.assertEqual((call.statement, call.alone), (self.statements.follow, True))
+        none, one = number(0), number(1)
+        self.assertRaises(Again, call.decode, Result(1, ((one, none),)))
+        self.assertIs(call.decode(Result(1, ((one, one),))), True)
+        self.assertIs(call.decode(Result(1, ((none, none),))), False)
+
     def test_commits(self) -> None:
         """
         What is final waits for the disk in every durability.

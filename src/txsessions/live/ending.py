@@ -26,12 +26,14 @@ class Ending:
     The deletion of one session.
 
     @ivar isOver: Whether it is gone for good.
+    @ivar mayLive: Whether it is only this process that it is gone for: another may
+        have given it a new id.
     """
 
-    __slots__ = ("_failure", "_keys", "_removed", "_waiters", "isOver")
+    __slots__ = ("_failure", "_keys", "_removed", "_waiters", "isOver", "mayLive")
 
     def __init__(self) -> None:
-        self.isOver = False
+        self.isOver = self.mayLive = False
         self._keys: Sequence[bytes] = ()
         self._removed: Callable[[], None] | None = None
         self._waiters: list[Waiter] | None = None
@@ -138,6 +140,22 @@ def endByLimit(entry: Entry, tell: Callable[[], None]) -> Deferred[None]:
     return entry.end()
 
 
+def endAgain(entry: Entry) -> Deferred[None]:
+    """
+    End what has ended in this process already, as far as it may live elsewhere: the
+    store finds what another process has made of it.  An expiry callback does not:
+    for it the session is over.
+
+    @return: Fires when it is gone.
+    """
+    ending = entry.ending
+    if not ending.mayLive:
+        return ending.gone()
+    ending.isOver = ending.mayLive = False
+    entry.table.endedBy(entry.session._visits or {})
+    return entry.end()
+
+
 def _hasLapsed(entry: Entry) -> bool:
     """
     Whether the record is past its deadline, so that no process finds it.
@@ -162,4 +180,4 @@ class _EndWaiter(DeferredWaiter):
         self.sessionSaved()
 
 
-__all__ = ["Ending", "endByLimit"]
+__all__ = ["Ending", "endAgain", "endByLimit"]

@@ -368,12 +368,15 @@ class Entry:
 
     # -- the end
 
-    def endedElsewhere(self) -> None:
+    def endedElsewhere(self, *, isGone: bool = False) -> None:
         """
-        The store does not have it any more.
+        The store does not have it any more under the key that is known here.
+
+        @param isGone: Whether it is known to have no other key.
         """
         self.ending.isOver = True
         _ = self.session._end("elsewhere")
+        self.ending.mayLive = not isGone
 
     def end(self, removed: Callable[[], None] | None = None) -> Deferred[None]:
         """
@@ -386,11 +389,9 @@ class Entry:
         if not self.isKnown:
             ending.isOver = True
         elif not ending.isOver:
-            keys = {self.key} if self.storedKey is None else {self.key, self.storedKey}
-            if self.flight is not None:
-                keys.add(self.flight.key)
-            later = self.flight is not None
-            ending.begin(self.table, sorted(keys), removed, later=later)
+            flight = self.flight
+            keys = {self.key, self.storedKey or self.key, (flight or self).key}
+            ending.begin(self.table, sorted(keys), removed, later=flight is not None)
         return ending.gone()
 
 

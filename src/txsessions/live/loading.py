@@ -273,7 +273,7 @@ class Loader:
         if not entry.isStoredAs(uid):
             # It is on its way there, or has a new id.
             return table.sessions.get(uid)
-        entry.endedElsewhere()
+        entry.endedElsewhere(isGone=not table.isRotated(uid))
         return None
 
     def _refreshed(

@@ -24,6 +24,7 @@ from twisted.web.server import Session as _TwistedSession
 from txsessions.live.additions import Additions
 from txsessions.live.callbacks import MAX_CALLBACKS, noMore, runCallbacks
 from txsessions.live.components import KeptComponents
+from txsessions.live.ending import endAgain
 from txsessions.live.fresh import isAsMade
 from txsessions.live.phases import ENDED, NEW
 from txsessions.live.timing import Timed, demandThread
@@ -272,7 +273,10 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         """
         before = self._phase
         if before == ENDED:
-            return succeed(None) if self._entry is None else self._entry.ending.gone()
+            entry = self._entry
+            if entry is None:
+                return succeed(None)
+            return endAgain(entry) if reason == "expire" else entry.ending.gone()
         table = self._table()
         if table is not None and reason == "expire" and self._hasOutlived():
             reason = self._outlived()

@@ -258,7 +258,7 @@ class LiveTable:
         """
         self.leave(session)
         if reason == "expire":
-            self._endedBy(session._visits or {})
+            self.endedBy(session._visits or {})
         entry = session._entry
         if entry is None:
             if before == STORED:
@@ -287,7 +287,7 @@ class LiveTable:
             lastStateOf(session) if self.announcer.hasListeners else None,
         )
 
-    def _endedBy(self, visits: Mapping[Any, None]) -> None:
+    def endedBy(self, visits: Mapping[Any, None]) -> None:
         """
         The application ended a session: tell the request that did so, if it is
         one that holds the session.

@@ -90,7 +90,7 @@ class Watching:
             and key == entry.storedKey == entry.key
             and entry.session._phase < ENDED
         ):
-            entry.endedElsewhere()
+            entry.endedElsewhere(isGone=answer is None)
 
 
 class _Watch:

@@ -7,7 +7,7 @@ pooler may put every transaction on another one.  There is no upsert here, and n
 may come.
 
 Times are whole microseconds of the server's clock.  A marker of a rotation is a row
-without version.  C{span} is C{expires_at - touched_at}, a check on both.  C{due} is
+without version, whose payload is the new key; earlier code left it empty.  C{span} is C{expires_at - touched_at}, a check on both.  C{due} is
 when the sweeper has to look at a row, never later than its deadline; only the
 sweeper moves it on, so that a touch changes no indexed column and PostgreSQL can
 keep the new row beside the old one (a "HOT" update).
@@ -125,6 +125,7 @@ class Statements:
             "rename", _RENAME, key, big, big, key, *row, *rest, big
         )
         self.delete = self._make("delete", _DELETE, key)
+        self.follow = self._make("follow", _FOLLOW, key)
         self.claim = self._make("claim", _CLAIM, big, big, big)
         self.shelve = self._make("shelve", _SHELVE, key)
         self.acknowledge = self._make("acknowledge", _ACKNOWLEDGE, BYTEAS)
@@ -231,7 +232,7 @@ WITH found AS (
 ), marked AS (
     UPDATE {sessions} SET version = NULL, created_at = 0, touched_at = 0,
         expires_at = $12, span = $12, due = $12, claimed_until = NULL,
-        checksum = 0, principal = NULL, payload = ''
+        checksum = 0, principal = NULL, payload = $4
     WHERE key = $1 AND EXISTS (SELECT FROM made)
     RETURNING 1
 )
@@ -241,6 +242,21 @@ SELECT {columns}, payload,
 FROM found
 """
 _DELETE = "DELETE FROM {sessions} WHERE key = $1 AND version IS NOT NULL"
+# UNION, which drops what it has had, ends even where markers lead in a circle.
+_FOLLOW = """
+WITH RECURSIVE became (key) AS (
+    SELECT payload FROM {sessions} WHERE key = $1 AND version IS NULL
+    UNION
+    SELECT payload FROM became JOIN {sessions} USING (key) WHERE version IS NULL
+), found AS (
+    SELECT key FROM became JOIN {sessions} USING (key) WHERE version IS NOT NULL
+), ended AS (
+    DELETE FROM {sessions} AS old USING found
+    WHERE old.key = found.key AND version IS NOT NULL
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM found), (SELECT count(*) FROM ended)
+"""
 _CLAIM = """
 WITH found AS (
     SELECT key, {columns}, payload FROM {sessions}

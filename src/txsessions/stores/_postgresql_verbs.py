@@ -181,13 +181,28 @@ class Verbs:
 
     def delete(self, key: bytes, offset: int, due: float) -> Call:
         """
-        See L{txsessions.interfaces.ISessionStore.delete}.
+        See L{txsessions.interfaces.ISessionStore.delete}.  Only where there is no
+        record does the call go on to look for a marker, alone: it may lock rows
+        that come before its own.
         """
 
         def decode(result: PGresult) -> bool:
-            return bool(result.command_tuples)
+            if result.command_tuples:
+                return True
+            call.statement, call.decode = self._all.follow, decodeFollowed
+            call.alone = True
+            raise Again
 
-        return Call(self._all.delete, (key,), decode, due, (key,), FINAL)
+        def decodeFollowed(result: PGresult) -> bool:
+            if result.get_value(0, 1) != number(0):
+                return True
+            if result.get_value(0, 0) != number(0):
+                # It was renamed once more meanwhile, or somebody else ended it.
+                raise Again
+            return False
+
+        call = Call(self._all.delete, (key,), decode, due, (key,), FINAL)
+        return call
 
     def claim(
         self, now: float, limit: int, lease: float, offset: int, due: float

@@ -68,12 +68,19 @@ class Keys:
         self.due = [tag + b"due" for tag in tags]
         self.claims = [tag + b"claims" for tag in tags]
         self.index = [tag + b"index" for tag in tags]
+        self._became = [tag + b"b:" for tag in tags]
 
     def record(self, key: bytes) -> bytes:
         """
         The key of a record.
         """
         return self.records[key[0] & 63 if key else 0] + key
+
+    def became(self, key: bytes) -> bytes:
+        """
+        The key that says what a session under a marker became.
+        """
+        return self._became[shardOf(key)] + key
 
     def all(self, key: bytes) -> tuple[bytes, bytes, bytes, bytes]:
         """

@@ -4,10 +4,12 @@ or not at all.
 
 Owns the Lua.  Times, versions and whole records go in as packed bytes, laid out by
 L{txsessions.stores._redis_rows}, for Lua's numbers written as text lose digits.
-Every script names its keys, all of one shard but for L{RENAME}.
+Every script names its keys, all of one shard but for L{RENAME}; but L{DELETE} finds
+at a marker where to go on.
 
 The keys of a shard: the record; C{due}, its deadlines; C{claims}, when claims run
-out; C{index}, all of its sessions by name.  A session that was claimed stands in
+out; C{index}, all of its sessions by name; what a session under a marker became: the
+key of its record, as long as the marker stays.  A session that was claimed stands in
 C{claims} instead of C{due}.
 """
 
@@ -188,8 +190,9 @@ if not insert(KEYS[5], value, expires, now) then return {EXISTS} end
 call('ZADD', KEYS[6], score(expires), ARGV[2])
 call('ZREM', KEYS[7], ARGV[2])
 call('ZADD', KEYS[8], 0, ARGV[2])
-call('SET', KEYS[1], 'M1' .. ARGV[6], 'PXAT',
-  string.format('%.0f', math.min(till + {MARKER_GRACE}, 1e11) * 1000))
+local last = string.format('%.0f', math.min(till + {MARKER_GRACE}, 1e11) * 1000)
+call('SET', KEYS[1], 'M1' .. ARGV[6], 'PXAT', last)
+call('SET', KEYS[9], KEYS[5], 'PXAT', last)
 for i = 2, 4 do call('ZREM', KEYS[i], ARGV[1]) end
 return {DONE}
 """,
@@ -200,21 +203,32 @@ return {DONE}
     "neverBack",
     "insert",
 )
-"""Keys: record, due, claims and index of the old name, then of the new one.
-Arguments: old name, new name, value, version expected, now, when the marker runs
+"""Keys: record, due, claims and index of the old name, then of the new one, and what
+the old one became.  Arguments: old name, new name, value, version expected, now, when the marker runs
 out."""
 
 DELETE = _script(
     f"""
-local _, fault = head(KEYS[1])
-if fault == {GONE} and call('STRLEN', KEYS[1]) > 0 then return {GONE} end
-local there = call('DEL', KEYS[1])
-for i = 2, 4 do call('ZREM', KEYS[i], ARGV[1]) end
+local key, name = KEYS[1], ARGV[1]
+local length = #key - #name - 2
+local tag, passed = string.sub(key, 1, length), {{}}
+local _, fault = head(key)
+while fault == {GONE} and call('STRLEN', key) > 0 do
+  passed[key] = true
+  key = redis.pcall('GETRANGE', tag .. 'b:' .. name, 0, {LIMIT})
+  if type(key) ~= 'string' or key == '' or passed[key] then return {GONE} end
+  tag, name = string.sub(key, 1, length), string.sub(key, length + 3)
+  _, fault = head(key)
+end
+local there = call('DEL', key)
+call('ZREM', tag .. 'due', name)
+call('ZREM', tag .. 'claims', name)
+call('ZREM', tag .. 'index', name)
 return there
 """,
     "head",
 )
-"""Keys: record, due, claims, index.  Arguments: name."""
+"""Keys: record, due, claims, index, what it became.  Arguments: name."""
 
 CLAIM = _script(
     f"""

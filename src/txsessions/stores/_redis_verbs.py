@@ -187,7 +187,11 @@ def rename(
         packVersion(expected),
         packTime(now + offset),
         packTime(now + offset + ROTATION_MARKER),
-        keys=[*calls.keys.all(oldKey), *calls.keys.all(record.key)],
+        keys=[
+            *calls.keys.all(oldKey),
+            *calls.keys.all(record.key),
+            calls.keys.became(oldKey),
+        ],
     )
     return _written(done, calls, oldKey, record.key)
 
@@ -196,7 +200,8 @@ def delete(calls: Calls, key: bytes) -> Deferred[bool]:
     """
     See L{txsessions.interfaces.ISessionStore.delete}.
     """
-    done = calls.write(_redis_scripts.DELETE, key, keys=calls.keys.all(key))
+    keys = (*calls.keys.all(key), calls.keys.became(key))
+    done = calls.write(_redis_scripts.DELETE, key, keys=keys)
     return done.addCallbacks(bool, odd, errbackArgs=(calls,))
 
 

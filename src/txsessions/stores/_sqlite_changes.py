@@ -56,6 +56,12 @@ class Changes:
             self._account(found)
         return self._count
 
+    def another(self) -> None:
+        """
+        Count one of ours that is to be taken for another's.
+        """
+        self._count += 1
+
     def _account(self, found: int) -> None:
         """
         Nothing of ours is being committed: see whose the changes are.

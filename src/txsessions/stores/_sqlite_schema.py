@@ -48,7 +48,8 @@ Step = Callable[[sqlite3.Connection], None]
 
 def _create(connection: sqlite3.Connection) -> None:
     """
-    Schema 1.  A marker of a rotation is a row without version.  C{span} is
+    Schema 1.  A marker of a rotation is a row without version, whose payload is
+    the new key; earlier code left it empty.  C{span} is
     C{expires_at - touched_at}, a check on both; C{checksum} covers the rest.
     C{due} is when the sweeper has to look at a row: never later than its
     deadline, and moved by the sweeper, so that a write need not touch its index.

@@ -63,10 +63,23 @@ WHERE key = ?
 _MARK = """
 UPDATE sessions SET version = NULL, created_at = 0, touched_at = 0, expires_at = ?,
     span = 0, due = ?, claimed_until = NULL, checksum = 0, principal = NULL,
-    payload = x''
+    payload = ?
 WHERE key = ?
 """
 _DELETE = "DELETE FROM sessions WHERE key = ? AND version IS NOT NULL"
+_IS_THERE = "SELECT 1 FROM sessions WHERE key = ?"
+# UNION, which drops what it has had, ends even where markers lead in a circle.  Of a
+# statement that begins with WITH Python does not count the rows.
+_FOLLOW = """
+DELETE FROM sessions WHERE version IS NOT NULL AND key IN (
+    WITH RECURSIVE became (key) AS (
+        SELECT payload FROM sessions WHERE key = ? AND version IS NULL
+        UNION
+        SELECT payload FROM became JOIN sessions USING (key) WHERE version IS NULL
+    )
+    SELECT key FROM became
+)
+"""
 _SELECT_DUE = """
 SELECT version, expires_at, touched_at, span, created_at, principal, checksum,
     payload, key, rowid
@@ -148,14 +161,20 @@ def rename(
     stored = _alive(cursor, oldKey, expected, now)
     insert(cursor, neverBack(record, stored))
     until = now + ROTATION_MARKER
-    cursor.execute(_MARK, (until, until, oldKey))
+    cursor.execute(_MARK, (until, until, record.key, oldKey))
 
 
-def delete(cursor: sqlite3.Cursor, key: bytes) -> bool:
+def delete(cursor: sqlite3.Cursor, key: bytes) -> tuple[bool, bool]:
     """
     See L{txsessions.interfaces.ISessionStore.delete}.
+
+    @return: Whether a record was there, and whether a marker led there.
     """
-    return cursor.execute(_DELETE, (key,)).rowcount > 0
+    if cursor.execute(_DELETE, (key,)).rowcount:
+        return True, False
+    if cursor.execute(_IS_THERE, (key,)).fetchone() is None:
+        return False, False
+    return cursor.execute(_FOLLOW, (key,)).rowcount > 0, True
 
 
 def load(cursor: sqlite3.Cursor, key: bytes, now: float, known: int | None) -> Found:

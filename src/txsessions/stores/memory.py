@@ -46,15 +46,19 @@ class _Slot:
     What is kept under one key.
 
     @ivar record: The session, or L{None} for the marker of a rotation.
+    @ivar became: The new key, in a marker.
     @ivar expiresAt: The deadline of either.
     @ivar due: When the sweeper has to look, as its heap says.
     @ivar claimed: Whether the sweeper has handed it out.
     """
 
-    __slots__ = ("claimed", "due", "expiresAt", "record")
+    __slots__ = ("became", "claimed", "due", "expiresAt", "record")
 
-    def __init__(self, record: Record | None, expiresAt: float) -> None:
+    def __init__(
+        self, record: Record | None, expiresAt: float, became: bytes = b""
+    ) -> None:
         self.record = record
+        self.became = became
         self.expiresAt = expiresAt
         self.due = float("inf")
         self.claimed = False
@@ -77,6 +81,7 @@ class MemoryStore:
         self._slots: dict[bytes, _Slot] = {}
         self._due: list[tuple[float, bytes]] = []
         self._isOpen = False
+        self._followed = 0
 
     def open(self) -> Deferred[None]:
         """
@@ -94,10 +99,9 @@ class MemoryStore:
 
     def changes(self) -> int | None:
         """
-        See L{ISessionStore.changes}: always the same, for nobody else can change
-        anything.
+        See L{ISessionStore.changes}: nobody else can change anything.
         """
-        return 0
+        return self._followed
 
     def insert(self, record: Record, now: float) -> Deferred[None]:
         """
@@ -174,7 +178,7 @@ class MemoryStore:
             return fail(SessionExists(record.tag))
         renamed = neverBack(record, stored)
         self._put(record.key, _Slot(renamed, renamed.expiresAt))
-        self._put(oldKey, _Slot(None, now + ROTATION_MARKER))
+        self._put(oldKey, _Slot(None, now + ROTATION_MARKER, record.key))
         return succeed(None)
 
     def delete(self, key: bytes) -> Deferred[bool]:
@@ -184,6 +188,12 @@ class MemoryStore:
         if not self._isOpen:
             return _closed()
         slot = self._slots.get(key)
+        passed: set[bytes] = set()
+        while slot is not None and slot.record is None and key not in passed:
+            passed.add(key)
+            key = slot.became
+            slot = self._slots.get(key)
+        self._followed += bool(passed)
         if slot is None or slot.record is None:
             return succeed(False)
         del self._slots[key]

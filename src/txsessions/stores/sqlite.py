@@ -216,7 +216,16 @@ class SQLiteStore:
         """
         See L{ISessionStore.delete}.  Synced whatever the durability.
         """
-        return self._submit(_sqlite_verbs.delete, (key,), 3, final=True)
+        done = self._submit(_sqlite_verbs.delete, (key,), 3, final=True)
+        return done.addCallback(self._deleted)
+
+    def _deleted(self, told: tuple[bool, bool]) -> bool:
+        """
+        Where a marker led to what is gone, who called does not know what that is.
+        """
+        if told[1] and self._changes is not None:
+            self._changes.another()
+        return told[0]
 
     def claimExpired(
         self, now: float, limit: int, lease: float
@@ -346,8 +355,7 @@ class SQLiteStore:
         self._changes = Changes(
             reader.cursor().execute, self._database.writer, self._generation
         )
-        self._lookAgainAt = 0.0
-        self._replaced = False
+        self._lookAgainAt, self._replaced = 0.0, False
 
     def _disown(self, database: Database) -> None:
         """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace as evolve
 
 from txsessions.core.record import ROTATED
-from txsessions.errors import SessionGone
+from txsessions.errors import SessionExists, SessionGone
 from txsessions.testing._case import IDLE, ContractCase, steps
 
 
@@ -44,6 +44,74 @@ class EndingContract(ContractCase):
         await self.fails(renamed, SessionGone)
         self.assertIsNone(await self.load(record))
         self.assertIsNone(await self.load(self.record("new")))
+
+    @steps
+    async def test_deleteByAFormerKey(self) -> None:
+        """
+        A delete by the key that a session had ends it under the one that it has.
+        The old key stays marked.
+        """
+        old, neighbour = await self.insert(), await self.insert("neighbour")
+        new = await self.rename(old)
+        self.assertTrue(await self.other.delete(old.key))
+        self.assertIsNone(await self.load(new))
+        self.assertIs(await self.load(old), ROTATED)
+        self.assertFalse(await self.store.delete(old.key))
+        self.assertFalse(await self.store.delete(new.key))
+        late = evolve(new, version=3)
+        await self.fails(self.store.replace(late, 2, self.now), SessionGone)
+        await self.fails(self.store.insert(old, self.now), SessionExists)
+        self.assertEqual(await self.load(neighbour), neighbour)
+        self.assertEqual(await self.store.countSessions(self.now), 1)
+
+    @steps
+    async def test_deleteByAFormerKeyOfMany(self) -> None:
+        """
+        So does one by any of its former keys.
+        """
+        for number in range(4):
+            records = [await self.insert(f"{number}.0")]
+            for step in range(1, 5):
+                records.append(await self.rename(records[-1], f"{number}.{step}"))
+            self.assertTrue(await self.store.delete(records[number].key))
+            *olds, last = records
+            self.assertIsNone(await self.load(last))
+            for old in olds:
+                self.assertIs(await self.load(old), ROTATED)
+                self.assertFalse(await self.other.delete(old.key))
+        self.assertEqual(await self.store.countSessions(self.now), 0)
+
+    @steps
+    async def test_deleteByAFormerKeyTooLate(self) -> None:
+        """
+        There is nothing to end where the session has ended, or run out and been
+        swept, under its new key.
+        """
+        old = await self.insert()
+        new = await self.rename(old)
+        self.assertTrue(await self.store.delete(new.key))
+        self.assertFalse(await self.other.delete(old.key))
+        self.assertIs(await self.load(old), ROTATED)
+        brief = await self.insert("brief", expiresAt=self.now + 1)
+        after = self.record("after", version=2, expiresAt=self.now + 1)
+        await self.store.rename(brief.key, after, 1, self.now)
+        self.assertEqual(await self.claimAll(self.now + 1), [after])
+        await self.store.acknowledge([after.key])
+        self.assertFalse(await self.store.delete(brief.key))
+        self.assertIs(await self.load(brief), ROTATED)
+
+    @steps
+    async def test_deleteByAFormerKeyIsAChange(self) -> None:
+        """
+        Who deletes by a former key does not know under which one the session is
+        used, also in this process: the cheap question tells.
+        """
+        old = await self.insert()
+        await self.rename(old)
+        before = self.store.changes()
+        await self.store.delete(old.key)
+        if before is not None:
+            self.assertNotEqual(self.store.changes(), before)
 
     @steps
     async def test_deleteTheExpired(self) -> None:
