@@ -10,17 +10,21 @@ from twisted.trial.unittest import SynchronousTestCase
 
 PUBLIC = {
     "txsessions": [
+        "CSRFProtected",
         "CookiePolicy",
+        "Flash",
         "HealthResource",
         "Request",
         "Session",
         "Site",
         "StoreCheck",
+        "checkCSRF",
         "keep",
         "openStore",
     ],
     "txsessions.errors": [
         "AddressError",
+        "CSRFRefused",
         "CannotBeKept",
         "ConfigurationError",
         "KeyFileError",

@@ -10,20 +10,25 @@ Change one import and name a store::
 
 from txsessions.live.checking import StoreCheck
 from txsessions.live.classes import keep
+from txsessions.live.flashes import Flash
 from txsessions.live.session import Session
 from txsessions.stores import openStore
+from txsessions.web.csrf import CSRFProtected, checkCSRF
 from txsessions.web.health import HealthResource
 from txsessions.web.policy import CookiePolicy
 from txsessions.web.request import Request
 from txsessions.web.site import Site
 
 __all__ = [
+    "CSRFProtected",
     "CookiePolicy",
+    "Flash",
     "HealthResource",
     "Request",
     "Session",
     "Site",
     "StoreCheck",
+    "checkCSRF",
     "keep",
     "openStore",
 ]

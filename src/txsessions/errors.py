@@ -8,7 +8,7 @@ the first sixteen hexadecimal characters of its store key.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from txsessions.core.record import Record
@@ -179,6 +179,32 @@ class ResponseStarted(SessionError, RuntimeError):
         )
 
 
+class CSRFRefused(SessionError):
+    """
+    A request that would change something does not show that it comes from a page of
+    this session.  Left uncaught by a resource it answers 403.
+
+    @ivar reason: What is wrong: C{"missing"}, C{"repeated"} or C{"wrong"} for the
+        token, C{"query"} if it came in the URL, C{"site"} or C{"origin"} if the
+        browser says that another site sent the request.
+    """
+
+    _explanations: ClassVar[dict[str, str]] = {
+        "missing": "it has no token: put session.csrfToken into the form or the header",
+        "repeated": "it has more than one token",
+        "wrong": "its token is not one of this session: the page is older than the "
+        "session, or was not ours",
+        "query": "its token is in the URL, which others get to see: send it in the "
+        "body, as a form does that has method=post",
+        "site": "the browser says that another site sent it (Sec-Fetch-Site)",
+        "origin": "the browser says that another site sent it (Origin)",
+    }
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the request is refused: {self._explanations[reason]}")
+
+
 class StoreError(SessionError):
     """
     A store is broken or out of reach.  Never raised for a session that is
@@ -226,6 +252,7 @@ class UnknownKey(SessionError):
 
 __all__ = [
     "AddressError",
+    "CSRFRefused",
     "CannotBeKept",
     "ConfigurationError",
     "KeyFileError",

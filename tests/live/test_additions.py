@@ -22,7 +22,7 @@ from txsessions.errors import (
 from txsessions.live.additions import Offered
 from txsessions.live.callbacks import MAX_CALLBACKS
 
-NAMES = ("isNew", "rotate", "save", "tag")
+NAMES = ("csrfToken", "flash", "isNew", "rotate", "save", "tag", "takeFlashes")
 
 
 class Request:

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from txsessions.errors import ConfigurationError, SessionGone, SessionStale
+from txsessions.live import flashes, tokens
 from txsessions.live.ignorable import IgnorableDeferred
 from txsessions.live.phases import ENDED, STALE
 from txsessions.live.timing import demandThread
@@ -58,6 +59,47 @@ class Additions:
         """
         return bool(self._isNew)
 
+    @Offered
+    def csrfToken(self: Any) -> str:
+        """
+        What a form of this session brings along, to be told from one that another
+        site sends in the visitor's name: 64 characters, others at each reading and
+        all of them good until the session gets a new uid by L{rotate}, or ends.
+        L{checkCSRF<txsessions.checkCSRF>} looks at them.
+
+        A new session is kept for it, and its cookie set.
+        """
+        return tokens.makeToken(self)
+
+    def flash(self: Any, text: str, level: str = "info") -> None:
+        """
+        Let a message wait for the page that is shown next, be it after a redirect.
+        Twenty may wait; then the oldest goes.
+
+        On a session that has ended it is lost with it: after C{expire()}, ask
+        C{request.getSession()} for another one.
+
+        @param text: Plain text; what is longer than a thousand characters is cut.
+        @param level: A word of the application's own.
+        """
+        demandThread()
+        flashes.add(self, text, level)
+
+    def takeFlashes(self: Any) -> list[flashes.Flash]:
+        """
+        Take the messages that wait, in their order; nobody else gets them.
+
+        Two pages of one process never show the same.  Where pages of two processes
+        take it at the same moment, the store lets one of them have it, and the
+        other page, if it was asked for by GET and nothing of it has been sent, is
+        asked for once more.  A message goes with the answer that shows it: if that
+        cannot be saved, it waits on; if the client does not get it, it is lost.
+
+        @return: L{Flash<txsessions.Flash>} values.
+        """
+        demandThread()
+        return flashes.take(self)
+
     def save(self: Any) -> Deferred[None]:
         """
         Save what has changed, now: for code that works outside a request, or
@@ -95,6 +137,7 @@ class Additions:
         if self._phase == ENDED:
             return _gone(self)
         change(self)
+        tokens.dropSecret(self)
         return table.rotate(self)
 
     def __getitem__(self: Any, name: Any) -> Any:

@@ -60,7 +60,8 @@ class SessionEvent:
         it), C{"elsewhere"} or C{"pinned"} (too many had to stay in memory); for
         L{EventKind.EXPIRED} C{"idle"} or C{"lifetime"}; for
         L{EventKind.REFUSED} C{"duplicate"}, C{"malformed"}, C{"scheme"},
-        C{"damaged"}, C{"future"}; else what went wrong.
+        C{"damaged"}, C{"future"}, C{"csrf"} (a request that may be forged); else
+        what went wrong.
     @ivar createdAt: When the session was made, where that is known.
     @ivar touchedAt: When it was last used, for L{EventKind.ENDED} and
         L{EventKind.EXPIRED} and where that is known.

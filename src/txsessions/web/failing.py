@@ -14,6 +14,7 @@ from twisted.internet.error import ConnectionAborted
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import (
+    FORBIDDEN,
     INTERNAL_SERVER_ERROR,
     SERVICE_UNAVAILABLE,
     HTTPChannel,
@@ -30,6 +31,12 @@ RETRY_AFTER = 2
 _KEPT = (b"server", b"date", b"connection")
 
 PAGES = {
+    FORBIDDEN: (
+        b"<!DOCTYPE html><title>Not accepted</title>"
+        b"<h1>This was not accepted</h1>"
+        b"<p>The page that you sent it from is out of date, or was not ours. Nothing "
+        b"has been changed. Please go back, reload the page, and send it again.</p>\n"
+    ),
     INTERNAL_SERVER_ERROR: (
         b"<!DOCTYPE html><title>Internal error</title>"
         b"<h1>Internal error</h1><p>What you did could not be saved.</p>\n"
@@ -85,6 +92,32 @@ def answer(request: Any, code: int, deletions: Sequence[bytes]) -> None:
     request._plainFinish()
 
 
+def forbid(request: Any) -> None:
+    """
+    Refuse what the client asks for.  What the application has changed before is
+    kept.
+    """
+    if request._disconnected:
+        return
+    reset(request, keepCookies=True)
+    request.setResponseCode(FORBIDDEN)
+    body = forbidden(request)
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    request.write(body)
+    request.finish()
+
+
+def forbidden(request: Any) -> bytes:
+    """
+    Begin the answer to a request that is refused.
+
+    @return: The page.
+    """
+    request.setHeader(b"Cache-Control", b"no-store")
+    request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
+    return PAGES[FORBIDDEN]
+
+
 def isUpgraded(request: Any) -> bool:
     """
     Whether a connection has left HTTP during the request, as for a WebSocket:
@@ -133,10 +166,13 @@ def giveUp(request: Any) -> None:
 
 
 __all__ = [
+    "FORBIDDEN",
     "INTERNAL_SERVER_ERROR",
     "SERVICE_UNAVAILABLE",
     "abort",
     "answer",
+    "forbid",
+    "forbidden",
     "giveUp",
     "isUpgraded",
     "reset",

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 from twisted.python import reflect
 from twisted.web import server
 
-from txsessions.errors import ConfigurationError, SessionStale, SessionUnavailable
+from txsessions.errors import (
+    ConfigurationError,
+    CSRFRefused,
+    SessionStale,
+    SessionUnavailable,
+)
 from txsessions.web import failing
 from txsessions.web.arrival import arrive, readByHand
 from txsessions.web.exchange import Exchange
@@ -229,6 +234,9 @@ class SessionRequest:
                 return reason
         if exchange is not None:
             exchange.startAgain()
+        if reason.check(CSRFRefused) and not self.startedWriting:
+            failing.forbid(self)
+            return reason
         return super().processingFailed(reason)  # type: ignore[misc]
 
     # -- being sent elsewhere
