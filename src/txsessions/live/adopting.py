@@ -17,6 +17,7 @@ from txsessions.core.lifetime import lifetimeOf, touchInterval
 from txsessions.core.merge import mergeParts
 from txsessions.live import applying
 from txsessions.live.events import EventKind
+from txsessions.live.flashes import noticeTakenTwice
 
 if TYPE_CHECKING:
     from txsessions.core.record import Record
@@ -40,6 +41,7 @@ def adopt(entry: Entry, record: Record) -> None:
     theirs = dict(state.parts)
     changedHere = entry.terms != entry.storedTerms
     merged = mergeParts(entry.parts, mine, theirs, partial(applying.mergerFor, session))
+    noticeTakenTwice(session, entry.parts, mine, theirs)
     applying.apply(session, merged.parts, mine)
     for _, error in merged.failures:
         _log.failure(

@@ -17,6 +17,7 @@ from twisted.web.http import (
     FORBIDDEN,
     INTERNAL_SERVER_ERROR,
     SERVICE_UNAVAILABLE,
+    TEMPORARY_REDIRECT,
     HTTPChannel,
 )
 
@@ -118,6 +119,21 @@ def forbidden(request: Any) -> bytes:
     return PAGES[FORBIDDEN]
 
 
+def sendAgain(request: Any) -> None:
+    """
+    Have the client ask for the same page once more.
+    """
+    # Relative, since a path that begins with two slashes would be another host.
+    name = request.uri.partition(b"?")[0].rpartition(b"/")[2]
+    query = b"".join(request.uri.partition(b"?")[1:])
+    request.setResponseCode(TEMPORARY_REDIRECT)
+    request.setHeader(b"Location", b"./" + name + query)
+    request.setHeader(b"Cache-Control", b"no-store")
+    request.setHeader(b"Content-Length", b"0")
+    request.write(b"")
+    request.finish()
+
+
 def isUpgraded(request: Any) -> bool:
     """
     Whether a connection has left HTTP during the request, as for a WebSocket:
@@ -176,4 +192,5 @@ __all__ = [
     "giveUp",
     "isUpgraded",
     "reset",
+    "sendAgain",
 ]

@@ -38,6 +38,7 @@ class Holding(Visits):
     _orphan: Any = None
     _pending: int = 0
     _recorder: Recorder | None = None
+    _repeats: bool = False
 
     # -- holding
 
@@ -122,6 +123,9 @@ class Holding(Visits):
                     self._settleOne(visit)
         if self._pending or self.state != HELD:
             return
+        if self._repeats and self._finishing:
+            self._sendAgain()
+            return
         request, recorder = self.request, self._recorder
         assert recorder is not None
         if speaks and recorder.head is not None:
@@ -203,6 +207,23 @@ class Holding(Visits):
             varyByCookie(headers)
             if visit.line is not None:
                 self._forbidStoring(headers)
+
+    def askAgain(self) -> None:
+        """
+        The page shows what another page of this session shows too, and only one
+        may: a request that changes nothing is better made once more.
+        """
+        if self.request.method in {b"GET", b"HEAD"}:
+            self._repeats = True
+
+    def _sendAgain(self) -> None:
+        """
+        What the page changed is saved; have the client ask for it once more, if it
+        was complete.  To one that still goes on the client is left.
+        """
+        self._repeats = False
+        self.startAgain()
+        failing.sendAgain(self.request)
 
     # -- the client is gone
 

@@ -47,6 +47,7 @@ class Visit:
         came with.
     @ivar rotatedHere: Whether it was this request that rotated it.
     @ivar undecided: Whether it is still open if a new session is kept.
+    @ivar taken: Which messages this request took, see L{txsessions.live.flashes}.
     """
 
     exchange: Any
@@ -57,6 +58,7 @@ class Visit:
     failure: Failure | None = None
     line: bytes | None = None
     heldLine: bytes | None = None
+    taken: frozenset[bytes] = frozenset()
     _holds: Any = None
 
     def __init__(self, secure: bool, name: bytes, cameBy: bytes | None = None) -> None:
@@ -168,6 +170,19 @@ class Visit:
         session = self.session
         if session is not None and not session._isNew:
             self.endedHere = True
+
+    def tookFlashes(self, keys: frozenset[bytes]) -> None:
+        """
+        This request, it seems, has taken messages.
+        """
+        self.taken |= keys
+
+    def flashesWereTaken(self, keys: frozenset[bytes]) -> None:
+        """
+        Another process has taken messages and saved that first.
+        """
+        if self.taken & keys:
+            self.exchange.askAgain()
 
     @property
     def deletes(self) -> bool:
