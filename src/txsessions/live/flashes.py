@@ -136,7 +136,8 @@ def _keysIn(part: bytes | None) -> frozenset[bytes]:
     """
     The keys of the messages in a part.
     """
-    return frozenset() if part is None else frozenset(decodeValue(part))
+    waiting: Any = {} if part is None else decodeValue(part)
+    return frozenset(waiting)
 
 
 __all__ = [

@@ -39,6 +39,12 @@ What C{Sec-Fetch-Site} may say: another page of this origin, or the visitor's ow
 doing.  C{same-site} is another host of the domain.
 """
 
+_SAYS_NOTHING = (None, [b"null"])
+"""
+What C{Origin} may be in a request of a page of our own that nobody can tell from
+another's: C{null} is what C{Referrer-Policy: no-referrer} makes of it.
+"""
+
 
 def checkCSRF(request: Any, *, field: str = FIELD, header: str = HEADER) -> None:
     """
@@ -161,8 +167,7 @@ class CSRFProtected:
      1. What the browser says.  If there is a C{Sec-Fetch-Site}, it is
         C{same-origin} or C{none}; else if there is an C{Origin}, it is that of the
         request itself.  An origin that is in C{origins} passes too.  Where there is
-        neither, the request is from an old browser or from none, and the token
-        alone decides.
+        neither, or the origin is C{null}, the token alone decides.
 
      2. The token, see L{checkCSRF}.  A request without a session has none, and is
         refused: else another site could sign a visitor in under its own name.
@@ -262,7 +267,7 @@ class CSRFProtected:
         if sites in _OWN_SITE:
             return True
         values = headers.getRawHeaders(b"origin")
-        if sites is None and values is None:
+        if sites is None and values in _SAYS_NOTHING:
             return False
         origin = None if not values or len(values) > 1 else csrf.readOrigin(values[0])
         if origin is not None:
