@@ -38,7 +38,7 @@ class Book(Resource):
         """
         Whoever gets here has sent our own form.
         """
-        guest = request.args[b"guest"][0].decode("utf-8", "replace")
+        guest = request.args.get(b"guest", [b""])[0].decode("utf-8", "replace")
         request.getSession().flash(f"Thank you, {guest}.")
         request.redirect(b"/")
         return b""

@@ -64,7 +64,7 @@ def tokenOf(page):
     """
     Find the token that the forms of a page bring along.
     """
-    (token,) = set(re.findall('name="token" value="([0-9a-f]+)"', page.text))
+    (token,) = set(re.findall('name="csrf_token" value="([\\w-]+)"', page.text))
     return token
 
 
@@ -103,7 +103,7 @@ class DemoTestCase(SynchronousTestCase):
         """
         Send a form as the page has it.
         """
-        fields.setdefault("token", tokenOf(self.visitor.get()))
+        fields.setdefault("csrf_token", tokenOf(self.visitor.get()))
         return self.visitor.post(path, **fields)
 
     def signIn(self, user="ada"):
@@ -303,7 +303,8 @@ class FormTests(DemoTestCase):
         self.assertEqual(textOf(page, "hello"), "Hello, Ada.")
         self.assertNotEqual(textOf(page, "tag"), textOf(before, "tag"))
         self.assertIn(textOf(before, "tag"), page.text)
-        self.assertNotEqual(tokenOf(page), tokenOf(before))
+        answer = self.visitor.post("/name", csrf_token=tokenOf(before), name="Eve")
+        self.assertEqual(answer.status, 403)
         thief = MemoryVisitor(self.site)
         thief.cookies = old
         self.assertIsNone(textOf(thief.get(), "signed-in"))
@@ -322,7 +323,7 @@ class FormTests(DemoTestCase):
         """
         page = self.signIn()
         old = dict(self.visitor.cookies)
-        answer = self.visitor.post("/sign-out", token=tokenOf(page))
+        answer = self.visitor.post("/sign-out", csrf_token=tokenOf(page))
         self.assertEqual(answer.headers["Location"], "signed-out")
         self.assertEqual(self.visitor.cookies, {})
         self.assertIn("You are signed out", self.visitor.get("/signed-out").text)
@@ -340,7 +341,9 @@ class FormTests(DemoTestCase):
         others = tokenOf(MemoryVisitor(self.site).get())
         for path in ("/name", "/sign-in", "/sign-out"):
             for token in ("", "\N{SNOWMAN}", others, mine[:-1], mine.upper() + "0"):
-                answer = self.visitor.post(path, token=token, name="Eve", user="eve")
+                answer = self.visitor.post(
+                    path, csrf_token=token, name="Eve", user="eve"
+                )
                 self.assertEqual(answer.status, 403)
                 self.assertIn("Nothing has been changed", answer.text)
         page = self.visitor.get()
@@ -353,7 +356,7 @@ class FormTests(DemoTestCase):
         """
         self.visitor.get()
         self.visitor.cookies.clear()
-        answer = self.visitor.post("/name", token="", name="Eve")
+        answer = self.visitor.post("/name", csrf_token="", name="Eve")
         self.assertEqual(answer.status, 403)
         self.assertEqual(self.visitor.cookies, {})
 

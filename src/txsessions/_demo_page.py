@@ -15,6 +15,7 @@ from twisted.python.filepath import FilePath
 from twisted.web.iweb import IRequest
 from twisted.web.template import Element, Tag, XMLFile, renderer, tags
 
+from txsessions.web.csrf import FIELD
 from txsessions.web.policy import CookiePolicy
 
 FILES: FilePath[str] = FilePath(__file__).sibling("demo_files")
@@ -159,7 +160,7 @@ class DemoPage(Element):
         """
         Make the hidden field that tells our forms from others'.
         """
-        return tags.input(type="hidden", name="token", value=self._visit.token)
+        return tags.input(type="hidden", name=FIELD, value=self._visit.token)
 
     def _greeting(self) -> str:
         """

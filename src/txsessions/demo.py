@@ -3,7 +3,7 @@ The demonstration that C{twistd web --sessions} serves when it is given no root.
 
 Owns what its few forms do to the session, and what each answer's headers say.
 Uses sessions as any application would: C{request.getSession()}, a dict in it,
-C{rotate} and C{expire}.  Knows nothing of how sessions are kept.
+C{rotate} and C{expire}, tokens in its forms and messages after them.  Knows nothing of how sessions are kept.
 
 The demonstration's sign-in asks for a name and believes it.
 """
@@ -11,10 +11,8 @@ The demonstration's sign-in asks for a name and believes it.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
 import unicodedata
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -26,6 +24,7 @@ from twisted.web.template import Element, flattenString
 
 from txsessions._demo_page import FILES, DemoPage, Message, Visit
 from txsessions.core.lifetime import lifetimeOf
+from txsessions.web.csrf import CSRFProtected
 from txsessions.web.policy import CookiePolicy
 
 NAMESPACE = "txsessions.demo"
@@ -103,23 +102,15 @@ class _Page(Resource):
 
     isLeaf = True
 
-    def __init__(self, entropy: Callable[[int], bytes]) -> None:
-        """
-        @param entropy: Where the forms' tokens come from.
-        """
-        super().__init__()
-        self._entropy = entropy
-
     def render_GET(self, request: Any) -> bytes:
         """
         Count the visit, and show the page.
         """
         session = request.getSession()
         state = session.sessionNamespaces.setdefault(NAMESPACE, {})
-        state.setdefault("token", self._entropy(16).hex())
         if request.method == b"GET":
             state["visits"] = state.get("visits", 0) + 1
-        notice = state.pop("notice", "")
+        notice = " ".join(flash.text for flash in session.takeFlashes())
         site = request.site
         cookies: CookiePolicy = site.cookies
         store = site._live.store
@@ -131,7 +122,7 @@ class _Page(Resource):
             before=state.get("before", ""),
             tag=session.tag,
             notice=notice,
-            token=state["token"],
+            token=session.csrfToken,
             isNew=session.isNew,
             age=session._reactor.seconds() - session._createdAt,
             idle=idle,
@@ -161,23 +152,10 @@ class _Form(Resource):
 
     def render_POST(self, request: Any) -> bytes:
         """
-        Do it, if the form was really ours.
+        Do it: a form that is not ours does not come here.
         """
         session = request.getSession()
         state = _stateOf(session)
-        mine = state.get("token", "").encode("ascii")
-        theirs: bytes = request.args.get(b"token", [b""])[0]
-        if not mine or not hmac.compare_digest(mine, theirs):
-            request.setResponseCode(FORBIDDEN)
-            return _render(
-                request,
-                Message(
-                    "This form is not of this session",
-                    "Either the session has ended since the page was shown, or "
-                    "another site sent the form. Nothing has been changed.",
-                    "To the page as it is now",
-                ),
-            )
         return self._leadTo(self.act(request, session, state), request)
 
     def act(self, request: Any, session: Any, state: dict[str, Any]) -> bytes:
@@ -209,7 +187,7 @@ class _KeepName(_Form):
         See L{_Form.act}.
         """
         state["name"] = name = _field(request, b"name")
-        state["notice"] = f"{name} is kept." if name else "The name is forgotten."
+        session.flash(f"{name} is kept." if name else "The name is forgotten.")
         return b"./"
 
 
@@ -224,21 +202,13 @@ class _SignIn(_Form):
         """
         user = _field(request, b"user")
         if not user:
-            state["notice"] = "Type a name to sign in with."
+            session.flash("Type a name to sign in with.")
             return b"./"
         state["user"] = user
         state["before"] = session.tag
-        state["token"] = self._entropy(16).hex()
-        state["notice"] = f"Signed in as {user}, under a new id."
+        session.flash(f"Signed in as {user}, under a new id.")
         session.rotate(request)
         return b"./"
-
-    def __init__(self, entropy: Callable[[int], bytes]) -> None:
-        """
-        @param entropy: Where the new token comes from.
-        """
-        super().__init__()
-        self._entropy = entropy
 
 
 class _SignOut(_Form):
@@ -277,6 +247,14 @@ class _Message(Resource):
         return _render(request, Message(*self._words))
 
 
+class _Refusal(_Message):
+    """
+    What is said of a form that is not ours.
+    """
+
+    render_POST = _Message.render_GET
+
+
 class _Asset(Resource):
     """
     The style sheet and the icon.
@@ -312,15 +290,19 @@ class Demo(Resource):
     It also takes C{--class=txsessions.demo.Demo}.
     """
 
-    def __init__(self, entropy: Callable[[int], bytes] = os.urandom) -> None:
-        """
-        @param entropy: Where the forms' tokens come from.
-        """
+    def __init__(self) -> None:
         super().__init__()
-        self.putChild(b"", _Page(entropy))
-        self.putChild(b"name", _KeepName())
-        self.putChild(b"sign-in", _SignIn(entropy))
-        self.putChild(b"sign-out", _SignOut())
+        refusal = _Refusal(
+            FORBIDDEN,
+            "This form is not of this session",
+            "Either the session has ended since the page was shown, or another site "
+            "sent the form. Nothing has been changed.",
+            "To the page as it is now",
+        )
+        forms = {b"name": _KeepName(), b"sign-in": _SignIn(), b"sign-out": _SignOut()}
+        self.putChild(b"", _Page())
+        for name, form in forms.items():
+            self.putChild(name, CSRFProtected(form, page=refusal))
         self.putChild(
             b"signed-out",
             _Message(
