@@ -227,6 +227,32 @@ class BrowserTests(SynchronousTestCase):
             self.crash()
         self.assertQuiet()
 
+    def test_elsewhere(self):
+        """
+        A form on another host is refused, by what the browser says of it: even where
+        the cookie comes along, and the visitor's own token is in it.
+        """
+        self.visit()
+        self.fill("name", NAME, "keep")
+        field = self.browser.find_element("css selector", "input[name=csrf_token]")
+        token = field.get_attribute("value")
+        port, folder = freePort(), makeFolder(self)
+        (folder / "form.html").write_text(
+            f"""<main><form method="post" action="http://localhost:{self.port}/name">
+            <input name="csrf_token" value="{token}"><input name="name" value="Eve">
+            <button id="send">Win</button></form></main>"""
+        )
+        Server(
+            self, f"--path={folder}", f"--listen=tcp:{port}:interface=127.0.0.1"
+        ).start()
+        # Ports make no other site, so that the first one has the cookie sent.
+        for host in ("localhost", "127.0.0.1"):
+            self.browser.get(f"http://{host}:{port}/form.html")
+            self.press("send")
+            self.assertIn("Nothing has been changed", self.browser.page_source)
+        self.visit()
+        self.assertEqual(self.find("hello").text, f"Hello, {NAME}.")
+
     def test_looks(self):
         """
         Nothing sticks out on a phone, the style sheet applies, and dark is dark.
