@@ -129,7 +129,7 @@ class DistributedCase(TestCase):
 
         @param render: A function that renders all pages, or a resource.
         """
-        root = render if isinstance(render, Resource) else Page(render)
+        root = render if hasattr(render, "getChildWithDefault") else Page(render)
         self.back = factory(root, **how)
         protocols = pb.PBServerFactory(distrib.ResourcePublisher(self.back))
         build = protocols.buildProtocol

@@ -23,6 +23,7 @@ from tests.web.oracle import WebCase
 from tests.web.pages import OUTAGE, Page, change, count
 from tests.web.rfc6265 import Browser
 from tests.web.test_producers import CONTENT, Watched
+from txsessions import CSRFProtected
 
 
 class Stream:
@@ -82,10 +83,11 @@ class H2Client:
         if data:
             self.protocol.dataReceived(data)
 
-    def send(self, path="/", method=b"GET", cookies=()):
+    def send(self, path="/", method=b"GET", cookies=(), more=()):
         """
         Send a request.
 
+        @param more: More headers.
         @return: The stream's number.
         """
         number = self.connection.get_next_available_stream_id()
@@ -96,7 +98,7 @@ class H2Client:
             (b":path", path.encode()),
         ]
         crumbs = cookies or self.jar.send(host="example.org", path="/", https=True)
-        headers += [(b"cookie", crumb) for crumb in crumbs]
+        headers += [*[(b"cookie", crumb) for crumb in crumbs], *more]
         self.streams[number] = Stream()
         self.connection.send_headers(number, headers, end_stream=True)
         self.flush()
@@ -217,6 +219,34 @@ class HTTP2Tests(WebCase):
             [b"count 2", b"count 3", b"count 4"],
         )
         self.assertTrue(all(client.streams[number].ended for number in numbers))
+
+    def test_forged(self):
+        """
+        What another site sends is refused, and a token is heard.
+        """
+
+        def render(request):
+            if request.method == b"POST":
+                return count(request)
+            return request.getSession().csrfToken.encode("ascii")
+
+        self.serve(CSRFProtected(Page(render)))
+        client = self.h2()
+        shown = client.send()
+        client.receive()
+        token = (b"x-csrf-token", client.streams[shown].body)
+        codes = []
+        for more in (
+            (),
+            (token,),
+            (token, (b"origin", b"https://example.org")),
+            (token, (b"origin", b"https://evil.example")),
+            (token, (b"sec-fetch-site", b"cross-site")),
+        ):
+            number = client.send(method=b"POST", more=more)
+            client.receive()
+            codes.append(client.streams[number].code)
+        self.assertEqual(codes, [403, 200, 200, 403, 403])
 
     def test_cookie(self):
         """
