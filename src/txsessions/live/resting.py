@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from twisted.logger import Logger
 
 from txsessions.errors import SessionError
+from txsessions.live.closing import stillWait
 from txsessions.live.deadlines import AT_ONCE
 from txsessions.live.parked import Parked
 from txsessions.live.phases import ENDED, STORED
@@ -136,7 +137,7 @@ class Resting:
             return
         self._table.leave(session)
         self.departed[session._uid] = session
-        if session.expireCallbacks:
+        if stillWait(session.expireCallbacks):
             self._table.parked[entry.key] = Parked(entry)
 
     def restHere(self, entry: Entry) -> bool:
