@@ -31,7 +31,7 @@ def choose(visit: Visit, session: Any, *, cookie: bool) -> None:
     _demandFitting(session, exchange.table, scheme)
     if session is not visit.session or not visit.acquired:
         _letGo(visit)
-        if exchange.isOver:
+        if exchange.isOver or exchange.request._disconnected:
             # Nobody would release it.
             visit.session = session
         else:
