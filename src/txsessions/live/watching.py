@@ -5,7 +5,8 @@ Owns the asking.  Another process may end a session that is in memory here, and 
 store tells of that by itself; nor need a request come that would find out, while a
 page streams.  Where somebody waits for the end, the store is asked every few seconds
 whether the version that is known here is still there, unless nobody else has changed
-anything.  A bounded number of questions is under way at a time.  Sessions that have
+anything.  A bounded number of questions is under way at a time.  The store hears of
+touches on the same occasion.  Sessions that have
 left memory are the business of L{txsessions.live.parked}.
 """
 
@@ -14,10 +15,14 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from twisted.logger import Logger
+
 from txsessions.core.lifetime import touchInterval
 from txsessions.core.record import UNCHANGED, Record
+from txsessions.errors import SessionError
 from txsessions.live.closing import stillWait
 from txsessions.live.phases import ENDED
+from txsessions.live.waiting import NOBODY
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
     from txsessions.live.entry import Entry
     from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
+
+_log = Logger(namespace="txsessions")
 
 WATCH_INTERVAL = 10.0
 """Seconds after which the store is asked again, where the site does not say."""
@@ -117,6 +124,7 @@ class Watching:
             self.end(entry)
             return
         self.later(watch)
+        _tellOfTouch(entry)
         key = entry.storedKey
         if key is None or entry.flight is not None or entry.isAlone() or self.isBusy:
             return
@@ -176,6 +184,19 @@ class _Watch:
         See L{Mortal._deadlinePassed<txsessions.live.deadlines.Mortal>}.
         """
         self._watching.look(self)
+
+
+def _tellOfTouch(entry: Entry) -> None:
+    """
+    Tell the store that a session is in use, if a request that holds it has touched it
+    meanwhile: a page that streams does not settle again before its end.
+    """
+    session = entry.session
+    if session.lastModified - entry.touchedAt >= touchInterval(session.sessionTimeout):
+        try:
+            entry.settle(NOBODY)
+        except SessionError as error:
+            _log.error("a session cannot be saved: {error}", error=str(error))
 
 
 def _unknown(_: object) -> None:
