@@ -115,6 +115,21 @@ class ClosingTests(LiveCase):
             self.assertNotIn("load", self.store.calls)
         self.assertEqual(self.live._live.parked, {})
 
+    def test_forgottenParked(self):
+        """
+        So it is where it goes when the session has left memory.
+        """
+        self.store.sharedWithOthers = True
+        transport = Transport()
+        self.session.closes(transport)
+        self.advance(100, 10)
+        self.assertEqual(dict(self.live.sessions), {})
+        self.assertEqual(len(self.live._live.parked), 1)
+        del transport
+        gc.collect()
+        self.advance(WATCH_INTERVAL)
+        self.assertEqual(self.live._live.parked, {})
+
     def test_parked(self):
         """
         It is closed where the session has left memory.

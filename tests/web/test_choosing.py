@@ -188,7 +188,12 @@ class ChoosingTests(ChoosingCase):
         client = self.client()
         client.fetch("/count")
         self.assertEqual(self.stored(), 2)
-        answer = client.fetch("/page?out=1")
+        self.store.hold("delete")
+        client.send("/page?out=1")
+        self.assertEqual(self.store.names(), ["delete"])
+        self.assertTrue(client.silent)
+        self.store.pass_()
+        answer = client.answer()
         self.assertEqual(answer.cookie.value.encode(), self.chosen.uid)
         self.assertEqual(self.stored(), 1)
 

@@ -342,6 +342,33 @@ class StreamTests(ClosingCase):
         self.events.requests[-1].getSession().expire()
         self.assertTrue(client.wire.aborted)
 
+    def test_otherSession(self):
+        """
+        What the page has changed meanwhile in the session of the other cookie is saved.
+        """
+        found = []
+
+        def page(request):
+            session = request.getSession()
+            session.closes(request)
+            found[:] = session, request.getSession(forceNotSecure=True)
+            found[1]["a"] = 1
+            request.write(b"data: 1\n\n")
+            return NOT_DONE_YET
+
+        self.root.putChild(b"page", Page(page))
+        client = self.client(secure=True)
+        client.send("/page")
+        session, other = found
+        other["a"] = 2
+        session.expire()
+        self.assertTrue(client.wire.aborted)
+        uid = other.uid
+        del other, found[:]
+        there = self.serveElsewhere(self.root)
+        loaded = self.successResultOf(there.loadSession(uid))
+        self.assertEqual(loaded["a"], 2)
+
     def test_outage(self):
         """
         While the store cannot tell the stream goes on.
@@ -445,6 +472,24 @@ class HTTP2Tests(ClosingCase):
         number = client.send("/look")
         client.receive()
         self.assertEqual(client.streams[number].body, b"count 0")
+
+    def test_writes(self):
+        """
+        What the page does in the same turn goes nowhere.
+        """
+        from twisted.internet import reactor  # noqa: F401 - so that there is one
+
+        self.patch(twisted.internet, "reactor", Patient(self.clock))
+        client = H2Client(self)
+        self.clients.append(client)
+        ours = client.streams[client.send("/events")]
+        client.receive()
+        request = self.events.requests[0]
+        request.getSession().expire()
+        self.events.say(0)
+        request.finish()
+        client.receive()
+        self.assertEqual((ours.body, ours.wasReset), (b"data: 1\n\n", True))
 
 
 class SQLiteTests(DurableCase):

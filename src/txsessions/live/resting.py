@@ -17,7 +17,6 @@ from weakref import WeakValueDictionary
 from twisted.logger import Logger
 
 from txsessions.errors import SessionError
-from txsessions.live.closing import stillWait
 from txsessions.live.deadlines import AT_ONCE
 from txsessions.live.parked import Parked
 from txsessions.live.phases import ENDED, STORED
@@ -137,7 +136,7 @@ class Resting:
             return
         self._table.leave(session)
         self.departed[session._uid] = session
-        if stillWait(session.expireCallbacks):
+        if session.expireCallbacks:
             self._table.parked[entry.key] = Parked(entry)
 
     def restHere(self, entry: Entry) -> bool:

@@ -50,9 +50,8 @@ def readBearer(values: Sequence[bytes]) -> bytes | Refusal | None:
         return None
     if len(found) > 1:
         return Refusal.DUPLICATE
-    said = found.pop()
-    uid = said.lstrip(b" ")
-    return uid if not uid or (uid != said and isUid(uid)) else Refusal.MALFORMED
+    uid = found.pop().lstrip(b" ")
+    return uid if not uid or isUid(uid) else Refusal.MALFORMED
 
 
 def readBearing(

@@ -37,7 +37,6 @@ def choose(visit: Visit, session: Any, *, cookie: bool) -> None:
         else:
             visit.take(session)
     visit.acquired = True
-    visit.failure = None
     visit.homeless = visit.rotatedHere = False
     if cookie:
         session._scheme = scheme
