@@ -382,6 +382,32 @@ class BearerTests(BearerCase):
         there.slow.down = None
         self.assertEqual(self.ask("/look", uid, site=there).body, b"count 0")
 
+    def test_loading(self):
+        """
+        The page is rendered when the store has answered, and finds its session also
+        where it asks for the one that needs no TLS.
+        """
+        rendered = []
+
+        def page(request):
+            self.assertIs(request.session, None)
+            session = request.getSession(forceNotSecure=True)
+            self.assertIs(request.session, session)
+            self.assertIs(request.getSession(), session)
+            rendered.append(request)
+            return count(request)
+
+        self.root.putChild(b"page", Page(page))
+        there = self.serveElsewhere(self.root, cookies=BEARING)
+        there.slow.hold("load")
+        uid = self.signedIn(secure=True)
+        client = self.client(site=there, secure=True)
+        client.send("/page", headers=(f"Authorization: Session {uid.decode()}",))
+        self.assertEqual(rendered, [])
+        there.slow.pass_()
+        self.assertEqual(client.answer().body, b"count 1")
+        self.assertEqual(self.ask("/look", uid, secure=True).body, b"count 1")
+
     def test_lateLogin(self):
         """
         The program's answer after an error is told to caches too.

@@ -11,13 +11,14 @@ import twisted.internet
 from twisted.internet import reactor
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
+from twisted.web.test.requesthelper import DummyChannel
 
 from tests.web.browsing import Client
 from tests.web.durable import DurableCase
 from tests.web.oracle import WebCase
 from tests.web.pages import OUTAGE, Page, change, count, look
 from tests.web.test_http2 import H2Client, Patient
-from txsessions import Site, openStore
+from txsessions import Request, Site, openStore
 from txsessions.errors import SessionGone
 from txsessions.live.callbacks import MAX_CALLBACKS
 from txsessions.live.watching import WATCH_INTERVAL
@@ -368,6 +369,17 @@ class StreamTests(ClosingCase):
         there = self.serveElsewhere(self.root)
         loaded = self.successResultOf(there.loadSession(uid))
         self.assertEqual(loaded["a"], 2)
+
+    def test_noSite(self):
+        """
+        The connection of a request that is of no site of ours is closed.
+        """
+        channel = DummyChannel()
+        request = Request(channel, False)
+        session = self.site.makeSession()
+        session.closes(request)
+        session.expire()
+        self.assertTrue(channel.transport.disconnected)
 
     def test_outage(self):
         """

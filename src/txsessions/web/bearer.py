@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from txsessions.core.uid import isUid
 from txsessions.live.events import EventKind
@@ -25,9 +25,6 @@ from txsessions.web.cookie import Refusal
 from txsessions.web.exchange import Exchange
 from txsessions.web.headers import varyByAuthorization
 from txsessions.web.visit import Visit
-
-if TYPE_CHECKING:
-    from txsessions.live.session import Session
 
 _OURS = re.compile(
     rb"session(?![!#$%&'*+.^_`|~0-9a-z-])(.*)\Z", re.IGNORECASE | re.DOTALL
@@ -130,14 +127,6 @@ class BearerExchange(Exchange):
             return self.begin(None)
         self.visits[0].exchange = self
         return self.visits[0]
-
-    def current(self, secure: bool) -> Session | None:
-        """
-        See L{Visits.current<txsessions.web.visits.Visits.current>}.
-        """
-        for visit in self._acquired():
-            return visit.session
-        return None
 
     def givesOut(self) -> bool:
         """
