@@ -108,11 +108,19 @@ class Visitor:
             Agent(reactor, connectTimeout=10, pool=pool), self.jar
         )
 
+    async def ask(self, address):
+        """
+        Ask for a page.
+
+        @return: The response, whose body is yet to be read.
+        """
+        return await self._agent.request(b"GET", address)
+
     async def get(self, address):
         """
         Fetch a page.
 
         @return: Its status and its text.
         """
-        response = await self._agent.request(b"GET", address)
+        response = await self.ask(address)
         return response.code, (await readBody(response)).decode()

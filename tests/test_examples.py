@@ -13,7 +13,10 @@ import re
 from pathlib import Path
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.client import ResponseFailed
 
 from tests.served import ROOT, Program, Visitor
 
@@ -78,6 +81,62 @@ class RunTests(TestCase):
                 self.assertEqual(await self.visit(address, Visitor(reactor)), 1)
             await program.end("KILL")
         self.assertEqual(counts, [1, 2, 3])
+
+
+class Told(Protocol):
+    """
+    Reads a body that does not end by itself.
+
+    @ivar begun: Fires when something has come.
+    @ivar ended: Fails with the reason of the end.
+    """
+
+    def __init__(self):
+        self.begun = Deferred()
+        self.ended = Deferred()
+
+    def dataReceived(self, data):
+        """
+        See C{IProtocol}.
+        """
+        begun, self.begun = self.begun, None
+        if begun is not None:
+            begun.callback(data)
+
+    def connectionLost(self, reason):
+        """
+        See C{IProtocol}.
+        """
+        self.ended.errback(reason)
+
+
+class EventsTests(TestCase):
+    """
+    What else the example of a stream does.
+    """
+
+    timeout = 60
+
+    async def test_end(self):
+        """
+        The stream ends with the session, and there is none without.
+        """
+        folder = Path(self.mktemp())
+        folder.mkdir(parents=True)
+        path = ROOT / "examples" / "events.py"
+        program = Program.start(reactor, path, folder, "0")
+        self.addCleanup(program.end)
+        address = await program.ready
+        visitor, told = Visitor(reactor), Told()
+        self.assertEqual((await visitor.get(address + b"events"))[0], 204)
+        await visitor.get(address)
+        begun = told.begun
+        (await visitor.ask(address + b"events")).deliverBody(told)
+        self.assertTrue((await begun).startswith(b"data: "))
+        self.assertEqual(await visitor.get(address + b"out"), (200, "bye"))
+        with self.assertRaises(ResponseFailed):  # it has no proper end
+            await told.ended
+        self.assertEqual((await visitor.get(address + b"events"))[0], 204)
 
 
 def _testOf(path):

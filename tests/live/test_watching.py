@@ -6,10 +6,9 @@ another process.
 from __future__ import annotations
 
 from tests.live.sites import Holds, LiveCase
-from txsessions.core.lifetime import touchInterval
 from txsessions.errors import StoreUnavailable
-
-INTERVAL = touchInterval(900)
+from txsessions.live.watching import AT_ONCE
+from txsessions.live.watching import WATCH_INTERVAL as INTERVAL
 
 
 class WatchingTests(LiveCase):
@@ -47,8 +46,7 @@ class WatchingTests(LiveCase):
 
     def test_endedElsewhere(self):
         """
-        Within a touch interval the callbacks are run, once, and it has ended here
-        too.
+        Within ten seconds the callbacks are run, once, and it has ended here too.
         """
         self.session.notifyOnExpire(self.note)
         self.advance(130, 10)
@@ -95,9 +93,8 @@ class WatchingTests(LiveCase):
 
     def test_asks(self):
         """
-        The store is asked once in a touch interval, for no more than the version;
-        not at all where nobody waits for the end, or nobody else has changed
-        anything.
+        The store is asked each ten seconds, for no more than the version; not at all
+        where nobody waits for the end, or nobody else has changed anything.
         """
         del self.store.calls[:]
         self.advance(300, 10)
@@ -111,6 +108,84 @@ class WatchingTests(LiveCase):
         del self.store.calls[:]
         self.advance(240, 10)
         self.assertNotIn("load", self.store.calls)
+
+    def test_howOften(self):
+        """
+        The site says how often; not more than once a second, and as often as a touch
+        is written, at least.
+        """
+        self.live.watchInterval = 0
+        self.session.notifyOnExpire(self.note)
+        del self.store.calls[:]
+        self.advance(300, 1)
+        self.assertEqual(self.store.calls.count("load"), 300)
+        self.live.watchInterval = 1000
+        del self.store.calls[:]
+        self.advance(300, 1)
+        self.assertLessEqual(self.store.calls.count("load"), 300 // 60 + 1)
+        self.assertGreaterEqual(self.store.calls.count("load"), 300 // 60)
+
+    def test_changedElsewhere(self):
+        """
+        What another process changes is read once, and no end.
+        """
+        asked = []
+        load = self.inner.load
+
+        def noted(key, now, known=None):
+            asked.append(known)
+            return load(key, now, known)
+
+        self.session.notifyOnExpire(self.note)
+        self.other["a"] = 2
+        self.successResultOf(self.other.save())
+        self.inner.load = noted
+        self.advance(3 * INTERVAL, INTERVAL)
+        self.assertEqual(asked, [1, 2, 2])
+        self.assertEqual(self.ran, [])
+        self.assertEqual(self.session["a"], 1)
+
+    def test_changes(self):
+        """
+        A store that can tell whether others have changed anything is asked once after
+        they have, and not again until they do.
+        """
+        self.session.notifyOnExpire(self.note)
+        said = 1
+        self.store.changes = lambda: said
+        del self.store.calls[:]
+        self.advance(5 * INTERVAL, INTERVAL)
+        self.assertEqual(self.store.calls.count("load"), 1)
+        said = 2
+        self.store.down = StoreUnavailable("down")
+        self.advance(2 * INTERVAL, INTERVAL)
+        self.store.down = None
+        self.advance(5 * INTERVAL, INTERVAL)
+        self.assertEqual(self.store.calls.count("load"), 4)
+        ended = self.endElsewhere()
+        said = 3
+        self.advance(INTERVAL, 1)
+        (ran,) = self.ran
+        self.assertLessEqual(ran, ended + INTERVAL)
+
+    def test_bound(self):
+        """
+        A store that is slow is asked about so many sessions at a time; those that had
+        to wait are asked about soon.
+        """
+        watched = [self.saved(self.live, a=1) for _ in range(AT_ONCE + 50)]
+        for session in watched:
+            Holds(session)
+            session.notifyOnExpire(self.note)
+        self.store.hold("load")
+        self.advance(2 * INTERVAL, 1)
+        self.assertEqual(len(self.store.pending), AT_ONCE)
+        for session in watched:
+            self.successResultOf(self.inner.delete(session._entry.key))
+        self.store.pass_()
+        self.assertEqual(len(self.ran), AT_ONCE)
+        self.advance(2, 1)
+        self.assertEqual(len(self.ran), len(watched))
 
     def test_takenBack(self):
         """

@@ -8,9 +8,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web import server
 from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
 from twisted.web.test.requesthelper import DummyChannel
 
-from txsessions import Site
+from tests.web.pages import change
+from tests.web.pair import DistributedCase
+from txsessions import CookiePolicy, Site
 from txsessions.web.distributed import cookieArguments
 
 
@@ -40,3 +43,69 @@ class CookieArgumentsTests(SynchronousTestCase):
             self.assertEqual(
                 sorted(made.lower().split(b"; ")), sorted(line.lower().split(b"; "))
             )
+
+
+class BearerTests(DistributedCase):
+    """
+    Programs that send their id by C{Authorization}, to the server in front.
+    """
+
+    def page(self, request):
+        """
+        Count, and tell the id.
+        """
+        session = change(request)
+        self.carriers.append(request.sessionCarrier)
+        return b"%d %s" % (session["count"], session.uid)
+
+    async def test_whole(self):
+        """
+        The process behind has their sessions.  What the front says of it is not ours.
+        """
+        self.carriers = []
+        policy = CookiePolicy(bearer=True, perSitePath=True)
+        await self.serveBehind(self.page, store="memory:", cookies=policy)
+        self.serveInFront()
+        header = "Authorization: Session"
+        first = await self.fetch(headers=(header,))
+        number, uid = first.body.split()
+        self.assertEqual((number, first.cookies), (b"1", []))
+        self.assertEqual(first.headers["Vary"], "Authorization, Cookie")
+        self.assertEqual(first.headers["Cache-Control"], "no-store")
+        again = await self.fetch(headers=(f"{header} {uid.decode()}",))
+        self.assertEqual(again.body, b"2 " + uid)
+        other = await self.fetch(headers=(f"Cookie: sid={uid.decode()}",))
+        self.assertTrue(other.body.startswith(b"1 "))
+        self.assertEqual(self.carriers, ["bearer", "bearer", "cookie"])
+        there = await self.fetch()
+        self.assertEqual(len(there.cookies), 0, "it has one by now")
+
+
+class ClosingTests(DistributedCase):
+    """
+    Streams that belong to a session.
+    """
+
+    async def test_whole(self):
+        """
+        The server in front is told to cut the connection.
+        """
+
+        def page(request):
+            session = change(request)
+            if request.path == b"/out":
+                session.expire()
+                return b"bye"
+            session.closes(request)
+            request.write(b"data: 1")
+            return NOT_DONE_YET
+
+        await self.serveBehind(page, store="memory:")
+        self.serveInFront()
+        await self.fetch("/out")
+        self.jar["sid"] = self.back.makeSession().uid.decode()
+        stream = await self.connect("/stream")
+        await self.until(lambda: b"data: 1" in stream.received)
+        await self.fetch("/out")
+        received = await stream.ended
+        self.assertFalse(received.endswith(b"0\r\n\r\n"))

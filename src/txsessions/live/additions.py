@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from txsessions.errors import ConfigurationError, SessionGone, SessionStale
 from txsessions.live import flashes, tokens
+from txsessions.live.closing import Closing, closeLater
 from txsessions.live.ignorable import IgnorableDeferred
 from txsessions.live.phases import ENDED, STALE
 from txsessions.live.timing import demandThread
@@ -139,6 +140,28 @@ class Additions:
         change(self)
         tokens.dropSecret(self)
         return table.rotate(self)
+
+    def closes(self: Any, connection: Any) -> None:
+        """
+        Close a connection when this session ends, in whatever process that is: here
+        at once, else within C{site.watchInterval} seconds.
+
+        A request's response is cut short, as if its client had left; other things get
+        C{loseConnection()}.  When the connection goes first nothing is left to undo.
+        That it is open does not keep the session alive: C{touch()} does.
+
+        @param connection: A request, or a transport such as that of a WebSocket.
+        @raise SessionGone: The session has ended.
+        @raise SessionStale: It was dropped because it could not be saved.
+        """
+        table = _demandUse(self)
+        if self._phase == ENDED:
+            raise SessionGone(self._tag())
+        make = getattr(connection, "_closesWithSession", None)
+        closing = Closing(connection) if make is None else make()
+        closeLater(self.expireCallbacks, closing)
+        if table is not None and self._entry is not None:
+            table.watching.begin(self._entry)
 
     def __getitem__(self: Any, name: Any) -> Any:
         return self.sessionNamespaces[name]

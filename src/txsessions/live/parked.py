@@ -2,7 +2,7 @@
 Expiry callbacks whose session has left memory.
 
 Owns the callbacks until the session comes back or is seen to be gone, for which the
-store is asked once in a touch interval, unless nobody else has changed anything.  They
+store is asked as L{txsessions.live.watching} asks it, unless nobody else has changed anything.  They
 pin nothing but themselves.
 """
 
@@ -12,17 +12,16 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
-from txsessions.core.lifetime import storedDeadline, touchInterval
+from txsessions.core.lifetime import storedDeadline
 from txsessions.core.record import UNCHANGED, Record
 from txsessions.live.callbacks import runCallbacks
+from txsessions.live.closing import stillWait
+from txsessions.live.watching import SOON, intervalOf
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from txsessions.live.entry import Entry
-
-SOON = 1.0
-"""Seconds after which a store whose clock is behind is asked again."""
 
 
 class Parked:
@@ -37,7 +36,7 @@ class Parked:
         self._callbacks, session.expireCallbacks = session.expireCallbacks, []
         self._queuedFor = inf
         idle, lifetime = entry.terms[:2]
-        self._interval = touchInterval(idle)
+        self._interval = intervalOf(session)
         self._endsAt = storedDeadline(
             session._createdAt, session.lastModified, idle, lifetime
         )
@@ -68,13 +67,20 @@ class Parked:
         """
         table = self._table
         now = table.seconds()
+        if not stillWait(self._callbacks):
+            self.release()
+            return
+        if table.watching.isBusy:
+            self._due = now + SOON
+            table.deadlines.watch(self)
+            return
         changes = table.store.changes()
         if now < self._endsAt and changes is not None and changes == self._seen:
             self._again(now)
             return
         known = self._version if now < self._endsAt else None
-        done = table.store.load(self._key, now, known)
-        done.addCallbacks(self._answered, self._unknown, callbackArgs=(changes,))
+        done = table.watching.ask(self._key, known)
+        _ = done.addCallbacks(self._answered, self._unknown, callbackArgs=(changes,))
 
     def _answered(self, answer: object, changes: int | None) -> None:
         """

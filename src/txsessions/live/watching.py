@@ -3,9 +3,11 @@ Whether sessions whose end somebody waits for are still there.
 
 Owns the asking.  Another process may end a session that is in memory here, and no
 store tells of that by itself; nor need a request come that would find out, while a
-page streams.  Where there are expiry callbacks the store is asked once in a touch
-interval, unless nobody else has changed anything.  Sessions that have left memory are
-the business of L{txsessions.live.parked}.
+page streams.  Where somebody waits for the end, the store is asked every few seconds
+whether the version that is known here is still there, unless nobody else has changed
+anything.  A bounded number of questions is under way at a time.  The store hears of
+touches on the same occasion.  Sessions that have
+left memory are the business of L{txsessions.live.parked}.
 """
 
 from __future__ import annotations
@@ -13,13 +15,41 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from twisted.logger import Logger
+
 from txsessions.core.lifetime import touchInterval
 from txsessions.core.record import UNCHANGED, Record
+from txsessions.errors import SessionError
+from txsessions.live.closing import stillWait
 from txsessions.live.phases import ENDED
+from txsessions.live.waiting import NOBODY
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
     from txsessions.live.entry import Entry
+    from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
+
+_log = Logger(namespace="txsessions")
+
+WATCH_INTERVAL = 10.0
+"""Seconds after which the store is asked again, where the site does not say."""
+
+SOON = 1.0
+"""The least of them; also for a question that had to wait for others, or for a store
+whose clock is behind."""
+
+AT_ONCE = 100
+"""How many questions are under way at a time."""
+
+
+def intervalOf(session: Session) -> float:
+    """
+    How often to ask about a session.
+    """
+    interval: float = getattr(session.site, "watchInterval", WATCH_INTERVAL)
+    return min(touchInterval(session.sessionTimeout), max(interval, SOON))
 
 
 class Watching:
@@ -30,6 +60,30 @@ class Watching:
     def __init__(self, table: LiveTable) -> None:
         self._table = table
         self._watches: dict[Entry, _Watch] = {}
+        self._underWay = 0
+
+    @property
+    def isBusy(self) -> bool:
+        """
+        Whether as much is being asked as may be.
+        """
+        return self._underWay >= AT_ONCE
+
+    def ask(self, key: bytes, known: int | None) -> Deferred[object]:
+        """
+        Ask the store for a record, unless it is of the version that is known.
+        """
+        table = self._table
+        self._underWay += 1
+        done: Deferred[object] = table.store.load(key, table.seconds(), known)
+        return done.addBoth(self._oneAnswered)
+
+    def _oneAnswered(self, answer: object) -> object:
+        """
+        One question fewer is under way.
+        """
+        self._underWay -= 1
+        return answer
 
     def begin(self, entry: Entry) -> None:
         """
@@ -57,7 +111,7 @@ class Watching:
         """
         Ask again after a while.
         """
-        interval = touchInterval(watch.entry.session.sessionTimeout)
+        interval = SOON if self.isBusy else intervalOf(watch.entry.session)
         watch._due = self._table.seconds() + interval
         self._table.deadlines.watch(watch)
 
@@ -66,26 +120,39 @@ class Watching:
         It is time to ask.
         """
         entry, table = watch.entry, self._table
-        if not entry.session.expireCallbacks:
+        if not stillWait(entry.session.expireCallbacks):
             self.end(entry)
             return
         self.later(watch)
+        _tellOfTouch(entry)
         key = entry.storedKey
-        if key is not None and entry.flight is None and not entry.isAlone():
-            seconds, version = table.seconds(), entry.version
-            done = table.store.load(key, seconds, version)
+        if key is None or entry.flight is not None or entry.isAlone() or self.isBusy:
+            return
+        changes = table.store.changes() if table.lifecycle.isOpen else None
+        if changes is None or changes != watch.seen:
+            done = self.ask(key, max(entry.version, watch.version))
             # A store that cannot tell is asked again.
-            done.addCallbacks(self._answered, _unknown, callbackArgs=(watch, key))
+            _ = done.addCallbacks(
+                self._answered, _unknown, callbackArgs=(watch, key, changes)
+            )
 
-    def _answered(self, answer: object, watch: _Watch, key: bytes) -> None:
+    def _answered(
+        self, answer: object, watch: _Watch, key: bytes, changes: int | None
+    ) -> None:
         """
         The store knows.
+
+        @param changes: What it said before it was asked.
         """
         entry = watch.entry
-        if (
-            answer is not UNCHANGED
-            and not isinstance(answer, Record)
-            and self._watches.get(entry) is watch
+        if isinstance(answer, Record):
+            # The next question need not bring all of it again.
+            watch.version = answer.version
+            watch.seen = changes
+        elif answer is UNCHANGED:
+            watch.seen = changes
+        elif (
+            self._watches.get(entry) is watch
             and entry.flight is None
             and key == entry.storedKey == entry.key
             and entry.session._phase < ENDED
@@ -96,12 +163,18 @@ class Watching:
 class _Watch:
     """
     What has a deadline: see L{txsessions.live.deadlines.Mortal}.
+
+    @ivar entry: The account of the session.
+    @ivar version: The version that the store was last seen to have.
+    @ivar seen: What C{store.changes()} said before the session was last seen there.
     """
 
-    __slots__ = ("_due", "_queuedFor", "_watching", "entry")
+    __slots__ = ("_due", "_queuedFor", "_watching", "entry", "seen", "version")
 
     def __init__(self, watching: Watching, entry: Entry) -> None:
         self.entry = entry
+        self.version = 0
+        self.seen: int | None = None
         self._watching = watching
         self._due: float | None = None
         self._queuedFor = inf
@@ -113,10 +186,23 @@ class _Watch:
         self._watching.look(self)
 
 
+def _tellOfTouch(entry: Entry) -> None:
+    """
+    Tell the store that a session is in use, if a request that holds it has touched it
+    meanwhile: a page that streams does not settle again before its end.
+    """
+    session = entry.session
+    if session.lastModified - entry.touchedAt >= touchInterval(session.sessionTimeout):
+        try:
+            entry.settle(NOBODY)
+        except SessionError as error:
+            _log.error("a session cannot be saved: {error}", error=str(error))
+
+
 def _unknown(_: object) -> None:
     """
     The store does not know.
     """
 
 
-__all__ = ["Watching"]
+__all__ = ["SOON", "WATCH_INTERVAL", "Watching", "intervalOf"]

@@ -20,9 +20,11 @@ from zope.interface import directlyProvidedBy, directlyProvides
 
 from txsessions.errors import ConfigurationError
 from txsessions.live.session import Session
+from txsessions.web.bearer import Bearing
 from txsessions.web.request import Request, SessionRequest
 
 _requests: dict[type, type] = {}
+_bearing: dict[type, type] = {}
 _sessions: dict[type, type] = {}
 
 
@@ -50,15 +52,30 @@ def combine(*bases: type, named: type) -> type:
     return made
 
 
-def composeRequest(factory: Any) -> Any:
+def composeRequest(factory: Any, *, bearer: bool = False) -> Any:
     """
     What a channel is to make requests with.
 
     @param factory: What the application set as C{requestFactory}: a class, or
         a function that makes requests.
+    @param bearer: Whether the requests look for an id in C{Authorization} too.
     """
     if not isinstance(factory, type):
-        return _composingCalls(factory)
+        return _composingCalls(factory, bearer=bearer)
+    composed = _composeClass(factory)
+    if not bearer or not issubclass(composed, SessionRequest):
+        return composed
+    made = _bearing.get(composed)
+    if made is None:
+        made = _bearing[composed] = combine(Bearing, composed, named=composed)
+        directlyProvides(made, directlyProvidedBy(composed))
+    return made
+
+
+def _composeClass(factory: type) -> type:
+    """
+    Make a class of requests that knows sessions.
+    """
     if issubclass(factory, SessionRequest) or not issubclass(factory, _TwistedRequest):
         return factory
     if factory is _TwistedRequest:
@@ -71,14 +88,14 @@ def composeRequest(factory: Any) -> Any:
     return made
 
 
-def _composingCalls(factory: Callable[..., Any]) -> Callable[..., Any]:
+def _composingCalls(factory: Callable[..., Any], *, bearer: bool) -> Callable[..., Any]:
     """
     Wrap a function that makes requests.
     """
 
     def make(*args: Any, **kwargs: Any) -> Any:
         request = factory(*args, **kwargs)
-        composed = composeRequest(type(request))
+        composed = composeRequest(type(request), bearer=bearer)
         if composed is not type(request):
             request.__class__ = composed
         return request

@@ -12,7 +12,7 @@ Knows nothing of how the two processes are connected.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionLost
@@ -25,6 +25,7 @@ from twisted.web.server import NOT_DONE_YET
 from twisted.web.server import Request as _TwistedRequest
 
 from txsessions.web.arrival import load, readNamed
+from txsessions.web.bearer import Bearing, readBearing
 from txsessions.web.composing import combine
 from txsessions.web.exchange import Exchange
 from txsessions.web.request import SessionRequest
@@ -58,7 +59,7 @@ VALUES = {
 FLAGS = {b"httponly": "httpOnly", b"secure": "secure"}
 """The attributes of a C{Set-Cookie} line, by what C{addCookie} calls them."""
 
-_classes: dict[type, type] = {}
+_classes: dict[tuple[type, ...], type] = {}
 
 
 class _RemoteProducer(pb.Referenceable):
@@ -323,26 +324,33 @@ class Distributed:
         """
         site = self._site
         _adopt(request, site)
-        sitepath = request.sitepath
-        visits: list[Visit] = []
-        headers = request.requestHeaders.getRawHeaders(b"cookie")
-        if headers is not None:
-            name = site.cookies.nameFor
-            names = [
-                (secure, name(secure, sitepath)) for secure, _ in site._cookieNames
-            ]
-            visits = readNamed(site, names, b";".join(headers))
-        exchange = request._exchange = Exchange(
-            request, site, site._live, visits, sitepath
-        )
+        exchange: Exchange | None = None
+        if site.cookies.bearer:
+            exchange = readBearing(request, site, request.sitepath)
+        if exchange is None:
+            exchange = _readCookies(request, site, request.sitepath)
+        request._exchange = exchange
 
         def resume() -> None:
-            if not exchange.isLost:
+            if not request._exchange.isLost:
                 request._renderLoaded(self._find)
 
         if load(exchange, resume):
             resume()
         return NOT_DONE_YET
+
+
+def _readCookies(request: Any, site: Any, sitepath: Sequence[bytes]) -> Exchange:
+    """
+    Begin with the sessions that the cookies of a request name.
+    """
+    visits: list[Visit] = []
+    headers = request.requestHeaders.getRawHeaders(b"cookie")
+    if headers is not None:
+        name = site.cookies.nameFor
+        names = [(secure, name(secure, sitepath)) for secure, _ in site._cookieNames]
+        visits = readNamed(site, names, b";".join(headers))
+    return Exchange(request, site, site._live, visits, sitepath)
 
 
 def _adopt(request: Any, site: Any) -> None:
@@ -352,9 +360,12 @@ def _adopt(request: Any, site: Any) -> None:
     for name in REMOTE:
         request.__dict__.pop(name, None)
     theirs = type(request)
-    made = _classes.get(theirs)
+    bases: tuple[type, ...] = (DistributedRequest, theirs)
+    if site.cookies.bearer:
+        bases = Bearing, *bases
+    made = _classes.get(bases)
     if made is None:
-        made = _classes[theirs] = combine(DistributedRequest, theirs, named=theirs)
+        made = _classes[bases] = combine(*bases, named=theirs)
     request.__class__ = made
     request.site = site
     request.sitepath = list(request.prepath)

@@ -30,6 +30,16 @@ def varyByCookie(headers: Headers) -> None:
         headers.addRawHeader(b"Vary", b"Cookie")
 
 
+def varyByAuthorization(headers: Headers) -> None:
+    """
+    Say that the response depends on who asked by C{Authorization}.
+    """
+    values = headers.getRawHeaders(b"vary", [])
+    names = {name.strip() for name in b",".join(values).lower().split(b",")}
+    if not names & {b"authorization", b"*"}:
+        headers.addRawHeader(b"Vary", b"Authorization")
+
+
 def forbidStoring(headers: Headers) -> Sequence[bytes] | None:
     """
     Say that no cache may keep the response, which carries a cookie.
@@ -107,5 +117,6 @@ __all__ = [
     "correctCookies",
     "forbidStoring",
     "mergeCookies",
+    "varyByAuthorization",
     "varyByCookie",
 ]

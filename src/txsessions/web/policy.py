@@ -64,6 +64,10 @@ class _Cookie:
     deletion: bytes
 
 
+_BEARER = b"Authorization: Session"
+"""What no cookie can be called, so that no cookie's id is ever taken for a bearer's,
+nor the other way round."""
+
 _YES_OR_NO = {"choices": (True, False)}
 
 
@@ -97,6 +101,8 @@ class CookiePolicy:
         came, given as text or as L{ipaddress} networks.
     @ivar perSitePath: Join the names with the request's C{sitepath}, so that
         the sites of a C{distrib} server have a cookie each.
+    @ivar bearer: Take an id also from C{Authorization: Session UID}, for programs.
+        A session of that kind has no cookie, and its id is taken from none.
     """
 
     secureName: bytes = field(
@@ -119,6 +125,7 @@ class CookiePolicy:
     )
     trustedProxies: tuple[Network, ...] = field(default=(), converter=toNetworks)
     perSitePath: bool = field(default=False, validator=checkChoice, metadata=_YES_OR_NO)
+    bearer: bool = field(default=False, validator=checkChoice, metadata=_YES_OR_NO)
     _cookies: tuple[_Cookie, _Cookie] = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
@@ -179,6 +186,27 @@ class CookiePolicy:
         if sitepath and self.perSitePath:
             return name + b"_" + nameOfSite(sitepath)
         return name
+
+    def names(self) -> tuple[tuple[bool, bytes], ...]:
+        """
+        The cookies that a request may bring: for each whether it is the secure one,
+        and its name.
+        """
+        if self.secure == "auto":
+            return tuple((secure, self.nameFor(secure)) for secure in (False, True))
+        secure = self.secure == "always"
+        return ((secure, self.nameFor(secure)),)
+
+    def bearerName(self, sitepath: Sequence[bytes] = ()) -> bytes:
+        """
+        What stands for the cookie's name in a session whose id comes by
+        C{Authorization}: the name of no cookie.
+
+        @param sitepath: As for L{nameFor}.
+        """
+        if sitepath and self.perSitePath:
+            return _BEARER + b"_" + nameOfSite(sitepath)
+        return _BEARER
 
     def render(self, uid: bytes, secure: bool, sitepath: Sequence[bytes] = ()) -> bytes:
         """

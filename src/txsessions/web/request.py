@@ -22,6 +22,8 @@ from txsessions.errors import (
 )
 from txsessions.web import failing
 from txsessions.web.arrival import arrive, readByHand
+from txsessions.web.choosing import choose
+from txsessions.web.closing import RequestClosing
 from txsessions.web.exchange import Exchange
 from txsessions.web.visits import FREE
 
@@ -156,6 +158,52 @@ class SessionRequest:
         wanted: bool = self.isSecure() if secure is None else secure
         current: Session | None = exchange.current(wanted)
         return current
+
+    def setSession(self: Any, session: Any, *, cookie: bool = True) -> None:
+        """
+        Make a session the one of this request, as if its id had come with it:
+        C{getSession} returns it, and the response waits until it is saved.  What the
+        request had before is let go.
+
+        Whoever knows the id of the session can use it.  If it has come by a link, a
+        form or any other way that somebody else may have prepared, call
+        C{session.rotate(request)} too.
+
+        @param session: One that C{site.loadSession(uid)} or C{site.makeSession()} has
+            given.  If it was made without a request it is of this request's kind from
+            now on: of the secure cookie, the insecure one, or C{Authorization}.
+        @param cookie: Whether the response carries the session's cookie, if it is not
+            the one that came.  Without it the id is the program's to carry.
+        @raise ResponseStarted: The headers have been sent.
+        @raise SessionGone: The session has ended.
+        @raise ConfigurationError: It is of another site, or of another kind.
+        """
+        exchange = self._sessionExchange()
+        if exchange is None:
+            raise ConfigurationError(
+                "setSession() needs a request of a txsessions Site"
+            )
+        secure = exchange.site._scheme
+        if secure is None:
+            secure = self.isSecure()
+        choose(exchange.visit(secure), session, cookie=cookie)
+
+    @property
+    def sessionCarrier(self: Any) -> str | None:
+        """
+        By what the id of a session came: C{"cookie"}, which browsers send by
+        themselves, C{"bearer"}, which only a program sends (C{Authorization}), or
+        L{None} if none came.
+        """
+        exchange = self._exchange
+        carrier: str | None = None if exchange is None else exchange.carrier
+        return carrier
+
+    def _closesWithSession(self: Any) -> RequestClosing:
+        """
+        What ends this response when a session ends.
+        """
+        return RequestClosing(self)
 
     def _sessionRotates(self: Any, session: Session) -> None:
         """

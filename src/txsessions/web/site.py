@@ -26,6 +26,7 @@ from txsessions.live.lifecycle import Lifecycle
 from txsessions.live.session import Session
 from txsessions.live.table import LiveTable
 from txsessions.live.timing import takeLimits
+from txsessions.live.watching import WATCH_INTERVAL
 from txsessions.stores import openStore
 from txsessions.web.channel import outlasting
 from txsessions.web.composing import adopt, composeRequest, composeSession
@@ -62,6 +63,10 @@ class Site(server.Site):
     requestFactory = Request
     sessionFactory = Session
 
+    watchInterval = WATCH_INTERVAL
+    """Seconds within which this process learns that another one has ended a session
+    whose end somebody here waits for, by C{closes} or C{notifyOnExpire}."""
+
     def __init__(
         self,
         resource: Any,
@@ -93,7 +98,7 @@ class Site(server.Site):
         if cookies is not None and not isinstance(cookies, CookiePolicy):
             raise ConfigurationError(f"cookies takes a CookiePolicy, not {cookies!r}")
         self.cookies = cookies or CookiePolicy()
-        self._cookieNames = _cookieNames(self.cookies)
+        self._cookieNames = self.cookies.names()
         secure, name = self._cookieNames[0]
         self._sole = secure, name, name + b"="
         self._soleLength = len(name) + 1 + UID_LENGTH
@@ -280,7 +285,8 @@ class Site(server.Site):
         See C{Site.buildProtocol}.
         """
         channel: Any = super().buildProtocol(addr)
-        channel.requestFactory = composeRequest(self.requestFactory)
+        bearer = self.cookies.bearer
+        channel.requestFactory = composeRequest(self.requestFactory, bearer=bearer)
         return outlasting(channel)
 
     def getResourceFor(self, request: Any) -> Any:
@@ -382,17 +388,6 @@ class Site(server.Site):
             live.forgetAll()
             return succeed(None)
         return live.lifecycle.close()
-
-
-def _cookieNames(policy: CookiePolicy) -> tuple[tuple[bool, bytes], ...]:
-    """
-    The cookies that a request may bring: for each whether it is the secure one,
-    and its name.
-    """
-    if policy.secure == "auto":
-        return tuple((secure, policy.nameFor(secure)) for secure in (False, True))
-    secure = policy.secure == "always"
-    return ((secure, policy.nameFor(secure)),)
 
 
 __all__ = ["Site"]

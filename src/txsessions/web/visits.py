@@ -101,6 +101,15 @@ class Visits:
         if afterwards is not None:
             afterwards()
 
+    @property
+    def carrier(self) -> str | None:
+        """
+        By what the id of a session came: C{"cookie"}, C{"bearer"}, or L{None} if
+        none came.
+        """
+        came = any(visit.cameBy is not None for visit in self.visits)
+        return "cookie" if came else None
+
     # -- what the application does
 
     def current(self, secure: bool) -> Session | None:
