@@ -22,7 +22,7 @@ from txsessions.errors import ConfigurationError
 from txsessions.live.session import Session
 from txsessions.web.request import Request, SessionRequest
 
-_requests: dict[type, type] = {}
+_requests: dict[tuple[type, type], type] = {}
 _sessions: dict[type, type] = {}
 
 
@@ -50,35 +50,42 @@ def combine(*bases: type, named: type) -> type:
     return made
 
 
-def composeRequest(factory: Any) -> Any:
+def composeRequest(factory: Any, mixin: type[SessionRequest] = SessionRequest) -> Any:
     """
     What a channel is to make requests with.
 
     @param factory: What the application set as C{requestFactory}: a class, or
         a function that makes requests.
+    @param mixin: What they get of ours.
     """
     if not isinstance(factory, type):
-        return _composingCalls(factory)
-    if issubclass(factory, SessionRequest) or not issubclass(factory, _TwistedRequest):
-        return factory
+        return _composingCalls(factory, mixin)
     if factory is _TwistedRequest:
-        return Request
-    made = _requests.get(factory)
+        factory = Request
+    if issubclass(factory, mixin) or not issubclass(factory, _TwistedRequest):
+        return factory
+    made = _requests.get((mixin, factory))
     if made is None:
-        made = combine(SessionRequest, factory, named=factory)
+        made = combine(mixin, factory, named=factory)
         directlyProvides(made, directlyProvidedBy(factory))
-        _requests[factory] = made
+        theirs = getattr(factory, "clientHost", None)
+        if theirs is not None:
+            # A new name gives way to the application's own.
+            made.clientHost = theirs  # type: ignore[attr-defined]
+        _requests[mixin, factory] = made
     return made
 
 
-def _composingCalls(factory: Callable[..., Any]) -> Callable[..., Any]:
+def _composingCalls(
+    factory: Callable[..., Any], mixin: type[SessionRequest]
+) -> Callable[..., Any]:
     """
     Wrap a function that makes requests.
     """
 
     def make(*args: Any, **kwargs: Any) -> Any:
         request = factory(*args, **kwargs)
-        composed = composeRequest(type(request))
+        composed = composeRequest(type(request), mixin)
         if composed is not type(request):
             request.__class__ = composed
         return request

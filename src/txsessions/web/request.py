@@ -18,6 +18,7 @@ from txsessions.errors import ConfigurationError, SessionStale, SessionUnavailab
 from txsessions.web import failing
 from txsessions.web.arrival import arrive, readByHand
 from txsessions.web.exchange import Exchange
+from txsessions.web.forwarded import clientHostOf
 from txsessions.web.visits import FREE
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class SessionRequest:
     """
 
     _exchange: Exchange | None = None
+    _clientHost: str | None = None
 
     def process(self: Any) -> None:
         """
@@ -151,6 +153,18 @@ class SessionRequest:
         wanted: bool = self.isSecure() if secure is None else secure
         current: Session | None = exchange.current(wanted)
         return current
+
+    def clientHost(self) -> str | None:
+        """
+        Tell the IP address that this request came from, as far as it is known:
+        behind trusted proxies the one that the outermost of them saw, else that of
+        the connection, as C{getClientAddress()}.  An address that a proxy did not
+        tell is that of the proxy.
+
+        @return: IPv4, also where it was mapped into IPv6, or IPv6; L{None} for a
+            client of a Unix socket.
+        """
+        return clientHostOf(self)
 
     def _sessionRotates(self: Any, session: Session) -> None:
         """

@@ -32,7 +32,9 @@ from txsessions.web.composing import adopt, composeRequest, composeSession
 from txsessions.web.distributed import Distributed, wasSent
 from txsessions.web.keys import keySource
 from txsessions.web.policy import CookiePolicy
-from txsessions.web.request import Request
+from txsessions.web.proxied import ProxiedRequest
+from txsessions.web.proxies import Proxies, Refused
+from txsessions.web.request import Request, SessionRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +95,8 @@ class Site(server.Site):
         if cookies is not None and not isinstance(cookies, CookiePolicy):
             raise ConfigurationError(f"cookies takes a CookiePolicy, not {cookies!r}")
         self.cookies = cookies or CookiePolicy()
-        self._cookieNames = _cookieNames(self.cookies)
+        self._cookieNames = self.cookies.names()
+        self._proxies = Proxies(self.cookies)
         secure, name = self._cookieNames[0]
         self._sole = secure, name, name + b"="
         self._soleLength = len(name) + 1 + UID_LENGTH
@@ -279,8 +282,12 @@ class Site(server.Site):
         """
         See C{Site.buildProtocol}.
         """
+        proxies = self._proxies
+        if not proxies.admits(addr):
+            return Refused()
+        mixin = ProxiedRequest if proxies else SessionRequest
         channel: Any = super().buildProtocol(addr)
-        channel.requestFactory = composeRequest(self.requestFactory)
+        channel.requestFactory = composeRequest(self.requestFactory, mixin)
         return outlasting(channel)
 
     def getResourceFor(self, request: Any) -> Any:
@@ -307,6 +314,8 @@ class Site(server.Site):
         composeRequest(self.requestFactory)
         composeSession(self.sessionFactory)
         super().startFactory()
+        if self._proxies:
+            _log.info("{trust}", trust=self._proxies.inWords())
         self._listening = True
         if getattr(self.reactor, "running", True):
             self.startSessions()
@@ -382,17 +391,6 @@ class Site(server.Site):
             live.forgetAll()
             return succeed(None)
         return live.lifecycle.close()
-
-
-def _cookieNames(policy: CookiePolicy) -> tuple[tuple[bool, bytes], ...]:
-    """
-    The cookies that a request may bring: for each whether it is the secure one,
-    and its name.
-    """
-    if policy.secure == "auto":
-        return tuple((secure, policy.nameFor(secure)) for secure in (False, True))
-    secure = policy.secure == "always"
-    return ((secure, policy.nameFor(secure)),)
 
 
 __all__ = ["Site"]
