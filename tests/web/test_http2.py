@@ -82,10 +82,11 @@ class H2Client:
         if data:
             self.protocol.dataReceived(data)
 
-    def send(self, path="/", method=b"GET", cookies=()):
+    def send(self, path="/", method=b"GET", cookies=(), more=()):
         """
         Send a request.
 
+        @param more: More headers.
         @return: The stream's number.
         """
         number = self.connection.get_next_available_stream_id()
@@ -96,7 +97,7 @@ class H2Client:
             (b":path", path.encode()),
         ]
         crumbs = cookies or self.jar.send(host="example.org", path="/", https=True)
-        headers += [(b"cookie", crumb) for crumb in crumbs]
+        headers += [*more, *((b"cookie", crumb) for crumb in crumbs)]
         self.streams[number] = Stream()
         self.connection.send_headers(number, headers, end_stream=True)
         self.flush()

@@ -36,9 +36,8 @@ _PROTO = b"x-forwarded-proto"
 _FORWARDED = b"forwarded"
 
 _READ = {
-    "x-forwarded": "X-Forwarded-For and X-Forwarded-Proto",
-    "forwarded": "Forwarded",
-    "proxy": "the PROXY protocol",
+    "x-forwarded": "X-Forwarded-For and X-Forwarded-Proto are",
+    "forwarded": "Forwarded is",
 }
 
 _LAST_PORT = 65535
@@ -137,7 +136,7 @@ class Proxies:
         whose = ", ".join([*self._names, *(["Unix sockets"] if self._unix else [])])
         if self._header == "proxy":
             return f"only proxies connect, with the PROXY protocol, from {whose}"
-        return f"{_READ[self._header]} are believed from {whose}, and from nobody else"
+        return f"{_READ[self._header]} believed from {whose}, and from nobody else"
 
     def warn(self, request: Any) -> None:
         """
