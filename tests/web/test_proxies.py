@@ -321,14 +321,22 @@ class URLTests(ProxyCase):
 
     def test_setHost(self):
         """
-        An application that knows better is heeded.
+        An application that knows better is heeded, as is one whose proxy says it in
+        the URL.
         """
+
+        def knows(request):
+            request.setHost(b"www.example.net", 443, ssl=1)
+            return describe(request)
+
         root = Resource()
         root.putChild(b"vhost", VHostMonsterResource())
         root.putChild(b"", Page(describe))
+        root.putChild(b"knows", Page(knows))
         self.serve(root, cookies=ORDINARY)
-        answer = self.come().fetch("/vhost/https/www.example.net/", headers=HTTP)
-        self.assertTrue(answer.body.startswith(b"https "), answer.body)
+        for path in "/vhost/https/www.example.net/", "/knows":
+            answer = self.come().fetch(path, headers=HTTP)
+            self.assertTrue(answer.body.startswith(b"https "), answer.body)
 
 
 class ClassesTests(ProxyCase):

@@ -114,6 +114,8 @@ class LogTests(ProxyCase):
             (ORDINARY, (PROXY, *HTTP)),
             (ORDINARY, (PROXY, *HTTPS)),
             (CookiePolicy(secure="always"), (PROXY, *HTTPS)),
+            (CookiePolicy(secure="never"), (PROXY, "X-Forwarded-For: 1.1.1.1")),
+            (CookiePolicy(secure="never", trustedProxies=[PROXY]), (PROXY,)),
         ):
             self.assertEqual(self.told(policy, request), [], request)
         self.assertEqual(self.told(None, (PROXY, *HTTPS), secure=True), [])

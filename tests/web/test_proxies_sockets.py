@@ -189,6 +189,20 @@ class ProxyProtocolTests(EndpointCase):
             for sent in (V1, v2()):
                 found = await self.converse(sent, headers=headers)
                 self.assertIn(f"sid plain False {CLIENT} {CLIENT} ", found)
+        # The proxy itself asks, and is trusted; but not in this.
+        found = await self.converse(UNKNOWN, headers=headers)
+        self.assertIn("sid plain False 127.0.0.1 127.0.0.1 ", found)
+
+    @asynchronous
+    async def test_noAddress(self):
+        """
+        An address that is none is not one of a Unix socket.
+        """
+        await self.listen("haproxy:tcp:0:interface=127.0.0.1", trustedProxies=["unix"])
+        found = await self.converse(
+            V1.replace(CLIENT.encode(), b"unix"), headers=HeaderTests.HEADERS
+        )
+        self.assertIn("sid plain False None unix ", found)
 
     @asynchronous
     async def test_behindAnother(self):

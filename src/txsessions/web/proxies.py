@@ -74,7 +74,8 @@ class Proxies:
         self._unix = UNIX in proxies
         self._header = policy.proxyHeader
         self._allSecure = policy.secure == "always"
-        self._hasWarned = False
+        # Where the cookie is never Secure, nobody needs to be told that it is not.
+        self._hasWarned = policy.secure == "never"
 
     def __bool__(self) -> bool:
         return self._unix or bool(self._names)
