@@ -9,7 +9,6 @@ C{--sessions}.
 
 from __future__ import annotations
 
-import inspect
 import os
 from typing import Any, NoReturn, cast
 
@@ -148,7 +147,10 @@ class Options(tap.Options):
 
     def __init__(self) -> None:
         super().__init__()
-        self["session-trusted-proxy"] = []
+        name = "session-trusted-proxy"
+        self[name] = []
+        # A docstring is shown with the blanks that it is written with.
+        self.docs[name] = " ".join((self.docs[name] or "").split())
 
     def opt_session_trusted_proxy(self, address: str) -> None:
         """
@@ -157,11 +159,6 @@ class Options(tap.Options):
         not, and from where. May be given several times. [default: nobody]
         """
         self["session-trusted-proxy"].append(address)
-
-    # It is shown as it stands, where the help of others is broken anew.
-    opt_session_trusted_proxy.__doc__ = inspect.cleandoc(
-        opt_session_trusted_proxy.__doc__ or ""
-    ).replace("\n", " ")
 
     def postOptions(self) -> None:
         """
