@@ -254,7 +254,7 @@ class WheelTests(_Installed, SynchronousTestCase):
         self.install()
         ours = helpLines()
         self.assertEqual([o for o in ours if "--session" not in o], twisteds)
-        self.assertEqual(len([o for o in ours if re.match("--session", o)]), 10)
+        self.assertEqual(len([o for o in ours if re.match("--session", o)]), 12)
 
     def test_cacheImportsOurs(self) -> None:
         """

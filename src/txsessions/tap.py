@@ -17,12 +17,14 @@ from twisted.python import usage
 from twisted.web import tap
 
 from txsessions import CookiePolicy, openStore
+from txsessions._tap_proxies import proxyArguments
 from txsessions._tap_service import SessionSettings, addSessions
 from txsessions.core.lifetime import IDLE, validSeconds
 from txsessions.demo import Demo
 from txsessions.errors import AddressError, ConfigurationError
 from txsessions.interfaces import ISessionStore
 from txsessions.stores.address import GOOD_ADDRESSES
+from txsessions.web.grammar import UNIX
 from txsessions.web.keys import mustHaveKeys
 
 DEFAULT_STORE = "sqlite:sessions.sqlite"
@@ -33,6 +35,7 @@ _HOST_PREFIX = "__Host-"
 _CHOICES = {
     "session-samesite": ("lax", "strict", "none"),
     "session-secure": ("auto", "always", "never"),
+    "session-proxy-header": ("x-forwarded", "forwarded", "proxy"),
     "session-durability": ("full", "normal"),
 }
 
@@ -104,6 +107,14 @@ class Options(tap.Options):
             "behind a proxy that ends TLS; never. [default: auto]",
         ],
         [
+            "session-proxy-header",
+            None,
+            None,
+            "What trusted proxies say it with: x-forwarded, X-Forwarded-For and "
+            "X-Forwarded-Proto; forwarded, the Forwarded of RFC 7239; proxy, the PROXY "
+            "protocol, on --listen haproxy:tcp:PORT. [default: x-forwarded]",
+        ],
+        [
             "session-key-file",
             None,
             None,
@@ -126,11 +137,28 @@ class Options(tap.Options):
                 [DEFAULT_STORE, "memory:", "redis://", "postgresql://"]
             ),
             "session-key-file": usage.CompleteFiles(),
+            "session-trusted-proxy": usage.CompleteList(["127.0.0.1", "::1", UNIX]),
             **{name: usage.CompleteList(words) for name, words in _CHOICES.items()},
-        }
+        },
+        multiUse=["session-trusted-proxy"],
     )
 
     settings: SessionSettings | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        name = "session-trusted-proxy"
+        self[name] = []
+        # A docstring is shown with the blanks that it is written with.
+        self.docs[name] = " ".join((self.docs[name] or "").split())
+
+    def opt_session_trusted_proxy(self, address: str) -> None:
+        """
+        Address or network of a proxy, such as 127.0.0.1 or 10.0.0.0/8, or unix for
+        whoever comes by a Unix socket: it is believed how a visitor came, over TLS or
+        not, and from where. May be given several times. [default: nobody]
+        """
+        self["session-trusted-proxy"].append(address)
 
     def postOptions(self) -> None:
         """
@@ -229,6 +257,13 @@ class Options(tap.Options):
         secure = self._choice("session-secure")
         if secure is not None:
             given["secure"] = secure
+        given.update(
+            proxyArguments(
+                self["session-trusted-proxy"],
+                self._choice("session-proxy-header"),
+                personal=bool(self["personal"]),
+            )
+        )
         if sameSite == "none" and secure != "always":
             raise ConfigurationError(
                 "--session-samesite none needs --session-secure always, for browsers "

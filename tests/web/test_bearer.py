@@ -19,7 +19,7 @@ from tests.web.browsing import NOW
 from tests.web.oracle import WebCase
 from tests.web.pages import OUTAGE, Page, count, look
 from tests.web.test_http2 import H2Client, Patient
-from txsessions import CookiePolicy, Request
+from txsessions import CookiePolicy, CSRFProtected, Request
 from txsessions.errors import ConfigurationError
 from txsessions.web.bearer import Bearing
 
@@ -365,6 +365,50 @@ class BearerTests(BearerCase):
         self.assertIn("/broken", kept.getvalue())
         self.assertNotIn(session.uid.decode(), kept.getvalue())
         # The oracle has looked at the answers, and looks at the log.
+
+
+class WrappedTests(BearerCase):
+    """
+    Programs, where something else looks at requests too.
+    """
+
+    def test_forms(self):
+        """
+        What keeps out forged requests lets programs pass, and nobody who says only
+        that he is one.
+        """
+        self.serve(CSRFProtected(self.root), cookies=BEARING)
+        uid = self.signedIn()
+        self.assertEqual(self.ask("/count", uid, method="POST").body, b"count 1")
+        self.assertEqual(self.ask("/count", uid, method="POST").body, b"count 2")
+        browser, _ = self.browser()
+        self.assertEqual(browser.fetch("/count", "POST").code, 403)
+        answer = browser.fetch("/count", "POST", headers=(BASIC,))
+        self.assertEqual(answer.code, 403)
+        answer = browser.fetch("/count", "POST", headers=("Authorization: Session",))
+        self.assertEqual(answer.body, b"count 1")
+
+    def test_formsWithoutBearers(self):
+        """
+        Where the site takes no id from the header it says nothing.
+        """
+        self.serve(CSRFProtected(self.root))
+        browser, uid = self.browser()
+        for header in (b"Authorization: Session", b"Authorization: Session " + uid):
+            answer = browser.fetch("/count", "POST", headers=(header.decode(),))
+            self.assertEqual(answer.code, 403)
+
+    def test_behindAProxy(self):
+        """
+        Behind a trusted proxy the id is of TLS where the client came so.
+        """
+        policy = CookiePolicy(bearer=True, trustedProxies=["192.168.1.1"])
+        self.serve(self.root, cookies=policy)
+        https = ("X-Forwarded-Proto: https",)
+        uid = self.signedIn(headers=https)
+        self.assertEqual(self.ask("/count", uid, headers=https).body, b"count 1")
+        self.assertEqual(self.ask("/look", uid, headers=https).body, b"count 1")
+        self.assertEqual(self.ask("/look", uid).body, b"count 0")
 
 
 class KindTests(BearerCase):

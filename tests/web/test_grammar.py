@@ -135,3 +135,44 @@ class OptionTests(SynchronousTestCase):
         ):
             refused(self, "trustedProxies", trustedProxies=bad)
         refused(self, "found '::1'", trustedProxies="::1")
+
+    def test_proxiesWithoutAddress(self) -> None:
+        """
+        C{unix} is whoever comes by a Unix socket.
+        """
+        policy = CookiePolicy(trustedProxies=["unix", "::1"])
+        self.assertEqual(policy.trustedProxies, ("unix", ip_network("::1")))
+        for bad in ("Unix", "unix:/run/nginx", "unix:"):
+            refused(self, "'unix'", trustedProxies=[bad])
+
+    def test_mappedProxies(self) -> None:
+        """
+        IPv4 in IPv6 is IPv4, if all of the network is.
+        """
+        for given, network in (
+            ("::ffff:10.0.0.1", "10.0.0.1/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::fffe:0:0/95", "::fffe:0:0/95"),
+            ("::fffe:0:0/96", "::fffe:0:0/96"),
+        ):
+            policy = CookiePolicy(trustedProxies=[given])
+            self.assertEqual(policy.trustedProxies, (ip_network(network),))
+
+    def test_everybody(self) -> None:
+        """
+        Everybody is no proxy.
+        """
+        for bad in ("0.0.0.0/0", "::/0", "::ffff:0:0/96", ip_network("::/0")):
+            refused(self, "less than everybody", trustedProxies=["127.0.0.1", bad])
+
+    def test_proxyHeader(self) -> None:
+        """
+        What proxies speak with is one of three, and of no use without one.
+        """
+        for good in ("x-forwarded", "forwarded", "proxy"):
+            policy = CookiePolicy(trustedProxies=["::1"], proxyHeader=good)
+            self.assertEqual(policy.proxyHeader, good)
+        for bad in ("X-Forwarded-For", "", None, b"proxy"):
+            refused(self, "proxyHeader", trustedProxies=["::1"], proxyHeader=bad)
+        for alone in ("forwarded", "proxy"):
+            refused(self, "trustedProxies must be given", proxyHeader=alone)

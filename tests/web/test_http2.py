@@ -98,7 +98,7 @@ class H2Client:
             (b":path", path.encode()),
         ]
         crumbs = cookies or self.jar.send(host="example.org", path="/", https=True)
-        headers += [*[(b"cookie", crumb) for crumb in crumbs], *more]
+        headers += [*more, *((b"cookie", crumb) for crumb in crumbs)]
         self.streams[number] = Stream()
         self.connection.send_headers(number, headers, end_stream=True)
         self.flush()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import new_class
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.python.reflect import qual
 from twisted.web import server
@@ -21,10 +21,13 @@ from zope.interface import directlyProvidedBy, directlyProvides
 from txsessions.errors import ConfigurationError
 from txsessions.live.session import Session
 from txsessions.web.bearer import Bearing
+from txsessions.web.proxied import ProxiedRequest
 from txsessions.web.request import Request, SessionRequest
 
-_requests: dict[type, type] = {}
-_bearing: dict[type, type] = {}
+if TYPE_CHECKING:
+    from txsessions.web.policy import CookiePolicy
+
+_requests: dict[tuple[type, type], type] = {}
 _sessions: dict[type, type] = {}
 
 
@@ -52,50 +55,61 @@ def combine(*bases: type, named: type) -> type:
     return made
 
 
-def composeRequest(factory: Any, *, bearer: bool = False) -> Any:
+def composeRequest(factory: Any, *mixins: type) -> Any:
     """
     What a channel is to make requests with.
 
     @param factory: What the application set as C{requestFactory}: a class, or
         a function that makes requests.
-    @param bearer: Whether the requests look for an id in C{Authorization} too.
+    @param mixins: What they get of ours beyond sessions, the last one on top.
     """
     if not isinstance(factory, type):
-        return _composingCalls(factory, bearer=bearer)
-    composed = _composeClass(factory)
-    if not bearer or not issubclass(composed, SessionRequest):
-        return composed
-    made = _bearing.get(composed)
-    if made is None:
-        made = _bearing[composed] = combine(Bearing, composed, named=composed)
-        directlyProvides(made, directlyProvidedBy(composed))
-    return made
-
-
-def _composeClass(factory: type) -> type:
-    """
-    Make a class of requests that knows sessions.
-    """
-    if issubclass(factory, SessionRequest) or not issubclass(factory, _TwistedRequest):
-        return factory
+        return _composingCalls(factory, mixins)
     if factory is _TwistedRequest:
-        return Request
-    made = _requests.get(factory)
+        factory = Request
+    if not issubclass(factory, _TwistedRequest):
+        return factory
+    for mixin in (SessionRequest, *mixins):
+        if not issubclass(factory, mixin):
+            factory = _mixedInto(factory, mixin)
+    return factory
+
+
+def mixinsFor(policy: CookiePolicy) -> list[type]:
+    """
+    Say what requests get beyond sessions: what a proxy said comes before what is in
+    the header of a program.
+    """
+    mixins: list[type] = [Bearing] if policy.bearer else []
+    return [*mixins, ProxiedRequest] if policy.trustedProxies else mixins
+
+
+def _mixedInto(factory: type, mixin: type) -> type:
+    """
+    Give a class of requests something of ours; always the same for the same two.
+    """
+    made = _requests.get((mixin, factory))
     if made is None:
-        made = combine(SessionRequest, factory, named=factory)
+        made = combine(mixin, factory, named=factory)
         directlyProvides(made, directlyProvidedBy(factory))
-        _requests[factory] = made
+        theirs = getattr(factory, "clientHost", None)
+        if theirs is not None:
+            # A new name gives way to the application's own.
+            made.clientHost = theirs  # type: ignore[attr-defined]
+        _requests[mixin, factory] = made
     return made
 
 
-def _composingCalls(factory: Callable[..., Any], *, bearer: bool) -> Callable[..., Any]:
+def _composingCalls(
+    factory: Callable[..., Any], mixins: tuple[type, ...]
+) -> Callable[..., Any]:
     """
     Wrap a function that makes requests.
     """
 
     def make(*args: Any, **kwargs: Any) -> Any:
         request = factory(*args, **kwargs)
-        composed = composeRequest(type(request), bearer=bearer)
+        composed = composeRequest(type(request), *mixins)
         if composed is not type(request):
             request.__class__ = composed
         return request
@@ -167,4 +181,4 @@ def _copied(session: Any) -> Session:
     return made
 
 
-__all__ = ["adopt", "combine", "composeRequest", "composeSession"]
+__all__ = ["adopt", "combine", "composeRequest", "composeSession", "mixinsFor"]

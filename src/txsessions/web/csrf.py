@@ -172,8 +172,8 @@ class CSRFProtected:
      2. The token, see L{checkCSRF}.  A request without a session has none, and is
         refused: else another site could sign a visitor in under its own name.
 
-    Programs that bring no cookie, such as those with a bearer token, pass by
-    C{exempt}, or by what is not wrapped.
+    Programs with an id in C{Authorization} pass, where the site's policy takes one;
+    others that bring no cookie pass by C{exempt}, or by what is not wrapped.
     """
 
     def __init__(
@@ -244,6 +244,9 @@ class CSRFProtected:
         @raise SessionUnavailable: The store does not answer.
         """
         if request.method in csrf.SAFE_METHODS:
+            return True
+        if _exchangeOf(request).carrier == "bearer":
+            # No browser sends that by itself, and no cookie counts beside it.
             return True
         if self._exempt is not None and self._exempt(request):
             return True

@@ -121,6 +121,8 @@ class Exchange(Holding):
             visit.sayHow()
             if visit.line is not None:
                 self._forbidStoring(headers)
+                if not visit.secure:
+                    self.site._proxies.warn(self.request)
         varyByCookie(headers)
 
     def _mayWriteMore(self, data: bytes) -> bool:

@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
 from attrs import Attribute
 
@@ -27,15 +27,25 @@ ATTRIBUTE_LIMIT = 1024
 SITE_PATH_LIMIT = 256
 """How much of a site path goes into a name, in bytes; a longer one is hashed."""
 
-_TOKEN_CHARACTERS = rb"!#$%&'*+\-.^_`|~0-9A-Za-z"
-_TOKEN = re.compile(rb"[" + _TOKEN_CHARACTERS + rb"]+")
-_NOT_IN_NAMES = re.compile(rb"[^" + _TOKEN_CHARACTERS.replace(b"%", b"") + rb"]")
+TOKEN_CHARACTERS = rb"!#$%&'*+\-.^_`|~0-9A-Za-z"
+"""What may stand in a token (RFC 9110, 5.6.2), as in a pattern."""
+
+_TOKEN = re.compile(rb"[" + TOKEN_CHARACTERS + rb"]+")
+_NOT_IN_NAMES = re.compile(rb"[^" + TOKEN_CHARACTERS.replace(b"%", b"") + rb"]")
 _PATH = re.compile(r"/[\x21-\x3a\x3c-\x7e]*")
 _LABEL = r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _DOMAIN_LIMIT = 253
 
 Network = IPv4Network | IPv6Network
+
+UNIX: Final = "unix"
+"""Stands for all who come by a Unix socket, who have no address."""
+
+Proxy = Network | Literal["unix"]
+
+_MAPPED = 96
+"""How much of an IPv6 address says that it is a mapped one, in bits."""
 
 
 def refuse(what: str, expected: str, found: object) -> NoReturn:
@@ -55,25 +65,49 @@ def toBytes(name: str | bytes) -> bytes:
     return name
 
 
-def toNetworks(values: Iterable[str | Network]) -> tuple[Network, ...]:
+def toProxies(values: Iterable[str | Network]) -> tuple[Proxy, ...]:
     """
-    Read addresses and networks, such as C{"10.0.0.0/8"} or C{"::1"}.
+    Read addresses and networks, such as C{"10.0.0.0/8"} or C{"::1"}, and L{UNIX}.
+    IPv4 that is mapped into IPv6 is IPv4.
     """
     expected = (
-        'a tuple of IP addresses or networks, such as ("127.0.0.1", "10.0.0.0/8")'
+        "a tuple of IP addresses or networks, or 'unix' for whoever comes by a Unix "
+        'socket, such as ("127.0.0.1", "10.0.0.0/8")'
     )
     given: object = values
     if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
         refuse("trustedProxies", expected, repr(given))
-    networks = []
+    proxies: list[Proxy] = []
     for value in given:
+        if value == UNIX:
+            proxies.append(UNIX)
+            continue
         if not isinstance(value, (str, IPv4Network, IPv6Network)):
             refuse("trustedProxies", expected, repr(value))
         try:
-            networks.append(ip_network(value))
+            network = _unmapped(ip_network(value))
         except ValueError as error:
             refuse("trustedProxies", expected, error)
-    return tuple(networks)
+        if not network.prefixlen:
+            refuse(
+                "trustedProxies",
+                "less than everybody, whose word is nobody's: the addresses that "
+                "your proxies connect from",
+                repr(value),
+            )
+        proxies.append(network)
+    return tuple(proxies)
+
+
+def _unmapped(network: Network) -> Network:
+    """
+    Take a network of IPv4 for that, also where it is mapped into IPv6.
+    """
+    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return IPv4Network((mapped, network.prefixlen - _MAPPED))
+    return network
 
 
 def checkName(_policy: object, attribute: Attribute[bytes], value: object) -> None:
@@ -170,7 +204,10 @@ __all__ = [
     "ATTRIBUTE_LIMIT",
     "MAX_AGE_LIMIT",
     "SITE_PATH_LIMIT",
+    "TOKEN_CHARACTERS",
+    "UNIX",
     "Network",
+    "Proxy",
     "checkChoice",
     "checkDomain",
     "checkMaxAge",
@@ -179,5 +216,5 @@ __all__ = [
     "nameOfSite",
     "refuse",
     "toBytes",
-    "toNetworks",
+    "toProxies",
 ]

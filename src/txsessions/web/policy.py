@@ -23,7 +23,7 @@ from txsessions.core.uid import UID_LENGTH, isUid
 from txsessions.web.grammar import (
     MAX_AGE_LIMIT,
     SITE_PATH_LIMIT,
-    Network,
+    Proxy,
     checkChoice,
     checkDomain,
     checkMaxAge,
@@ -32,7 +32,7 @@ from txsessions.web.grammar import (
     nameOfSite,
     refuse,
     toBytes,
-    toNetworks,
+    toProxies,
 )
 
 SET_COOKIE_LIMIT = 4096
@@ -97,8 +97,14 @@ class CookiePolicy:
     @ivar secure: C{"auto"}: as the request came; C{"always"}: C{Secure} also
         where the request seems to be plain HTTP, as behind a proxy that ends
         TLS; C{"never"}: the insecure cookie, also over TLS.
-    @ivar trustedProxies: The networks whose word is taken for how a request
-        came, given as text or as L{ipaddress} networks.
+    @ivar trustedProxies: The proxies whose word is taken for how a request
+        came: addresses and networks, as text or as L{ipaddress} networks, and
+        C{"unix"} for whoever comes by a Unix socket.
+    @ivar proxyHeader: What they say it with: C{"x-forwarded"}:
+        C{X-Forwarded-For} and C{X-Forwarded-Proto}; C{"forwarded"}:
+        C{Forwarded}, of RFC 7239; C{"proxy"}: the PROXY protocol, of an
+        endpoint such as C{haproxy:tcp:8080}, to which nobody else may then
+        connect.  The others are never looked at, for clients may send them.
     @ivar perSitePath: Join the names with the request's C{sitepath}, so that
         the sites of a C{distrib} server have a cookie each.
     @ivar bearer: Take an id also from C{Authorization: Session UID}, for programs.
@@ -123,7 +129,12 @@ class CookiePolicy:
         validator=checkChoice,
         metadata={"choices": ("auto", "always", "never")},
     )
-    trustedProxies: tuple[Network, ...] = field(default=(), converter=toNetworks)
+    trustedProxies: tuple[Proxy, ...] = field(default=(), converter=toProxies)
+    proxyHeader: Literal["x-forwarded", "forwarded", "proxy"] = field(
+        default="x-forwarded",
+        validator=checkChoice,
+        metadata={"choices": ("x-forwarded", "forwarded", "proxy")},
+    )
     perSitePath: bool = field(default=False, validator=checkChoice, metadata=_YES_OR_NO)
     bearer: bool = field(default=False, validator=checkChoice, metadata=_YES_OR_NO)
     _cookies: tuple[_Cookie, _Cookie] = field(init=False, repr=False, eq=False)
@@ -147,6 +158,13 @@ class CookiePolicy:
                 "insecureName",
                 "another name than secureName, by more than upper and lower case",
                 repr(self.insecureName),
+            )
+        if self.proxyHeader != "x-forwarded" and not self.trustedProxies:
+            refuse(
+                "trustedProxies",
+                f"given where proxyHeader={self.proxyHeader!r}: it is read when a "
+                "trusted proxy sends it",
+                "none",
             )
         insecure, secure = (self._makeCookie(self.isSecure(s)) for s in (False, True))
         object.__setattr__(self, "_cookies", (insecure, secure))
@@ -173,6 +191,14 @@ class CookiePolicy:
         """
         return requestIsSecure if self.secure == "auto" else self.secure == "always"
 
+    def names(self) -> tuple[tuple[bool, bytes], ...]:
+        """
+        Name the cookies that a request may bring: for each whether it is the
+        secure one, and its name.
+        """
+        schemes = (False, True) if self.secure == "auto" else (self.isSecure(False),)
+        return tuple((secure, self.nameFor(secure)) for secure in schemes)
+
     def nameFor(self, secure: bool, sitepath: Sequence[bytes] = ()) -> bytes:
         """
         Name the cookie.
@@ -186,16 +212,6 @@ class CookiePolicy:
         if sitepath and self.perSitePath:
             return name + b"_" + nameOfSite(sitepath)
         return name
-
-    def names(self) -> tuple[tuple[bool, bytes], ...]:
-        """
-        The cookies that a request may bring: for each whether it is the secure one,
-        and its name.
-        """
-        if self.secure == "auto":
-            return tuple((secure, self.nameFor(secure)) for secure in (False, True))
-        secure = self.secure == "always"
-        return ((secure, self.nameFor(secure)),)
 
     def bearerName(self, sitepath: Sequence[bytes] = ()) -> bytes:
         """

@@ -25,6 +25,7 @@ from txsessions.web.arrival import arrive, readByHand
 from txsessions.web.choosing import choose
 from txsessions.web.closing import RequestClosing
 from txsessions.web.exchange import Exchange
+from txsessions.web.forwarded import clientHostOf
 from txsessions.web.visits import FREE
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class SessionRequest:
     """
 
     _exchange: Exchange | None = None
+    _clientHost: str | None = None
 
     def process(self: Any) -> None:
         """
@@ -204,6 +206,18 @@ class SessionRequest:
         What ends this response when a session ends.
         """
         return RequestClosing(self)
+
+    def clientHost(self) -> str | None:
+        """
+        Tell the IP address that this request came from, as far as it is known:
+        behind trusted proxies the one that the outermost of them saw, else that of
+        the connection, as C{getClientAddress()}.  An address that a proxy did not
+        tell is that of the proxy.
+
+        @return: IPv4, also where it was mapped into IPv6, or IPv6; L{None} for a
+            client of a Unix socket.
+        """
+        return clientHostOf(self)
 
     def _sessionRotates(self: Any, session: Session) -> None:
         """

@@ -29,10 +29,11 @@ from txsessions.live.timing import takeLimits
 from txsessions.live.watching import WATCH_INTERVAL
 from txsessions.stores import openStore
 from txsessions.web.channel import outlasting
-from txsessions.web.composing import adopt, composeRequest, composeSession
+from txsessions.web.composing import adopt, composeRequest, composeSession, mixinsFor
 from txsessions.web.distributed import Distributed, wasSent
 from txsessions.web.keys import keySource
 from txsessions.web.policy import CookiePolicy
+from txsessions.web.proxies import Proxies, Refused
 from txsessions.web.request import Request
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Site(server.Site):
             raise ConfigurationError(f"cookies takes a CookiePolicy, not {cookies!r}")
         self.cookies = cookies or CookiePolicy()
         self._cookieNames = self.cookies.names()
+        self._proxies = Proxies(self.cookies)
         secure, name = self._cookieNames[0]
         self._sole = secure, name, name + b"="
         self._soleLength = len(name) + 1 + UID_LENGTH
@@ -284,9 +286,12 @@ class Site(server.Site):
         """
         See C{Site.buildProtocol}.
         """
+        if not self._proxies.admits(addr):
+            return Refused()
         channel: Any = super().buildProtocol(addr)
-        bearer = self.cookies.bearer
-        channel.requestFactory = composeRequest(self.requestFactory, bearer=bearer)
+        channel.requestFactory = composeRequest(
+            self.requestFactory, *mixinsFor(self.cookies)
+        )
         return outlasting(channel)
 
     def getResourceFor(self, request: Any) -> Any:
@@ -313,6 +318,8 @@ class Site(server.Site):
         composeRequest(self.requestFactory)
         composeSession(self.sessionFactory)
         super().startFactory()
+        if self._proxies:
+            _log.info("{trust}", trust=self._proxies.inWords())
         self._listening = True
         if getattr(self.reactor, "running", True):
             self.startSessions()
