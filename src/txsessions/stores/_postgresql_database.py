@@ -15,9 +15,9 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.python.failure import Failure
 
+from txsessions.core.forks import Forks
 from txsessions.errors import StoreUnavailable
 from txsessions.stores import _postgresql_schema
-from txsessions.stores._forks import Forks
 from txsessions.stores._postgresql_clock import ServerClock
 from txsessions.stores._postgresql_connecting import Connector
 from txsessions.stores._postgresql_line import Line

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
+from txsessions.core.forks import Forks
 from txsessions.errors import StoreUnavailable
 from txsessions.stores import _sqlite_schema
-from txsessions.stores._forks import Forks
 from txsessions.stores._reactor import IStoreReactor, handled, withDeadline
 from txsessions.stores._sqlite_aside import Aside
 from txsessions.stores._sqlite_connection import WriteConnection

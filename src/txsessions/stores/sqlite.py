@@ -23,11 +23,11 @@ from typing import Any, Literal
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from txsessions.core.forks import Forks
 from txsessions.core.record import Answer, Record
 from txsessions.errors import ConfigurationError, StoreCorrupt, StoreUnavailable
 from txsessions.interfaces import ISessionStore
 from txsessions.stores import _sqlite_rows, _sqlite_schema, _sqlite_verbs
-from txsessions.stores._forks import Forks
 from txsessions.stores._reactor import IStoreReactor, globalReactor, withDeadline
 from txsessions.stores._sqlite_aside import copyInto
 from txsessions.stores._sqlite_changes import Changes
