@@ -116,7 +116,7 @@ class SQLiteStore:
         See L{ISessionStore.open}.
         """
         database = self._database
-        if database is not None and database.forks != Forks.count:
+        if database is not None and database.fork != Forks.count:
             try:
                 self._disown(database)
             except StoreUnavailable as error:
@@ -144,7 +144,7 @@ class SQLiteStore:
         See L{ISessionStore.close}.
         """
         self._find = self._changes = None
-        if self._database is None or self._database.forks != Forks.count:
+        if self._database is None or self._database.fork != Forks.count:
             return succeed(None)
         return self._database.close()
 
