@@ -141,11 +141,13 @@ class ChangeTests(ChangeCase):
             self.fleet.restart()
             self.checkNew(new)
             self.until(lambda: len(self.sealedUnder(old)) == SLEEPERS)
-            said = self.run_("retire", self.keys, self.address, status=1)
-            self.assertIn(f"{SLEEPERS} records are under", said)
+            if kind == "sqlite":
+                said = self.run_("retire", self.keys, self.address, status=1)
+                self.assertIn(f"{SLEEPERS} records are under", said)
             self.checkSleepers(sleepers, old)
-            said = self.run_("count", self.address, self.keys)
-            self.assertIn(f"{old.hex()} old 0\n", said)
+            if kind == "sqlite":
+                said = self.run_("count", self.address, self.keys)
+                self.assertIn(f"{old.hex()} old 0\n", said)
             self.run_("retire", self.keys, self.address)
             self.fleet.restart()
             before = [client.answered for client in clients]

@@ -287,7 +287,7 @@ class ServerTests(SynchronousTestCase):
         """
         for kind in ("redis", "postgresql"):
             one, two = (Connection(port) for port in twoServers(self, kind))
-            self.assertEqual(stillServed(one, two, LOGOUTS // 2), 0)
+            self.assertEqual(stillServed(one, two, LOGOUTS // 4), 0)
             one.close()
             two.close()
 

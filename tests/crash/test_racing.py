@@ -13,8 +13,8 @@ from tests.crash.racing import ORDERS, race
 RACES = int(os.environ.get("TXSESSIONS_RACES", "200"))
 """How many there are."""
 
-SHARE = max(80, RACES // 4)
-"""How many there are on each server; all combinations come up in 80."""
+SHARE = max(40, RACES // 5)
+"""How many there are on each server; all combinations come up in 40."""
 
 
 class RaceTests(SynchronousTestCase):

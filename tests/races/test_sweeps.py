@@ -57,19 +57,19 @@ class SweepTests(SynchronousTestCase):
         Who uses the session in time keeps it, whatever was claimed; what is swept or
         ended stays so; and one end is told: on SQLite.
         """
-        self.run_("sqlite-normal", 3 * len(sweeps.REQUESTS))
+        self.run_("sqlite-normal", 2 * len(sweeps.REQUESTS))
 
     def test_redis(self):
         """
         On Valkey.
         """
-        self.run_("redis", 2 * len(sweeps.REQUESTS))
+        self.run_("redis", len(sweeps.REQUESTS))
 
     def test_postgresql(self):
         """
         On PostgreSQL.
         """
-        self.run_("postgresql", 2 * len(sweeps.REQUESTS))
+        self.run_("postgresql", len(sweeps.REQUESTS))
 
     def test_late(self):
         """
