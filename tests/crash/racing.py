@@ -2,7 +2,8 @@
 A login, and another request of the same browser, at the same time in two processes.
 
 Owns the races and the browser's cookies: whichever answer comes last, the jar must
-hold the id that the login gave.  C{python -m tests.crash.racing [TIMES]} runs many.
+hold the id that the login gave.  C{python -m tests.crash.racing [KIND [TIMES]]} runs
+many; C{KIND} is one of L{tests.crash.kinds.KINDS}.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.crash.nursery import makeFolder, startServer
-from tests.crash.standing import Case, show
+from tests.crash.kinds import KINDS
+from tests.crash.nursery import startServer
+from tests.crash.standing import Case, Progress, show
 from tests.crash.visiting import Connection
 from tests.web.rfc6265 import Browser
 
@@ -149,36 +151,42 @@ class Race:
                 self.faults.append(f"{what}: the id from before is still good")
 
 
-def race(case, times, seed=None, **options):
+def race(case, kind, times, step=lambda: None, seed=None, **options):
     """
-    Start two servers on one database, and run races.
+    Start two servers on one store, and run races.
 
     @param case: The test.
+    @param kind: The name of the store's kind.
+    @param step: Called after each race.
     @return: The L{Race}.
     """
-    folder = makeFolder(case)
-    ports = [startServer(case, folder, **options).port for _ in range(2)]
+    store = KINDS[kind](case)
+    options = {**store.options, **options}
+    ports = [startServer(case, store.folder, **options).port for _ in range(2)]
     seed = random.randrange(1 << 32) if seed is None else seed
     races = Race(ports, seed)
     case.addCleanup(races.close)
     for number in range(times):
         races.run(number)
+        step()
     if races.faults:
         races.faults.append(f"the seed of chance was {seed}")
     return races
 
 
-def main(times=str(TIMES)):
+def main(kind="sqlite", times=str(TIMES)):
     """
     Run the long version.
 
     @return: The exit status.
     """
+    progress = Progress("races", int(times))
     with Case() as case:
-        races = race(case, int(times))
-    show("races of a login", "the other request came in time", "the jar is wrong")
-    show(*["---"] * 3)
-    show(times, sum(races.overlaps.values()), len(races.faults))
+        races = race(case, kind, int(times), progress.step)
+    head = "races of a login", "the other request came in time", "the jar is wrong"
+    show("store", *head)
+    show(*["---"] * 4)
+    show(kind, times, sum(races.overlaps.values()), len(races.faults))
     for fault in races.faults:
         print(fault, file=sys.stderr)
     return int(bool(races.faults))

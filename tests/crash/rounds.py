@@ -16,7 +16,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.crash.nursery import Database, startServer
+from tests.crash.nursery import startServer
 from tests.crash.visiting import Broken, Connection, Crowd, Tally, Visitor
 
 VISITORS = 6
@@ -37,21 +37,22 @@ _UID = re.compile(r"[0-9a-f]{64}")
 
 class Rounds:
     """
-    Rounds on one database.
+    Rounds on one store.
 
     @ivar tally: What all visitors have counted.
     @ivar crowd: The visitors of the one session that all share.
     """
 
-    def __init__(self, case, folder, seed=None, **options):
+    def __init__(self, case, kind, seed=None, **options):
         """
         @param case: The test, see L{startServer}.
+        @param kind: The store, see L{tests.crash.kinds}.
         @param seed: What chance begins with; it is told where there are faults.
         @param options: See L{tests.crash.server.Options}.
         """
         self._case = case
-        self._folder = folder
-        self._options = options
+        self._kind = kind
+        self._options = {**kind.options, **options}
         self._seed = random.randrange(1 << 32) if seed is None else seed
         self._chance = random.Random(self._seed)
         self._visitors = [
@@ -73,17 +74,19 @@ class Rounds:
             tally.faults.append(f"the seed of chance was {self._seed}")
         return tally
 
-    def run(self, times, how):
+    def run(self, times, how, step=lambda: None):
         """
         Run rounds, and compare at last all that there is.
 
         @param how: The signal that ends each server.
+        @param step: Called after each round.
         """
         for _ in range(times):
-            server = startServer(self._case, self._folder, **self._options)
+            server = self._start()
             self._compare(server)
             self._load(server, how)
-        server = startServer(self._case, self._folder, **self._options)
+            step()
+        server = self._start()
         self._compare(server)
         connection = Connection(server.port)
         for visitor in self._visitors:
@@ -96,12 +99,17 @@ class Rounds:
         if _UID.search(said):
             self.crowd.faults.append("an id is in the log")
 
+    def _start(self):
+        """
+        Start a server.
+        """
+        return startServer(self._case, self._kind.folder, **self._options)
+
     def _compare(self, server):
         """
         Compare what a new server says with what was told.
         """
         connection = Connection(server.port)
-        database = Database(self._folder)
         if self.crowd.uid is None:
             self.crowd.begin(connection)
         self.crowd.check(connection)
@@ -114,13 +122,13 @@ class Rounds:
         old = self._chance.sample(self._ended, min(FORGOTTEN, len(self._ended)))
         self._visitors[0].tryDead(connection, old)
         connection.close()
-        found = database.integrity()
-        if found != "ok":
-            self.crowd.faults.append(f"the database is damaged: {found}")
+        damage = self._kind.damage()
+        if damage:
+            self.crowd.faults.append(f"the database is damaged: {damage}")
         known = 1 + sum(visitor.uid is not None for visitor in self._visitors)
         least = known + sum(visitor.leastLost for visitor in self._visitors)
         most = known + sum(visitor.mostLost for visitor in self._visitors)
-        living = database.living()
+        living = len(self._kind.payloads())
         if not least <= living <= most:
             self.crowd.faults.append(
                 f"{living} sessions are in the store instead of {least} to {most}"

@@ -13,6 +13,7 @@ from functools import partial
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.crash.kinds import KINDS
 from tests.crash.nursery import Database, makeFolder, startServer
 from tests.crash.rounds import Rounds
 from tests.crash.visiting import Broken, Connection, ask
@@ -23,19 +24,22 @@ KILLS = int(os.environ.get("TXSESSIONS_KILLS", "20"))
 ENDINGS = max(5, KILLS // 4)
 """How often a server is asked to end."""
 
+SHARE = max(3, KILLS // 4)
+"""How often one is killed that has its sessions elsewhere."""
+
 
 class RoundTests(SynchronousTestCase):
     """
     The end at a moment of chance, under load.
     """
 
-    def run_(self, times, how, **options):
+    def run_(self, times, how, kind="sqlite", **options):
         """
         Run rounds.
 
         @return: What was counted.
         """
-        rounds = Rounds(self, makeFolder(self), **options)
+        rounds = Rounds(self, KINDS[kind](self), **options)
         rounds.run(times, how)
         return rounds.tally
 
@@ -53,18 +57,29 @@ class RoundTests(SynchronousTestCase):
         """
         So it is where commits are not synced: the end of a process is no power cut.
         """
-        tally = self.run_(KILLS, signal.SIGKILL, durability="normal")
+        tally = self.run_(KILLS, signal.SIGKILL, "sqlite-normal")
         self.assertEqual(tally.faults, [])
         self.assertGreater(tally.acknowledged, KILLS * 2)
         self.assertGreater(tally.cut, KILLS / 2)
+
+    def test_killedOnServers(self):
+        """
+        So it is where the sessions are on a server: what a process had sent is done
+        or not, and what was acknowledged was done.
+        """
+        for kind in ("redis", "postgresql"):
+            tally = self.run_(SHARE, signal.SIGKILL, kind)
+            self.assertEqual(tally.faults, [])
+            self.assertGreater(tally.acknowledged, SHARE * 2)
+            self.assertGreater(tally.cut, SHARE / 2)
 
     def test_terminated(self):
         """
         C{SIGTERM}: nothing is lost either, and the process ends by itself.
         """
-        halves = {"full": ENDINGS - ENDINGS // 2, "normal": ENDINGS // 2}
-        for durability, times in halves.items():
-            tally = self.run_(times, signal.SIGTERM, durability=durability)
+        halves = {"sqlite": ENDINGS - ENDINGS // 2, "sqlite-normal": ENDINGS // 2}
+        for kind, times in halves.items():
+            tally = self.run_(times, signal.SIGTERM, kind)
             self.assertEqual(tally.faults, [])
             self.assertGreater(tally.acknowledged, times * 2)
 

@@ -11,6 +11,7 @@ from functools import partial
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.crash.kinds import KINDS
 from tests.crash.nursery import Database, makeFolder, startServer
 from tests.crash.rounds import NOISES
 from tests.crash.visiting import Connection
@@ -19,13 +20,24 @@ LOGOUTS = 200
 """How many logouts are looked at from the other process."""
 
 
-def stillServed(one, two, times):
+def twoServers(case, kind):
+    """
+    Start two servers on a store of a kind.
+
+    @return: Where they listen.
+    """
+    store = KINDS[kind](case)
+    return [startServer(case, store.folder, **store.options).port for _ in range(2)]
+
+
+def stillServed(one, two, times, step=lambda: None):
     """
     Sign out in one process, and ask the other at once, which has just served the
     session.
 
     @param one: A connection to a server.
     @param two: One to another server on the same database.
+    @param step: Called after each.
     @return: How often it was still served.
     """
     served = 0
@@ -38,6 +50,7 @@ def stillServed(one, two, times):
             raise AssertionError("a logout failed")
         answer = there.ask("look", uid)
         served += answer.told["user"] != "" or not answer.told["isNew"]
+        step()
     return served
 
 
@@ -260,6 +273,23 @@ class EndTests(TwoCase):
             self.assertTrue(there.ask("look", old).told["isNew"])
             self.assertEqual(there.ask("look", uid).told["count"], 1)
         self.assertEqual(self.database.living(), 1)
+
+
+class ServerTests(SynchronousTestCase):
+    """
+    The same where the sessions are on a server.
+    """
+
+    def test_logout(self):
+        """
+        Once a logout was answered, the other process serves nobody as signed in
+        with that id.
+        """
+        for kind in ("redis", "postgresql"):
+            one, two = (Connection(port) for port in twoServers(self, kind))
+            self.assertEqual(stillServed(one, two, LOGOUTS // 4), 0)
+            one.close()
+            two.close()
 
 
 class TouchTests(TwoCase):

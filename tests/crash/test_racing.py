@@ -13,6 +13,9 @@ from tests.crash.racing import ORDERS, race
 RACES = int(os.environ.get("TXSESSIONS_RACES", "200"))
 """How many there are."""
 
+SHARE = max(40, RACES // 5)
+"""How many there are on each server; all combinations come up in 40."""
+
 
 class RaceTests(SynchronousTestCase):
     """
@@ -24,7 +27,20 @@ class RaceTests(SynchronousTestCase):
         Whichever answer comes last, the browser has the new id, and that is the
         only good one.
         """
-        races = race(self, RACES)
+        self.check("sqlite", RACES)
+
+    def test_loginOnServers(self):
+        """
+        So it is where the sessions are on a server.
+        """
+        for kind in ("redis", "postgresql"):
+            self.check(kind, SHARE)
+
+    def check(self, kind, times):
+        """
+        Run races.
+        """
+        races = race(self, kind, times)
         self.assertEqual(races.faults, [])
         # All orders did come about.
         self.assertEqual(races.overlaps["after"], 0)
@@ -38,5 +54,5 @@ class RaceTests(SynchronousTestCase):
         """
         constants = {"txsessions.live.rotating.ROTATION_MARKER": 0.0}
         constants["txsessions.stores._sqlite_verbs.ROTATION_MARKER"] = -1.0
-        races = race(self, 40, constants=constants)
+        races = race(self, "sqlite", 40, constants=constants)
         self.assertIn("the jar holds another id", "".join(races.faults))

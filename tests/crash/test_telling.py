@@ -12,7 +12,7 @@ from collections import Counter
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.crash.kinds import KINDS
-from tests.crash.nursery import PATIENCE, makeFolder, startServer
+from tests.crash.nursery import PATIENCE, startServer
 from tests.crash.visiting import Connection
 from txsessions.core.lifetime import touchInterval
 
@@ -56,21 +56,20 @@ class TellingCase(SynchronousTestCase):
         @param linger: How long sessions stay in memory.
         @param interval: How often is swept.
         """
-        self.folder = makeFolder(self)
+        self.kind = KINDS[kind](self)
         constants = {
             f"{SWEEPER}.INTERVAL": interval,
             f"{SWEEPER}.LEASE": LEASE,
             f"{RESTING}.LINGER": linger,
         }
-        self.options = {"idle": idle, "constants": constants}
-        self.options.update(KINDS[kind].prepare(self, self.folder))
+        self.options = {"idle": idle, "constants": constants, **self.kind.options}
         self.servers, self.connections = [], []
 
     def start(self, store="right"):
         """
         Start one.
         """
-        server = startServer(self, self.folder, store=store, **self.options)
+        server = startServer(self, self.kind.folder, store=store, **self.options)
         self.servers.append(server)
         self.connections.append(Connection(server.port))
         self.addCleanup(self.connections[-1].close)

@@ -34,6 +34,7 @@ class Place:
     @ivar outages: What can happen to it, by name: what begins that, and what ends it.
     @ivar socket: The file of the engine's socket, or L{None}.
     @ivar through: Makes of the port of a proxy the address that leads there.
+    @ivar server: What runs the engine, or L{None}.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Place:
     outages: dict = Factory(dict)
     socket: str | None = None
     through: object = None
+    server: object = None
 
     @property
     def keys(self):
@@ -128,6 +130,7 @@ def redis(case):
         },
         socket=server.socket,
         through="redis://127.0.0.1:{}/0".format,
+        server=server,
     )
 
 
@@ -176,6 +179,7 @@ def postgresql(case):
         },
         socket=server.socketFile,
         through=f"postgresql://postgres@127.0.0.1:{{}}/{database}".format,
+        server=server,
     )
 
 

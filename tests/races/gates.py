@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
 from tests.slowstore import SlowStore
 
@@ -31,9 +32,12 @@ class Gate:
     @ivar isSweeping: Whether sweeps have to stop too.
     @ivar pending: How many are stopped, or in the store.
     @ivar changed: Called when any of this has changed.
+    @ivar witnessed: What calls of the store have come to where one has to stop, in
+        order: the verb's name and the outcome.
     """
 
     def __init__(self):
+        self.witnessed = []
         self.isArmed = self.isSweeping = False
         self.pending = 0
         self.changed = lambda: None
@@ -59,6 +63,20 @@ class Gate:
         """
         self.pending -= 1
         self.changed()
+        return result
+
+    def witness(self, result, name):
+        """
+        A call of the store has come to something.
+        """
+        outcome = result
+        if isinstance(result, Failure):
+            outcome = result.type.__name__
+        elif isinstance(result, list):
+            outcome = len(result)
+        elif not isinstance(result, bool):
+            outcome = "" if result is None else "found"
+        self.witnessed.append((name, outcome))
         return result
 
     def hold(self, name):
@@ -111,6 +129,7 @@ class GatedStore(SlowStore):
         gate.begin()
         before = gate.hold(f"before {name}") if name in stopsBefore else succeed(None)
         done = before.addCallback(lambda _: verb(*args))
+        done.addBoth(gate.witness, name)
         done.addBoth(
             lambda result: gate.hold(f"after {name}").addCallback(lambda _: result)
         )

@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from tests.crash.server import nurse
 from tests.races.gates import Gate, GatedStore
+from tests.races.leaping import leaping
 from tests.races.wrong import plant
 from txsessions import Session, Site, openStore
 from txsessions.errors import SessionError, SessionGone
@@ -38,6 +39,8 @@ class Options:
     @ivar log: The file that takes what is said.
     @ivar idle: The sessions' idle time, in seconds.
     @ivar fault: What is wrong on purpose, see L{tests.races.wrong}.
+    @ivar leaps: Whether time goes by when the driver says so, see
+        L{tests.races.leaping}.
     """
 
     address: str
@@ -45,6 +48,7 @@ class Options:
     log: str
     idle: float = 900.0
     fault: str = ""
+    leaps: bool = False
 
 
 @implementer(ISessionListener)
@@ -400,13 +404,26 @@ class Control(LineOnlyReceiver):
         """
         Count the sessions that are alive.
         """
-        return self._store.inner.countSessions(self._reactor().seconds())
+        return self._store.inner.countSessions(self._pages.site.reactor.seconds())
 
     def do_sweep(self):
         """
         Sweep once.
         """
         return self._pages.site._live.lifecycle._sweeper.sweepSlice()
+
+    def do_leap(self, seconds):
+        """
+        Have some time gone by.
+        """
+        self._pages.site.reactor.leap(seconds)
+
+    def do_witnessed(self):
+        """
+        Tell what calls of the store have come to since that was asked.
+        """
+        witnessed, self._gate.witnessed = self._gate.witnessed, []
+        return witnessed
 
     def do_records(self):
         """
@@ -444,7 +461,8 @@ def serve(given, writing):
     pages = Pages(gate)
     inner = plant(options.fault, openStore(options.address, reactor=reactor), pages)
     store = GatedStore(inner, gate)
-    site = pages.site = Site(pages, store=store, keys=options.keys)
+    clock = leaping(reactor) if options.leaps else reactor
+    site = pages.site = Site(pages, store=store, keys=options.keys, reactor=clock)
     site.log = lambda request: None
     site.addSessionListener(counts)
     if options.idle != Session.sessionTimeout:

@@ -12,9 +12,10 @@ from twisted.internet import reactor
 from twisted.logger import capturedLogs
 
 from tests.stores.postgres_case import PostgresCase, record
+from txsessions.core.forks import Forks
 from txsessions.core.record import UNCHANGED
 from txsessions.errors import SessionConflict, SessionGone, StoreUnavailable
-from txsessions.stores import _forks, postgresql
+from txsessions.stores import postgresql
 from txsessions.testing._case import steps
 
 
@@ -485,7 +486,7 @@ class LifeTests(PostgresCase):
         store = await self.open()
         await store.load(b"", self.now)
         theirs = store._database
-        _forks.Forks.count += 1
+        Forks.count += 1
         try:
             error = await self.fails(store.load(b"", self.now), StoreUnavailable)
             self.assertIn("after the fork", str(error))
@@ -495,7 +496,7 @@ class LifeTests(PostgresCase):
             self.assertIsNot(store._database, theirs)
             await store.close()
         finally:
-            _forks.Forks.count -= 1
+            Forks.count -= 1
         self.assertIsNotNone(theirs.reads._link)
         await theirs.close()
 

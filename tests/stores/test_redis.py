@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError
 
 from tests.stores.redis_case import IDLE, RedisTestCase
 from tests.stores.valkeys import shared
+from txsessions.core.forks import Forks
 from txsessions.core.record import ROTATED, UNCHANGED
 from txsessions.errors import (
     SessionConflict,
@@ -21,7 +22,6 @@ from txsessions.errors import (
 )
 from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores import _redis_resp
-from txsessions.stores._forks import Forks
 from txsessions.stores._redis_rows import GRACE, LIMIT, Keys, shardOf
 from txsessions.testing._case import steps
 

@@ -53,7 +53,11 @@ class Child:
                 raise AssertionError("a process has failed")
 
 
-def countTogether(case, address, keys, times, lines=4):
+STEP = 200
+"""How many each adds between two words on how far it is."""
+
+
+def countTogether(case, address, keys, times, lines=4, step=lambda count: None):
     """
     Have two processes count in one session at the same time.
 
@@ -61,15 +65,23 @@ def countTogether(case, address, keys, times, lines=4):
     @param keys: The path of the key file.
     @param times: How often each adds one.
     @param lines: How many in each process at the same time.
+    @param step: Called with how many more were added, or failed.
     @return: How far the session was counted, and what the two have told.
     """
+
+    def count(child):
+        added = 0
+        for start in range(0, times, STEP):
+            part = min(STEP, times - start)
+            told = child.ask("count", uid=uid, times=part, lines=lines)
+            added += told["added"]
+            step(part)
+        return {**told, "added": added}
+
     children = [Child(case, address, keys) for _ in range(2)]
     uid = children[0].ask("make")["uid"]
     with ThreadPoolExecutor(2) as threads:
-        running = [
-            threads.submit(child.ask, "count", uid=uid, times=times, lines=lines)
-            for child in children
-        ]
+        running = [threads.submit(count, child) for child in children]
         told = [each.result() for each in running]
     looks = {child.ask("look", uid=uid)["count"] for child in children}
     if len(looks) != 1:

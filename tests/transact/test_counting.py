@@ -1,45 +1,35 @@
 """
 Tests of two processes that count in one session: no step is lost.
 
-For another store derive from L{CountingTests} and say where it is.
+For another store derive from L{CountingTests} and name its kind.
 """
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.crash.nursery import makeFolder
+from tests.races.engines import start
 from tests.transact.counting import countTogether
-from txsessions.core.keyfile import createKeyFile
 
-TIMES = 500
+TIMES = 200
 """How often each process adds one."""
 
 
 class CountingTests:
     """
     What holds for every store that processes share.
+
+    @cvar kind: Which of L{tests.races.engines.ENGINES}.
     """
 
-    def address(self):
-        """
-        Where the store is.  Called once a test.
-        """
-        raise NotImplementedError
-
-    def setUp(self):
-        """
-        Make the keys.
-        """
-        self.folder = makeFolder(self)
-        self.keys = str(self.folder / "keys")
-        createKeyFile(self.keys)
+    kind = ""
 
     def test_exact(self):
         """
         However the two come in each other's way, the sum is exact.
         """
-        count, told = countTogether(self, self.address(), self.keys, TIMES)
+        place = start(self, self.kind)
+        count, told = countTogether(self, place.address, place.keys, TIMES)
         self.assertEqual([each["failures"] for each in told], [{}, {}])
         self.assertEqual([each["added"] for each in told], [TIMES, TIMES])
         self.assertEqual(count, 2 * TIMES)
@@ -52,11 +42,23 @@ class SQLiteTests(CountingTests, SynchronousTestCase):
     A database file.
     """
 
-    def address(self):
-        """
-        See L{CountingTests.address}.
-        """
-        return f"sqlite:{self.folder}/sessions.sqlite?durability=normal"
+    kind = "sqlite-normal"
 
 
-__all__ = ["CountingTests", "SQLiteTests"]
+class RedisTests(CountingTests, SynchronousTestCase):
+    """
+    Valkey.
+    """
+
+    kind = "redis"
+
+
+class PostgreSQLTests(CountingTests, SynchronousTestCase):
+    """
+    PostgreSQL.
+    """
+
+    kind = "postgresql"
+
+
+__all__ = ["CountingTests", "PostgreSQLTests", "RedisTests", "SQLiteTests"]

@@ -22,6 +22,7 @@ from typing import Final
 
 from attrs import frozen
 
+from txsessions.core.forks import Forks
 from txsessions.core.keyring import KEY_ID_BYTES, KeyRing, RootKey
 from txsessions.core.plain import MAX_PAYLOAD
 from txsessions.core.record import tagOf
@@ -95,7 +96,7 @@ class Sealer:
         self._entropy = entropy
         self._drawn = b""
         self._left = 0
-        self._pid = -1
+        self._fork = -1
 
     def seal(self, key: bytes, version: int, plaintext: bytes) -> bytes:
         """
@@ -152,11 +153,11 @@ class Sealer:
         derived for each, and as many bytes again that are new each time.
         """
         left = self._left
-        if left < 1 or self._pid != os.getpid():
+        if left < 1 or self._fork != Forks.count:
             # After a fork, parent and child must not go on with the same one.
             self._drawn = self._draw(PREFIX_BYTES)
             left = MESSAGES_PER_PREFIX
-            self._pid = os.getpid()
+            self._fork = Forks.count
         self._left = left - 1
         return self._drawn + self._draw(_FRESH_BYTES)
 

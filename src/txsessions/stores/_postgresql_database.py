@@ -1,23 +1,23 @@
 """
 One opening of a PostgreSQL store: all that C{open} makes and C{close} lets go of.
 
-Owns that life: the lines, their schema and clock, and who waits for it to begin or
-end.  Reads have a line of their own, for on one with the writes they would wait for
-the disk; counting, which is slow, has one that is made when it is wanted.
+Owns that life: the lines, their schema and clock.  Reads have a line of their own, for
+on one with the writes they would wait for the disk; counting, which is slow, has one
+that is made when it is wanted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import psycopg
 from attrs import field, frozen
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.python.failure import Failure
 
-from txsessions.errors import StoreUnavailable
 from txsessions.stores import _postgresql_schema
-from txsessions.stores._forks import Forks
+from txsessions.stores._opening import Opening
 from txsessions.stores._postgresql_clock import ServerClock
 from txsessions.stores._postgresql_connecting import Connector
 from txsessions.stores._postgresql_line import Line
@@ -48,13 +48,11 @@ class Settings:
     steps: Sequence[Step] = _postgresql_schema.STEPS
 
 
-class Database:
+class Database(Opening):
     """
     See the module.
 
     @ivar facts: What the server said of its durability when it was last connected.
-    @ivar closing: Whether its end has begun.
-    @ivar fork: Which process it belongs to.
     """
 
     def __init__(
@@ -68,18 +66,14 @@ class Database:
         """
         Begin to connect.
         """
+        deadline = settings.deadline
+        late = f"the session database {settings.place} takes longer than {deadline:g} s"
+        super().__init__(reactor, deadline, late + " to connect")
         self.facts: Facts | None = None
-        self.closing = False
-        self.isOpen = False
-        self.fork = Forks.count
         self._settings = settings
         self._statements = statements
-        self._reactor = reactor
         self._makeWorker = makeWorker
         self._chance = chance
-        self._isEnded = False
-        self._beginning: list[Deferred[None]] = []
-        self._ending: list[Deferred[None]] = []
         self._aside: Line | None = None
         self._asideOpening: list[Deferred[Line]] = []
         self.clock = ServerClock(statements.clock, reactor)
@@ -135,30 +129,11 @@ class Database:
         if code == "25006":
             other.breakOff("the server has become read-only")
 
-    def whenOpen(self) -> Deferred[None]:
-        """
-        Wait for it to be open, bounded by the deadline.
-        """
-        if self.isOpen:
-            return succeed(None)
-        opened: Deferred[None] = Deferred()
-        self._beginning.append(opened)
-        settings = self._settings
-        late = (
-            f"the session database {settings.place} takes longer than "
-            f"{settings.deadline:g} s to connect"
-        )
-        return withDeadline(opened, self._reactor, settings.deadline, late)
-
     def _opened(self, _: object) -> None:
         """
-        It is open, be it after the deadline.
+        It is open.
         """
-        if self.closing:
-            self._tellBeginning(StoreUnavailable("the session store was closed"))
-        else:
-            self.isOpen = True
-            self._tellBeginning(None)
+        self._begun()
 
     def _failed(self, failure: Failure) -> None:
         """
@@ -166,17 +141,6 @@ class Database:
         """
         error = failure.value
         handled(self.close().addBoth(lambda _: self._tellBeginning(error)))
-
-    def _tellBeginning(self, error: BaseException | None) -> None:
-        """
-        Tell whoever waits for it to be open.
-        """
-        beginning, self._beginning = self._beginning, []
-        for opened in beginning:
-            if error is None:
-                opened.callback(None)
-            else:
-                opened.errback(error)
 
     def aside(self) -> Deferred[Line]:
         """
@@ -211,36 +175,17 @@ class Database:
         for wanted in waiting:
             wanted.errback(failure.value)
 
-    def close(self) -> Deferred[None]:
+    def _letGo(self) -> Deferred[Any]:
         """
-        End it: what was accepted is finished first.
+        See L{Opening._letGo}; but for a thread that still tries to connect: it closes
+        what it gets.
         """
-        if self._isEnded:
-            return succeed(None)
-        ended: Deferred[None] = Deferred()
-        self._ending.append(ended)
-        if not self.closing:
-            self.closing = True
-            lines = [self.reads, self.writes]
-            if self._aside is not None:
-                lines.append(self._aside)
-            closed = DeferredList([line.close() for line in lines])
-            late = "a connection that is being made does not end"
-            patience = self._settings.deadline * 1.5
-            waited = withDeadline(closed, self._reactor, patience, late)
-            handled(waited.addBoth(self._ended))
-        return ended
-
-    def _ended(self, _: object) -> None:
-        """
-        Everything is closed, but for a thread that still tries to connect: it
-        closes what it gets.
-        """
-        self._isEnded = True
-        self.isOpen = False
-        ending, self._ending = self._ending, []
-        for ended in ending:
-            ended.callback(None)
+        lines = [self.reads, self.writes]
+        if self._aside is not None:
+            lines.append(self._aside)
+        closed = DeferredList([line.close() for line in lines])
+        late = "a connection that is being made does not end"
+        return withDeadline(closed, self._reactor, self._settings.deadline * 1.5, late)
 
 
 __all__ = ["Database", "Settings"]

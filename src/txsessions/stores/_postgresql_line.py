@@ -22,8 +22,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txsessions.core.forks import Forks
 from txsessions.errors import StoreError, StoreUnavailable
-from txsessions.stores._forks import Forks
 from txsessions.stores._postgresql_connecting import Connector
 from txsessions.stores._postgresql_errors import (
     endsConnection,

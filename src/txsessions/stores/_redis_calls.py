@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from txsessions.core.forks import Forks
 from txsessions.errors import StoreUnavailable
 from txsessions.stores import _redis_scripts
-from txsessions.stores._forks import Forks
 from txsessions.stores._redis_client import Client
 from txsessions.stores._redis_clock import ServerClock
 from txsessions.stores._redis_endpoints import endpointOf

@@ -27,9 +27,9 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from txsessions.core.forks import Forks
 from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores import _sqlite_verbs
-from txsessions.stores._forks import Forks
 from txsessions.stores._reactor import IStoreReactor, handled
 from txsessions.stores._sqlite_connection import WriteConnection
 from txsessions.stores._sqlite_errors import ENGINE_ERRORS, late

@@ -26,11 +26,11 @@ from typing import Any, Literal
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from txsessions.core.forks import Forks
 from txsessions.core.record import Answer, Record
 from txsessions.errors import AddressError, ConfigurationError, StoreUnavailable
 from txsessions.interfaces import ISessionStore
 from txsessions.stores import _postgresql_address, _postgresql_schema
-from txsessions.stores._forks import Forks
 from txsessions.stores._postgresql_database import Database, Settings
 from txsessions.stores._postgresql_exchange import Call
 from txsessions.stores._postgresql_line import Line

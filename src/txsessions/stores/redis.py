@@ -35,11 +35,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txsessions.core.forks import Forks
 from txsessions.core.record import Answer, Record
 from txsessions.errors import StoreUnavailable
 from txsessions.interfaces import ISessionStore
 from txsessions.stores import _redis_endpoints, _redis_sweeping, _redis_verbs
-from txsessions.stores._forks import Forks
 from txsessions.stores._reactor import globalReactor
 from txsessions.stores._redis_address import Settings, readAddress
 from txsessions.stores._redis_calls import Calls

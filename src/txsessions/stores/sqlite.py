@@ -23,11 +23,11 @@ from typing import Any, Literal
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from txsessions.core.forks import Forks
 from txsessions.core.record import Answer, Record
 from txsessions.errors import ConfigurationError, StoreCorrupt, StoreUnavailable
 from txsessions.interfaces import ISessionStore
 from txsessions.stores import _sqlite_rows, _sqlite_schema, _sqlite_verbs
-from txsessions.stores._forks import Forks
 from txsessions.stores._reactor import IStoreReactor, globalReactor, withDeadline
 from txsessions.stores._sqlite_aside import copyInto
 from txsessions.stores._sqlite_changes import Changes
@@ -116,7 +116,7 @@ class SQLiteStore:
         See L{ISessionStore.open}.
         """
         database = self._database
-        if database is not None and database.forks != Forks.count:
+        if database is not None and database.fork != Forks.count:
             try:
                 self._disown(database)
             except StoreUnavailable as error:
@@ -144,7 +144,7 @@ class SQLiteStore:
         See L{ISessionStore.close}.
         """
         self._find = self._changes = None
-        if self._database is None or self._database.forks != Forks.count:
+        if self._database is None or self._database.fork != Forks.count:
             return succeed(None)
         return self._database.close()
 
