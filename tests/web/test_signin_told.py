@@ -1,11 +1,12 @@
 """
-Signing in: what is told of it, and how it is without a store.
+Signing in: what is told of it, and how it is without a store, and without a cookie.
 """
 
 from __future__ import annotations
 
-from tests.web.pages import OUTAGE
-from tests.web.signing import SignInCase
+from tests.web.pages import OUTAGE, Page
+from tests.web.signing import SignInCase, signIn
+from txsessions import CookiePolicy
 
 
 class EventTests(SignInCase):
@@ -140,3 +141,47 @@ class NoStoreTests(SignInCase):
         live = [s for s in self.site.sessions.values() if s.principal]
         self.assertEqual(live, [])
         self.assertEqual(self.seen(self.client(), "/in"), b"ann 1 0")
+
+
+class BearerTests(SignInCase):
+    """
+    A program that sends its id by C{Authorization}.
+    """
+
+    tellsIds = True
+
+    def begin(self):
+        """
+        Serve programs.
+        """
+
+        def page(request):
+            signIn(request)
+            return request.getSession().uid
+
+        self.root.putChild(b"program", Page(page))
+        self.serve(self.root, cookies=CookiePolicy(bearer=True))
+
+    def ask(self, path, uid):
+        """
+        What a program with this id is told.
+        """
+        headers = (f"Authorization: Session {uid}",)
+        answer = self.client().fetch(path, headers=headers, cookies=False)
+        self.assertIsNone(answer.cookie)
+        return answer.body
+
+    def test_all(self):
+        """
+        It signs in, with a new id that the page tells it, and out, with no cookie in
+        any answer.
+        """
+        first = "0" * 64
+        uid = self.ask("/program", first).decode()
+        again = self.ask("/program?level=2", uid).decode()
+        self.assertNotEqual(again, uid)
+        self.assertEqual(self.ask("/look", uid), b"nobody 0 0")
+        self.assertEqual(self.ask("/look", again), b"ann 2 0")
+        self.assertEqual(self.ask("/out", again), b"out")
+        self.assertEqual(self.ask("/look", again), b"nobody 0 0")
+        self.assertEqual(self.stored(), 0)
