@@ -37,6 +37,7 @@ PUBLIC = {
         "SessionStale",
         "SessionTooLarge",
         "SessionUnavailable",
+        "SignInNeeded",
         "StoreCorrupt",
         "StoreError",
         "StoreUnavailable",

@@ -166,6 +166,33 @@ class SessionUnavailable(SessionError):
         )
 
 
+class SignInNeeded(_AboutSession):
+    """
+    What is asked for wants a sign-in that this session does not have: have the
+    visitor sign in, again or more surely, and come back.  Left uncaught by a resource
+    it answers 403.
+
+    @ivar seconds: How long ago it may be at most.
+    @ivar level: How sure it has to be.
+    @ivar authenticatedAt: When the visitor did sign in, in seconds since the epoch;
+        L{None} if nobody is signed in.
+    """
+
+    explanation = "this wants the visitor to sign in, again or more surely"
+
+    def __init__(
+        self,
+        tag: str,
+        seconds: float,
+        level: int,
+        authenticatedAt: float | None,
+    ) -> None:
+        self.seconds = seconds
+        self.level = level
+        self.authenticatedAt = authenticatedAt
+        super().__init__(tag)
+
+
 class ResponseStarted(SessionError, RuntimeError):
     """
     The headers have been sent, so the cookie can no longer be changed: rotate
@@ -265,6 +292,7 @@ __all__ = [
     "SessionStale",
     "SessionTooLarge",
     "SessionUnavailable",
+    "SignInNeeded",
     "StoreCorrupt",
     "StoreError",
     "StoreUnavailable",

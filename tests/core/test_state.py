@@ -15,6 +15,7 @@ from msgspec.msgpack import encode
 from twisted.trial.unittest import SynchronousTestCase
 
 from txsessions.core.lifetime import MAX_SECONDS
+from txsessions.core.signin import MAX_LEVEL, MAX_PRINCIPAL, SignIn
 from txsessions.core.state import (
     ATTRIBUTE,
     COMPONENT,
@@ -35,7 +36,7 @@ STATE = State(
     lifetime=43200.0,
     secure=True,
     cookieName=b"__Host-Http-sid",
-    principal="ann",
+    signIn=SignIn("ann", 2, 1_800_000_100.5),
     parts={b"nuser": b"\xa3ann", b"acart": b"\x90", b"cIFoo": b"\xc0"},
 )
 
@@ -46,7 +47,7 @@ FIELDS: list[Any] = [
     STATE.lifetime,
     STATE.secure,
     STATE.cookieName,
-    STATE.principal,
+    ["ann", 2, 1_800_000_100.5],
     dict(STATE.parts),
 ]
 """What L{STATE} is written as."""
@@ -60,7 +61,13 @@ states = st.builds(
     lifetime=spans,
     secure=st.booleans(),
     cookieName=st.binary(max_size=30),
-    principal=st.none() | st.text(max_size=30),
+    signIn=st.none()
+    | st.builds(
+        SignIn,
+        st.text(min_size=1, max_size=30),
+        st.integers(min_value=1, max_value=MAX_LEVEL),
+        st.floats(min_value=0, max_value=MAX_SECONDS),
+    ),
     parts=st.dictionaries(
         st.builds(partName, kinds, st.binary(max_size=20)), st.binary(max_size=50)
     ),
@@ -187,6 +194,9 @@ class PackTests(SynchronousTestCase):
             {"lifetime": 0.0},
             {"lifetime": math.nan},
             {"lifetime": 2.0**63},
+            {"signIn": SignIn("", 1, 1.0)},
+            {"signIn": SignIn("ann", 0, 1.0)},
+            {"signIn": SignIn("ann", 1, -1.0)},
             {"parts": {b"": b""}},
             {"parts": {b"xname": b""}},
         ):
@@ -197,7 +207,9 @@ class PackTests(SynchronousTestCase):
         A principal is a text.
         """
         error = self.assertRaises(
-            CannotBeKept, packState, evolve(STATE, principal="bob\ud800")
+            CannotBeKept,
+            packState,
+            evolve(STATE, signIn=SignIn("bob\ud800", 1, 1.0)),
         )
         self.assertIn("principal", str(error))
         self.assertNotIn("bob", str(error))
@@ -245,6 +257,22 @@ class UnpackTests(SynchronousTestCase):
             (5, None),
             (6, b"ann"),
             (6, 5),
+            (6, "ann"),
+            (6, []),
+            (6, ["ann", 1]),
+            (6, ["ann", 1, 1.0, None]),
+            (6, [b"ann", 1, 1.0]),
+            (6, ["", 1, 1.0]),
+            (6, ["a" * (MAX_PRINCIPAL + 1), 1, 1.0]),
+            (6, ["ann", 1.0, 1.0]),
+            (6, ["ann", True, 1.0]),
+            (6, ["ann", 0, 1.0]),
+            (6, ["ann", MAX_LEVEL + 1, 1.0]),
+            (6, ["ann", 1, 1]),
+            (6, ["ann", 1, None]),
+            (6, ["ann", 1, -1.0]),
+            (6, ["ann", 1, math.nan]),
+            (6, {"principal": "ann", "level": 1, "authenticatedAt": 1.0}),
             (7, None),
             (7, []),
             (7, {"nuser": b""}),
@@ -302,9 +330,11 @@ class UnpackTests(SynchronousTestCase):
         for one, other in (
             (b"\x98\x01", b"\x98\xcc\x01"),
             (b"\x98\x01", b"\xdc\x00\x08\x01"),
-            (b"\xa3ann\x83", b"\xd9\x03ann\x83"),
+            (b"\xa3ann\x02", b"\xd9\x03ann\x02"),
             (b"\xc4\x0f__", b"\xc5\x00\x0f__"),
-            (b"ann\x83", b"ann\xde\x00\x03"),
+            (b"ann\x02", b"ann\xcc\x02"),
+            (b"\x93\xa3ann", b"\xdc\x00\x03\xa3ann"),
+            (b"\x83\xc4", b"\xde\x00\x03\xc4"),
             (encode(900.0), b"\xca\x44\x61\x00\x00"),
         ):
             self.assertIn(one, data)

@@ -22,7 +22,21 @@ from txsessions.errors import (
 from txsessions.live.additions import Offered
 from txsessions.live.callbacks import MAX_CALLBACKS
 
-NAMES = ("csrfToken", "flash", "isNew", "rotate", "save", "tag", "takeFlashes")
+NAMES = (
+    "authenticatedAt",
+    "csrfToken",
+    "flash",
+    "isNew",
+    "level",
+    "login",
+    "logout",
+    "principal",
+    "requireFresh",
+    "rotate",
+    "save",
+    "tag",
+    "takeFlashes",
+)
 
 
 class Request:
@@ -42,6 +56,7 @@ class Request:
         if self.started:
             raise ResponseStarted
         self.rotated.append(session)
+        return True
 
 
 class Taken(server.Session):
@@ -50,6 +65,7 @@ class Taken(server.Session):
     """
 
     tag = "mine"
+    principal = level = authenticatedAt = None
 
     def save(self):
         """
@@ -57,7 +73,7 @@ class Taken(server.Session):
         """
         raise AssertionError
 
-    rotate = save
+    rotate = login = logout = requireFresh = save
 
     @property
     def isNew(self):

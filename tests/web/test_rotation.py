@@ -10,7 +10,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from tests.web.oracle import WebCase
 from tests.web.pages import OUTAGE, Page, change, count
-from txsessions.errors import ConfigurationError, ResponseStarted
+from txsessions.errors import ConfigurationError, ResponseStarted, SessionGone
 
 
 def signIn(request):
@@ -241,37 +241,61 @@ class CookieTests(RotationCase):
 
     def test_twoRequests(self):
         """
-        Where two requests rotate, no reply tells an id that the store does not have.
+        Where two requests rotate, only the first one hands out an id; the other, who
+        may have been sent by somebody else, is told that its own is dead.
         """
         clients, requests = self.waiting()
         self.store.hold()
+        outcomes = []
         for request in requests:
-            request.getSession().rotate(request)
+            outcomes.append(request.getSession().rotate(request))
             request.finish()
-        self.store.release(1)
         self.assertEqual(self.store.names(), ["rename"])
         for each in clients:
             self.assertTrue(each.silent)
         self.store.pass_()
-        first, second = [each.answer().cookie.value for each in clients]
-        self.assertEqual(first, second)
+        self.successResultOf(outcomes[0])
+        self.failureResultOf(outcomes[1], SessionGone)
+        first, second = [each.answer().cookie for each in clients]
+        self.assertTrue(first.value)
+        self.assertIsNone(second)
         there = self.client(site=self.serveElsewhere(self.root), jar=clients[0].jar)
         self.assertEqual(there.fetch("/look").body, b"1")
 
-    def test_twoRequestsOutage(self):
+    def changedWhileHeld(self):
+        """
+        A client whose reply is held for a rotation while the application gives the
+        session one more uid by hand.
+        """
+        clients, requests = self.waiting()
+        request, session = requests[0], requests[0].getSession()
+        self.store.hold()
+        session.rotate(request)
+        request.finish()
+        session.uid = self.site._mkuid()
+        self.store.release(1)
+        self.assertEqual(self.store.names(), ["rename"])
+        self.assertTrue(clients[0].silent)
+        return clients[0]
+
+    def test_changedWhileHeld(self):
+        """
+        No reply tells an id that the store does not have.
+        """
+        client = self.changedWhileHeld()
+        self.store.pass_()
+        self.assertTrue(client.answer().sets)
+        there = self.client(site=self.serveElsewhere(self.root), jar=client.jar)
+        self.assertEqual(there.fetch("/look").body, b"1")
+
+    def test_changedWhileHeldOutage(self):
         """
         Where the store fails in between, nobody is told of the id that it does not
         have.
         """
-        clients, requests = self.waiting()
-        self.store.hold()
-        for request in requests:
-            request.getSession().rotate(request)
-            request.finish()
-        self.store.release(1)
+        client = self.changedWhileHeld()
         self.store.fail(OUTAGE)
-        for each in clients:
-            self.assertEqual(each.answer().code, 503)
+        self.assertEqual(client.answer().code, 503)
 
     def test_loadedTogether(self):
         """

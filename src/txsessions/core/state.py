@@ -17,6 +17,7 @@ from msgspec.msgpack import Decoder, Encoder
 
 from txsessions.core.lifetime import MAX_SECONDS
 from txsessions.core.plain import MAX_PAYLOAD
+from txsessions.core.signin import SignIn, checkSignIn
 from txsessions.errors import CannotBeKept, SessionTooLarge
 
 FORMAT: Final = 1
@@ -38,7 +39,7 @@ _KINDS: Final = frozenset({NAMESPACE, ATTRIBUTE, COMPONENT})
 
 _toBytes = Encoder().encode
 _fromBytes = Decoder(
-    tuple[int, float, float, float, bool, bytes, str | None, dict[bytes, bytes]]
+    tuple[int, float, float, float, bool, bytes, SignIn | None, dict[bytes, bytes]]
 ).decode
 
 
@@ -52,7 +53,7 @@ class State:
     @ivar lifetime: How long it lives at most, in seconds.
     @ivar secure: Whether its cookie is only for HTTPS.
     @ivar cookieName: The name of the cookie that its uid comes in.
-    @ivar principal: Who is signed in.
+    @ivar signIn: Who is signed in, if anybody is.
     @ivar parts: The encoded value of each part, by the part's name.
     """
 
@@ -61,7 +62,7 @@ class State:
     lifetime: float
     secure: bool
     cookieName: bytes
-    principal: str | None = field(default=None, repr=False)
+    signIn: SignIn | None = None
     parts: Mapping[bytes, bytes] = field(repr=False)
 
 
@@ -107,7 +108,7 @@ def packState(state: State, tag: str = "") -> bytes:
         state.lifetime,
         state.secure,
         state.cookieName,
-        state.principal,
+        state.signIn,
         state.parts,
         tag,
     )
@@ -119,7 +120,7 @@ def packFields(
     lifetime: float,
     secure: bool,
     cookieName: bytes,
-    principal: str | None,
+    signIn: SignIn | None,
     parts: Mapping[bytes, bytes],
     tag: str,
 ) -> bytes:
@@ -134,6 +135,8 @@ def packFields(
             "the session", f"it has {len(parts)} parts, and {MAX_PARTS} may be"
         )
     _check(createdAt, idle, lifetime)
+    if signIn is not None:
+        checkSignIn(signIn)
     try:
         data = _toBytes(
             (
@@ -143,7 +146,7 @@ def packFields(
                 float(lifetime),
                 secure,
                 cookieName,
-                principal,
+                signIn,
                 parts if type(parts) is dict else dict(parts),
             )
         )
@@ -172,10 +175,12 @@ def unpackState(data: bytes) -> State:
     # written in another way than we would.
     if fields[0] != FORMAT or _toBytes(fields) != data:
         raise ValueError("a kept session is not written as we would")
-    _, createdAt, idle, lifetime, secure, cookieName, principal, parts = fields
+    _, createdAt, idle, lifetime, secure, cookieName, signIn, parts = fields
     if len(parts) > MAX_PARTS:
         raise ValueError("a kept session has more parts than we would write")
     _check(createdAt, idle, lifetime)
+    if signIn is not None:
+        checkSignIn(signIn)
     _checkNames(parts)
     return State(
         createdAt=createdAt,
@@ -183,7 +188,7 @@ def unpackState(data: bytes) -> State:
         lifetime=lifetime,
         secure=secure,
         cookieName=cookieName,
-        principal=principal,
+        signIn=signIn,
         parts=parts,
     )
 

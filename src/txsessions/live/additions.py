@@ -7,14 +7,21 @@ same names, so that nothing else of ours uses them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from txsessions.errors import ConfigurationError, SessionGone, SessionStale
-from txsessions.live import flashes, tokens
+from txsessions.core.lifetime import validSeconds
+from txsessions.core.signin import isFresh
+from txsessions.errors import (
+    ConfigurationError,
+    SessionGone,
+    SessionStale,
+    SignInNeeded,
+)
+from txsessions.live import flashes, signin, tokens
 from txsessions.live.closing import Closing, closeLater
 from txsessions.live.ignorable import IgnorableDeferred
 from txsessions.live.phases import ENDED, STALE
@@ -101,6 +108,32 @@ class Additions:
         demandThread()
         return flashes.take(self)
 
+    @Offered
+    def principal(self: Any) -> str | None:
+        """
+        Who is signed in, as L{login} was told; L{None} if nobody is.
+        """
+        signIn = self._signIn
+        return None if signIn is None else signIn.principal
+
+    @Offered
+    def level(self: Any) -> int:
+        """
+        How sure it is who that is: what L{login} was told, and 0 if nobody is
+        signed in.
+        """
+        signIn = self._signIn
+        return 0 if signIn is None else signIn.level
+
+    @Offered
+    def authenticatedAt(self: Any) -> float | None:
+        """
+        When L{login} was last called, in seconds since the epoch; L{None} if nobody
+        is signed in.
+        """
+        signIn = self._signIn
+        return None if signIn is None else signIn.authenticatedAt
+
     def save(self: Any) -> Deferred[None]:
         """
         Save what has changed, now: for code that works outside a request, or
@@ -124,7 +157,8 @@ class Additions:
 
         @return: Fires when the store has acknowledged it; may be ignored, since
             the response waits for it too.  Fails with C{SessionGone} if the
-            session has ended.
+            session has ended, or another request has given it a new uid since
+            C{request} came: only one of the two can hand it out.
         @raise ResponseStarted: The headers have been sent.
         @raise SessionStale: It was dropped because it could not be saved.
         """
@@ -137,7 +171,8 @@ class Additions:
             )
         if self._phase == ENDED:
             return _gone(self)
-        change(self)
+        if not change(self):
+            return _gone(self)
         tokens.dropSecret(self)
         return table.rotate(self)
 
@@ -162,6 +197,96 @@ class Additions:
         closeLater(self.expireCallbacks, closing)
         if table is not None and self._entry is not None:
             table.watching.begin(self._entry)
+
+    def login(
+        self: Any,
+        request: Any,
+        principal: str,
+        *,
+        level: int = 1,
+        keep: bool | None = None,
+    ) -> Deferred[None]:
+        """
+        Somebody has proved who he or she is, at first or once more: give the session
+        a new uid, of which nobody can know, and remember who it is.  The old uid is
+        dead from now on in every process; the new cookie goes out on the response to
+        C{request} only.  The session's lifetime begins anew.
+
+        It is the same session object if the state is kept.  If not, it ends, and
+        another one begins; and so it is where another request has signed somebody in
+        on it, or it is gone, since C{request} came: each of two sign-ins that were
+        sent at once has a session then.  So from now on use
+        C{request.getSession()}.
+
+        @param principal: What the application calls the one who signed in.
+        @param level: How sure it is, from now on: 1 for one factor, 2 for two, or
+            what steps the application has.  Say so at each step.
+        @param keep: Whether what is in the session stays.  If not given, it does,
+            unless somebody else was signed in: the cart of a visitor becomes that
+            of the user, and never that of one user another's.
+        @return: Fires when the store has acknowledged it; may be ignored, since the
+            response waits for it too.  Fails with C{SessionGone} if the client has
+            left, or if the principal was signed in already and this is no longer so:
+            a second factor does not undo a logout.
+        @raise ResponseStarted: The headers have been sent.
+        @raise SessionStale: It was dropped because it could not be saved.
+        @raise ConfigurationError: The principal is no text of 1 to 256 characters,
+            the level no whole number from 1 to 1000, or C{request} did not get the
+            session by C{request.getSession()}.
+        """
+        table = _demandUse(self)
+        change = getattr(request, "_sessionSignsIn", None)
+        if table is None or change is None:
+            raise ConfigurationError(
+                "login() needs a session of a txsessions Site and the request "
+                "that is to carry the new cookie"
+            )
+        signIn = signin.signInAs(principal, level, table.seconds())
+        done: Deferred[None] = change(self, signIn, keep)
+        return done
+
+    def logout(self: Any, request: Any, *, clear: Sequence[str] = ()) -> Deferred[None]:
+        """
+        End the session, as L{expire} does, and delete the cookie on the response to
+        C{request}.  The next C{request.getSession()} begins a new one.
+
+        @param clear: What else the browser is to forget of this site, by
+            C{Clear-Site-Data} (which browsers heed over TLS only): C{["cache"]},
+            C{["cache", "storage"]}, C{["*"]}.
+        @return: As L{expire} does.
+        @raise ConfigurationError: C{request} did not get the session by
+            C{request.getSession()}: use L{expire} for that of somebody else.  Or a
+            browser would not know what to clear.
+        """
+        demandThread()
+        change = getattr(request, "_sessionLogsOut", None)
+        if self._table() is None or change is None:
+            raise ConfigurationError(
+                "logout() needs a session of a txsessions Site and the request "
+                "that is to delete the cookie"
+            )
+        done: Deferred[None] = change(self, clear)
+        return done
+
+    def requireFresh(self: Any, seconds: float, *, level: int = 1) -> None:
+        """
+        Go on only if somebody has signed in on this session lately, for what wants
+        to be sure of that: a new password, a payment.
+
+        @param seconds: How long ago it may be.
+        @param level: How sure it has to be who it is.
+        @raise SignInNeeded: It is not so, or the clock says nonsense.
+        """
+        demandThread()
+        validSeconds(seconds, "requireFresh")
+        signIn, table, entry = self._signIn, self._table(), self._entry
+        if signIn is not None and table is not None and self._phase < ENDED:
+            used = self.lastModified if entry is None else entry.touchedAt
+            at = signIn.authenticatedAt
+            if signIn.level >= level and isFresh(table.seconds(), at, used, seconds):
+                return
+        at = None if signIn is None else signIn.authenticatedAt
+        raise SignInNeeded(self._tag(), seconds, level, at)
 
     def __getitem__(self: Any, name: Any) -> Any:
         return self.sessionNamespaces[name]

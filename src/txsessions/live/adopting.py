@@ -39,8 +39,11 @@ def adopt(entry: Entry, record: Record) -> None:
     session = entry.session
     mine = entry.gather()
     theirs = dict(state.parts)
-    changedHere = entry.terms != entry.storedTerms
-    merged = mergeParts(entry.parts, mine, theirs, partial(applying.mergerFor, session))
+    changedHere = entry.terms[:-1] != entry.storedTerms[:-1]
+    _, keeps = entry.movedFrom or (b"", True)
+    # Of a session whose place was taken nothing is taken over, see txsessions.live.signin.
+    base = entry.parts if keeps else theirs
+    merged = mergeParts(base, mine, theirs, partial(applying.mergerFor, session))
     noticeTakenTwice(session, entry.parts, mine, theirs)
     applying.apply(session, merged.parts, mine)
     for _, error in merged.failures:
@@ -52,7 +55,13 @@ def adopt(entry: Entry, record: Record) -> None:
     for _ in merged.conflicts:
         entry.table.tell(EventKind.CONFLICT, entry, reason="changed on both sides")
     entry.parts = theirs
-    entry.storedTerms = state.idle, state.lifetime, state.secure, state.cookieName
+    entry.storedTerms = (
+        state.idle,
+        state.lifetime,
+        state.secure,
+        state.cookieName,
+        state.signIn,
+    )
     entry.version = record.version
     if not changedHere:
         setLimits(session, state)

@@ -45,13 +45,14 @@ def makeDraft(live: Entry, uid: bytes) -> Entry:
     @return: Its account.
     """
     table, session = live.table, live.session
-    idle, lifetime, secure, cookieName = live.storedTerms
+    idle, lifetime, secure, cookieName, signIn = live.storedTerms
     state = State(
         createdAt=session._createdAt,
         idle=idle,
         lifetime=lifetime,
         secure=secure,
         cookieName=cookieName,
+        signIn=signIn,
         parts=live.parts,
     )
     own = table.loader.remake(uid, state, session.lastModified)

@@ -45,6 +45,7 @@ ASK_AGAIN = 60.0
 has run out."""
 
 _NO_SCHEME = (False, b"")
+_NOWHERE = (b"", True)
 _NOTHING: dict[bytes, bytes] = {}
 
 
@@ -60,7 +61,7 @@ class Entry:
     @ivar touchedAt: The last touch that the store was told of.
     @ivar flight: The write under way.
     @ivar again: Who waits for the one after it.
-    @ivar movedFrom: The uid under which the store has it, while it gets another.
+    @ivar movedFrom: The uid before, while it gets another; whether its state stays.
     @ivar seen: What C{store.changes()} said when the session was last known to
         be as the store has it.
     @ivar pinned: Whether it holds what cannot be kept.
@@ -102,7 +103,7 @@ class Entry:
         self.flight: Flight | None = None
         self.again: list[Waiter] | None = None
         self.seen: int | None = None
-        self.movedFrom: bytes | None = None
+        self.movedFrom: tuple[bytes, bool] | None = None
         self.pinned = False
         self._ending: Ending | None = None
         self._given: tuple[Any, ...] = ()
@@ -124,6 +125,7 @@ class Entry:
         The session was given another uid.
         """
         self._key = None
+        self._given = ()
 
     @property
     def tag(self) -> str:
@@ -135,8 +137,8 @@ class Entry:
     @property
     def terms(self) -> tuple[Any, ...]:
         """
-        What is kept beside the parts: idle and absolute seconds, the scheme,
-        the cookie's name.
+        What is kept beside the parts: idle and absolute seconds, the scheme, the
+        cookie's name, who is signed in (which changes only with the uid).
         """
         session = self.session
         given = session.sessionTimeout, session.sessionLifetime, session._scheme
@@ -146,7 +148,7 @@ class Entry:
             lifetime = lifetimeOf(idle, session.sessionLifetime)
             before = self._terms[:2] or (idle, lifetime)
             self._given = given
-            self._terms = idle, lifetime, secure, cookieName
+            self._terms = idle, lifetime, secure, cookieName, session._signIn
             self._touchInterval = touchInterval(idle)
             if (idle, lifetime) != before:
                 session._reschedule()
@@ -244,7 +246,7 @@ class Entry:
         Let go of the live object, whose changes cannot be saved.
         """
         # What has become of a uid that it was to give up, the store has to say.
-        self.table.rotated.at.pop(self.movedFrom or b"", None)
+        self.table.rotated.at.pop((self.movedFrom or _NOWHERE)[0], None)
         self.table.leave(self.session)
         self.session._close()
         self.session._phase = STALE

@@ -14,6 +14,7 @@ from attrs import field, frozen
 from twisted.logger import Logger, LogLevel
 
 if TYPE_CHECKING:
+    from txsessions.core.signin import SignIn
     from txsessions.interfaces import ISessionListener
     from txsessions.live.laststate import LastState
 
@@ -27,6 +28,7 @@ class EventKind(enum.Enum):
 
     CREATED = "created"
     ROTATED = "rotated"
+    SIGNED_IN = "signed-in"
     ENDED = "ended"
     EXPIRED = "expired"
     REFUSED = "refused"
@@ -39,6 +41,7 @@ _CREATED = EventKind.CREATED.value
 LEVELS = {
     EventKind.CREATED: LogLevel.debug,
     EventKind.ROTATED: LogLevel.info,
+    EventKind.SIGNED_IN: LogLevel.info,
     EventKind.ENDED: LogLevel.info,
     EventKind.EXPIRED: LogLevel.debug,
     EventKind.REFUSED: LogLevel.info,
@@ -57,7 +60,8 @@ class SessionEvent:
     @ivar tag: Which session, or the empty string where it is none in particular.
     @ivar at: When, in seconds since the epoch.
     @ivar reason: Why: for L{EventKind.ENDED} C{"expire"} (the application ended
-        it), C{"elsewhere"} or C{"pinned"} (too many had to stay in memory); for
+        it), C{"logout"}, C{"login"} (another took its place at a sign-in),
+        C{"elsewhere"} or C{"pinned"} (too many had to stay in memory); for
         L{EventKind.EXPIRED} C{"idle"} or C{"lifetime"}; for
         L{EventKind.REFUSED} C{"duplicate"}, C{"malformed"}, C{"scheme"},
         C{"damaged"}, C{"future"}, C{"csrf"} (a request that may be forged); else
@@ -68,6 +72,10 @@ class SessionEvent:
     @ivar state: What was in it, for these and where that is known: plain data, as
         it was last saved, see L{LastState<txsessions.live.laststate.LastState>}.
         Costs nothing until it is looked at.
+    @ivar principal: Who is or was signed in, for L{EventKind.SIGNED_IN},
+        L{EventKind.ENDED} and L{EventKind.EXPIRED} and where that is known.  It is
+        for listeners only: no log and no looks show it.
+    @ivar level: How sure that was.
     """
 
     kind: EventKind
@@ -77,6 +85,8 @@ class SessionEvent:
     createdAt: float | None = None
     touchedAt: float | None = None
     state: LastState | None = field(default=None, repr=False, eq=False)
+    principal: str | None = field(default=None, repr=False)
+    level: int | None = None
 
 
 class Announcer:
@@ -115,6 +125,7 @@ class Announcer:
         createdAt: float | None = None,
         touchedAt: float | None = None,
         state: LastState | None = None,
+        signIn: SignIn | None = None,
     ) -> None:
         """
         Something happened; the arguments are those of L{SessionEvent}.
@@ -136,6 +147,8 @@ class Announcer:
                     createdAt=createdAt,
                     touchedAt=touchedAt,
                     state=state,
+                    principal=None if signIn is None else signIn.principal,
+                    level=None if signIn is None else signIn.level,
                 )
             )
 

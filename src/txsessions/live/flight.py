@@ -24,6 +24,7 @@ from txsessions.errors import (
     SessionGone,
     SessionTooLarge,
 )
+from txsessions.live import signin
 from txsessions.live.adopting import adopt
 from txsessions.live.events import EventKind
 from txsessions.live.phases import ENDED, NEW, STORED
@@ -162,8 +163,8 @@ class Flight:
         """
         entry = self._entry
         table, session = entry.table, entry.session
+        before, entry.storedTerms = entry.storedTerms, self.terms
         entry.parts = self.parts
-        entry.storedTerms = self.terms
         entry.version = record.version
         entry.touchedAt = max(entry.touchedAt, record.touchedAt)
         if session._phase == NEW:
@@ -178,6 +179,9 @@ class Flight:
         else:
             entry.movedFrom = None
             table.tell(EventKind.ROTATED, entry)
+        signIn = self.terms[-1]
+        if signIn is not None and before[-1:] != (signIn,):
+            signin.tell(table, session)
 
     def _refused(self, failure: Failure) -> None:
         """
@@ -226,11 +230,11 @@ def sealed(
     @raise SessionError: This state cannot be kept.
     """
     session = entry.session
-    idle, lifetime, secure, cookieName = terms
+    idle, lifetime, secure, cookieName, signIn = terms
     createdAt, touchedAt = session._createdAt, session.lastModified
     try:
         plaintext = packFields(
-            createdAt, idle, lifetime, secure, cookieName, None, parts, ""
+            createdAt, idle, lifetime, secure, cookieName, signIn, parts, ""
         )
     except SessionTooLarge as error:
         raise SessionTooLarge(entry.tag, error.size, error.limit) from None

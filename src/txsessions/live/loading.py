@@ -369,6 +369,7 @@ class Loader:
         session.lastModified = usedAt
         session._phase = STORED
         session._isNew = False
+        session._signIn = state.signIn
         setLimits(session, state)
         if state.cookieName:
             session._scheme = (state.secure, state.cookieName)

@@ -30,6 +30,7 @@ from txsessions.live.phases import ENDED, NEW
 from txsessions.live.timing import Timed, demandThread
 
 if TYPE_CHECKING:
+    from txsessions.core.signin import SignIn
     from txsessions.live.entry import Entry
     from txsessions.live.table import LiveTable
 
@@ -62,6 +63,7 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         "_isNew",
         "_phase",
         "_scheme",
+        "_signIn",
         "_uid",
         "_uidRead",
         "_visits",
@@ -76,6 +78,7 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
     _entry: Entry | None
     _isNew: bool
     _scheme: tuple[bool, bytes] | None
+    _signIn: SignIn | None
     _uid: bytes
     _uidRead: bool
     expireCallbacks: list[Callable[[], object]]
@@ -99,6 +102,7 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         "_scheme": None,
         "_sessionLifetime": None,
         "_sessionTimeout": None,
+        "_signIn": None,
         "_uidRead": False,
         "_visits": None,
         "site": None,
@@ -128,7 +132,7 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         self._phase = NEW
         self._due = self._entry = self._scheme = self._visits = None
         self._baseline = self._dormant = self._components = None
-        self._sessionTimeout = self._sessionLifetime = None
+        self._sessionTimeout = self._sessionLifetime = self._signIn = None
         self._queuedFor = self._endsAt = inf
         self._isNew = self._uidRead = False
 
@@ -276,7 +280,8 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
             entry = self._entry
             if entry is None:
                 return succeed(None)
-            return endAgain(entry) if reason == "expire" else entry.ending.gone()
+            asked = reason in {"expire", "logout"}
+            return endAgain(entry) if asked else entry.ending.gone()
         table = self._table()
         if table is not None and reason == "expire" and self._hasOutlived():
             reason = self._outlived()

@@ -185,6 +185,7 @@ class Sweeper:
             record.createdAt,
             record.touchedAt,
             None if state is None else LastState(partial(getattr, state, "parts")),
+            None if state is None else state.signIn,
         )
         entry, parked = table.byKey.get(record.key), table.parked.get(record.key)
         if entry is not None:

@@ -18,11 +18,7 @@ from twisted.python.failure import Failure
 
 from txsessions.core.record import tagOf
 from txsessions.core.uid import storeKeyOf
-from txsessions.errors import (
-    SessionError,
-    SessionUnavailable,
-    UnknownKey,
-)
+from txsessions.errors import SessionError, SessionUnavailable, UnknownKey
 from txsessions.live.checking import Checks
 from txsessions.live.deadlines import deadlinesOf
 from txsessions.live.draining import Writes
@@ -285,6 +281,7 @@ class LiveTable:
             session._createdAt,
             session.lastModified,
             lastStateOf(session) if self.announcer.hasListeners else None,
+            session._signIn,
         )
 
     def endedBy(self, visits: Mapping[Any, None]) -> None:
@@ -331,7 +328,7 @@ class LiveTable:
             tag = self.tagOf(session._uid)
             self.announcer.tell(EventKind.ROTATED, tag, self.seconds())
         elif entry.storedKey is not None or entry.flight is not None:
-            entry.movedFrom = entry.movedFrom or old
+            entry.movedFrom = entry.movedFrom or (old, True)
             return self.save(session)
         return succeed(None)
 

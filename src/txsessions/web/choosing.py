@@ -37,7 +37,8 @@ def choose(visit: Visit, session: Any, *, cookie: bool) -> None:
         else:
             visit.take(session)
     visit.acquired = True
-    visit.homeless = visit.rotatedHere = False
+    visit.homeless = visit.rotatedHere = visit.outrun = False
+    visit.knew = visit.former = None
     if cookie:
         session._scheme = scheme
     if cookie and session._uid != visit.cameBy:
@@ -89,7 +90,7 @@ def _letGo(visit: Visit) -> None:
         elif visit.isBlank():
             visit.dismiss()
         else:
-            exchange._settleOne(visit)
+            exchange.settleHeld(visit)
     visit.leave()
 
 

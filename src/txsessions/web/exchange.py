@@ -172,7 +172,7 @@ class Exchange(Holding):
         for visit in self.visits:
             if visit.undecided:
                 visit.undecided = False
-                self._settleOne(visit)
+                self.settleHeld(visit)
         if self.state == HELD and not self._pending:
             self._release()
 
@@ -217,7 +217,7 @@ class Exchange(Holding):
                         visit.dismiss()
                     else:
                         visit.undecided = False
-                        self._settleOne(visit)
+                        self.settleHeld(visit)
         except SessionError:
             self._fail(Failure())
             return

@@ -49,6 +49,13 @@ PAGES = {
     ),
 }
 
+SIGN_IN = (
+    b"<!DOCTYPE html><title>Please sign in</title>"
+    b"<h1>Please sign in</h1>"
+    b"<p>This wants you to sign in, again or in another way.</p>\n"
+)
+"""What is said to who has to sign in first."""
+
 
 def reset(request: Any, *, keepCookies: bool) -> None:
     """
@@ -93,18 +100,20 @@ def answer(request: Any, code: int, deletions: Sequence[bytes]) -> None:
     request._plainFinish()
 
 
-def forbid(request: Any) -> None:
+def forbid(request: Any, page: bytes = PAGES[FORBIDDEN]) -> None:
     """
     Refuse what the client asks for.  What the application has changed before is
     kept.
+
+    @param page: What is said then.
     """
     if request._disconnected:
         return
     reset(request, keepCookies=True)
     request.setResponseCode(FORBIDDEN)
-    body = forbidden(request)
-    request.setHeader(b"Content-Length", b"%d" % len(body))
-    request.write(body)
+    _ = forbidden(request)
+    request.setHeader(b"Content-Length", b"%d" % len(page))
+    request.write(page)
     request.finish()
 
 
@@ -185,6 +194,7 @@ __all__ = [
     "FORBIDDEN",
     "INTERNAL_SERVER_ERROR",
     "SERVICE_UNAVAILABLE",
+    "SIGN_IN",
     "abort",
     "answer",
     "forbid",

@@ -59,13 +59,23 @@ class Holding(Visits):
         """
         See L{Visits.waitForEnd}.
         """
-        entry = session._entry
-        if entry is None or session._phase != ENDED or self.isOver:
-            return
-        if not entry.settle(self):
-            self._pending += 1
+        if session._phase == ENDED:
+            self.waitFor(session)
 
-    def _settleOne(self, visit: Visit) -> None:
+    def waitFor(self, session: Session) -> None:
+        """
+        See L{Visits.waitFor}.
+        """
+        entry = session._entry
+        if entry is None or self.isOver:
+            return
+        try:
+            if not entry.settle(self):
+                self._pending += 1
+        except SessionError:
+            self._fail(Failure())
+
+    def settleHeld(self, visit: Visit) -> None:
         """
         Settle one visit of a held reply.
         """
@@ -110,7 +120,7 @@ class Holding(Visits):
             if session._phase >= ENDED:
                 speaks = True
                 if entry is not None:
-                    self._settleOne(visit)
+                    self.settleHeld(visit)
             elif (
                 visit.rotatedHere
                 or visit.heldLine is not None
@@ -118,9 +128,9 @@ class Holding(Visits):
             ):
                 speaks = True
                 if entry is not None and entry.storedKey not in {None, entry.key}:
-                    # Another request has given it one more id, and this reply is
+                    # The application has given it one more id, and this reply is
                     # to tell the last one: the store must have that too.
-                    self._settleOne(visit)
+                    self.settleHeld(visit)
         if self._pending or self.state != HELD:
             return
         if self._repeats and self._finishing:

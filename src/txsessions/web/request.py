@@ -19,6 +19,7 @@ from txsessions.errors import (
     CSRFRefused,
     SessionStale,
     SessionUnavailable,
+    SignInNeeded,
 )
 from txsessions.web import failing
 from txsessions.web.arrival import arrive, readByHand
@@ -26,11 +27,16 @@ from txsessions.web.choosing import choose
 from txsessions.web.closing import RequestClosing
 from txsessions.web.exchange import Exchange
 from txsessions.web.forwarded import clientHostOf
+from txsessions.web.signin import logsOut, signsIn
 from txsessions.web.visits import FREE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
+    from txsessions.core.signin import SignIn
     from txsessions.live.session import Session
 
 
@@ -219,16 +225,42 @@ class SessionRequest:
         """
         return clientHostOf(self)
 
-    def _sessionRotates(self: Any, session: Session) -> None:
+    def _sessionRotates(self: Any, session: Session) -> bool:
         """
         The response is to carry the new cookie of a session.
+
+        @return: Whether it may.
         """
-        exchange = self._sessionExchange()
+        return self._demandExchange("rotate").rotates(session)  # type: ignore[no-any-return]
+
+    def _sessionSignsIn(
+        self: Any, session: Session, signIn: SignIn, keep: bool | None
+    ) -> Deferred[None]:
+        """
+        Somebody signs in; see L{Session.login}.
+        """
+        return signsIn(self._demandExchange("login"), session, signIn, keep)
+
+    def _sessionLogsOut(
+        self: Any, session: Session, clear: Sequence[str]
+    ) -> Deferred[None]:
+        """
+        Somebody logs out; see L{Session.logout}.
+        """
+        return logsOut(self._demandExchange("logout"), session, clear)
+
+    def _demandExchange(self: Any, what: str) -> Exchange:
+        """
+        What this request has to do with sessions.
+
+        @param what: What the application calls, for the error.
+        """
+        exchange: Exchange | None = self._sessionExchange()
         if exchange is None:
             raise ConfigurationError(
-                "rotate(request) needs a request of a txsessions Site"
+                f"{what}(request) needs a request of a txsessions Site"
             )
-        exchange.rotates(session)
+        return exchange
 
     # -- writing
 
@@ -298,6 +330,9 @@ class SessionRequest:
             exchange.startAgain()
         if reason.check(CSRFRefused) and not self.startedWriting:
             failing.forbid(self)
+            return reason
+        if reason.check(SignInNeeded) and not self.startedWriting:
+            failing.forbid(self, failing.SIGN_IN)
             return reason
         return super().processingFailed(reason)  # type: ignore[misc]
 

@@ -22,6 +22,7 @@ from txsessions.web.headers import varyByCookie
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from txsessions.core.signin import SignIn
     from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
 
@@ -46,6 +47,10 @@ class Visit:
     @ivar endedHere: Whether it was this request that ended the session that it
         came with.
     @ivar rotatedHere: Whether it was this request that rotated it.
+    @ivar outrun: Whether another request has rotated it since this one came.
+    @ivar knew: Who was signed in before, on a session that is no longer this
+        request's.
+    @ivar former: A session that this request had before another took its place.
     @ivar undecided: Whether it is still open if a new session is kept.
     @ivar taken: Which messages this request took, see L{txsessions.live.flashes}.
     """
@@ -54,7 +59,9 @@ class Visit:
 
     # What is seldom changed is the class's until it is.
     session: Session | None = None
-    acquired = homeless = undecided = endedHere = rotatedHere = False
+    former: Session | None = None
+    knew: SignIn | None = None
+    acquired = homeless = undecided = endedHere = rotatedHere = outrun = False
     failure: Failure | None = None
     line: bytes | None = None
     heldLine: bytes | None = None
@@ -134,6 +141,8 @@ class Visit:
         exchange = self.exchange
         if self.acquired and self.session is not None:
             exchange.waitForEnd(self.session)
+        if self.session is not None:
+            self._loses(self.session)
         self.leave()
         if self.cameBy is not None and self.table.isRotated(self.cameBy):
             self.homeless = True
@@ -144,7 +153,13 @@ class Visit:
                 "started, so the new session has no cookie and is lost; call it "
                 "before the first request.write()"
             )
-        table = self.table
+        return self._makeOne()
+
+    def _makeOne(self) -> Session:
+        """
+        Make it.
+        """
+        exchange, table = self.exchange, self.table
         table.isMaking = True
         try:
             session: Session = exchange.site.makeSession()
@@ -162,6 +177,89 @@ class Visit:
         if not self.homeless:
             self.say(exchange.render(session._uid, self))
         return session
+
+    def _loses(self, session: Session) -> None:
+        """
+        The session has ended, or came by the wrong cookie.
+        """
+        self._remember(session)
+        self.former, self.outrun = session, False
+
+    def _remember(self, session: Session) -> None:
+        """
+        Remember who was signed in on a session that has ended without this request's
+        doing.
+        """
+        if session._phase >= ENDED and not self.endedHere:
+            self.knew = self.knew or session._signIn
+
+    def hasLost(self, session: Session, principal: str) -> bool:
+        """
+        Whether this request came while a principal was signed in, who is so no more
+        without its doing.
+
+        @param session: The one that it came with, as far as the application knows.
+        """
+        if session is self.session:
+            self._remember(session)
+        knew = self.knew
+        if knew is None or knew.principal != principal:
+            return False
+        # Another request may have signed the same one in again.
+        now = self.former or session
+        signIn = now._signIn
+        isThere = signIn is not None and signIn.principal == principal
+        return now._phase >= ENDED or not isThere
+
+    # -- changing it
+
+    def rotates(self, session: Session) -> list[Visit]:
+        """
+        The response is to give out a new uid of the session.
+
+        @return: The other requests' visits, none of which may.
+        """
+        self.rotatedHere = True
+        self.homeless = False
+        held = [visit() for visit in session._visits or ()]
+        others = [v for v in held if v is not None and v is not self]
+        for other in others:
+            other.outrun = True
+            other.knew = session._signIn
+        return others
+
+    def replace(self) -> Session:
+        """
+        Begin another session in the place of the one that came, and give out its
+        uid.
+        """
+        self.former = self.session or self.former
+        self.leave()
+        self.homeless = self.outrun = False
+        self.knew = None
+        return self._makeOne()
+
+    def part(self) -> None:
+        """
+        The session is somebody else's from now on: what this request has changed in
+        it is waited for, and the next one that it asks for is empty and has no
+        cookie, since that of the other is on its way to the client.
+        """
+        session = self.session
+        if session is not None:
+            if self.acquired:
+                self.exchange.waitFor(session)
+            self.leave()
+            self.former, self.session = session, None
+            self.outrun = False
+        self.homeless = True
+
+    @property
+    def isAlive(self) -> bool:
+        """
+        Whether there is a session that has not ended.
+        """
+        return self.session is not None and self.session._phase < ENDED
 
     def sessionEnded(self) -> None:
         """

@@ -121,21 +121,36 @@ class Visits:
                 return visit.session
         return None
 
-    def rotates(self, session: Session) -> None:
+    def rotates(self, session: Session) -> bool:
         """
         The response is to carry the session's new cookie.
 
+        @return: Whether it may: the uid that it came by is the session's.
         @raise ResponseStarted: It can carry none any more.
         """
         if self.frozen:
             raise ResponseStarted
-        for visit in self._acquired():
-            if visit.session is session:
-                visit.rotatedHere = True
-                visit.homeless = False
-                return
+        visit = self.visitOf(session, "rotate")
+        if visit.outrun or visit.session is not session:
+            return False
+        _ = visit.rotates(session)
+        return True
+
+    def visitOf(self, session: Session, what: str) -> Visit:
+        """
+        The visit in which the application uses a session, or did until another took
+        its place.
+
+        @param what: What it calls, for the error.
+        @raise ConfigurationError: There is none.
+        """
+        for visit in self.visits:
+            if (visit.acquired and visit.session is session) or (
+                visit.former is session
+            ):
+                return visit
         raise ConfigurationError(
-            "rotate(request) takes the request that got the session by "
+            f"{what}(request) takes the request that got the session by "
             "request.getSession(): this one did not"
         )
 
@@ -143,6 +158,12 @@ class Visits:
         """
         The application used a session that has ended, and now asks for another
         one: the response tells of the end too.
+        """
+        raise NotImplementedError
+
+    def waitFor(self, session: Session) -> None:
+        """
+        The response waits until what a session is now has been saved.
         """
         raise NotImplementedError
 

@@ -1,0 +1,71 @@
+"""
+A sign-in: who somebody is, how sure that is, and since when.
+
+Owns the value that is sealed with a session, what is refused of it, and the rule
+that tells a fresh one.  Knows no clock, and nothing of how anybody proves anything.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from txsessions.core.lifetime import MAX_SECONDS, SKEW
+
+MAX_PRINCIPAL: Final = 256
+"""The longest name of a principal, in characters."""
+
+MAX_LEVEL: Final = 1000
+"""The highest level."""
+
+
+class SignIn(NamedTuple):
+    """
+    That somebody is signed in.
+
+    @ivar principal: What the application calls him or her.
+    @ivar level: How sure it is: 1 for one factor; higher is surer.
+    @ivar authenticatedAt: When that was proved, in seconds since the epoch.
+    """
+
+    principal: str
+    level: int
+    authenticatedAt: float
+
+    def __repr__(self) -> str:
+        """
+        Show what people may see: not who it is.
+        """
+        return f"<SignIn of level {self.level}>"
+
+
+def checkSignIn(signIn: SignIn) -> None:
+    """
+    Refuse what no sign-in of ours is.
+
+    @raise ValueError: It is none; the message does not say whose.
+    """
+    principal, level, authenticatedAt = signIn
+    if type(principal) is not str or not 0 < len(principal) <= MAX_PRINCIPAL:
+        raise ValueError(f"a principal is a text of 1 to {MAX_PRINCIPAL} characters")
+    if type(level) is not int or not 0 < level <= MAX_LEVEL:
+        raise ValueError(f"a level is a whole number from 1 to {MAX_LEVEL}")
+    if type(authenticatedAt) is not float or not 0 <= authenticatedAt <= MAX_SECONDS:
+        raise ValueError("somebody signed in before 1970 or after 9999")
+
+
+def isFresh(now: float, authenticatedAt: float, usedAt: float, seconds: float) -> bool:
+    """
+    Tell whether a sign-in is so recent.
+
+    A clock that was set back would make it younger than it is.  So one that lies
+    ahead by more than the clocks of two machines may differ is not fresh, nor that
+    of a session whose last use lies so far ahead.
+
+    @param usedAt: The last use of the session that is known.
+    @param seconds: How long ago it may be.
+    """
+    age = now - authenticatedAt
+    return -SKEW <= age < seconds and usedAt - now <= SKEW
+
+
+__all__ = ["MAX_LEVEL", "MAX_PRINCIPAL", "SignIn", "checkSignIn", "isFresh"]

@@ -1,0 +1,213 @@
+"""
+What a sign-in and a logout do to the requests that are there.
+
+Owns which session somebody is signed in on, what becomes of the other requests that
+hold it, and what the response to a logout says.  What a sign-in does to the session
+itself is in L{txsessions.live.signin}.
+
+Theory of operation.  Only a request that came by the uid which the session has may
+give it another one and hand that out: else somebody who knew the old uid, and whose
+request still waits, would be given that of whoever signed in meanwhile.  A request
+that was outrun so, or that finds its session gone, signs in on a session of its own,
+since the proof that it brings is its own too; but not where it built upon a sign-in
+that is there no more, as a second factor does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from txsessions.errors import ConfigurationError, ResponseStarted, SessionGone
+from txsessions.live import signin
+from txsessions.live.ignorable import IgnorableDeferred
+from txsessions.live.phases import ENDED, NEW
+from txsessions.live.session import Session
+from txsessions.web.visits import HELD
+
+if TYPE_CHECKING:
+    from txsessions.core.signin import SignIn
+    from txsessions.web.visit import Visit
+
+CLEARED = frozenset(
+    {
+        "*",
+        "cache",
+        "clientHints",
+        "cookies",
+        "executionContexts",
+        "prefetchCache",
+        "prerenderCache",
+        "storage",
+    }
+)
+"""What C{Clear-Site-Data} can name."""
+
+
+class SigningIn:
+    """
+    One call of C{login()}.
+
+    @ivar done: What the caller has.
+    """
+
+    def __init__(self, exchange: Any, signIn: SignIn, keep: bool | None) -> None:
+        """
+        @param keep: See L{Session.login}.
+        """
+        self._exchange = exchange
+        self._signIn = signIn
+        self._keep = keep
+        self._mayRepeat = True
+        self.done = IgnorableDeferred()
+
+    def begin(self, visit: Visit, session: Session) -> None:
+        """
+        Sign in on a session, or on another in its place.
+        """
+        principal = self._signIn.principal
+        if visit.hasLost(session, principal):
+            self.done.fail(Failure(SessionGone(session._tag())))
+        elif visit.session is session and visit.isAlive and not visit.outrun:
+            known = session._signIn
+            builds = known is not None and known.principal == principal
+            self._mayRepeat = not builds
+            if self._keep or (self._keep is None and (known is None or builds)):
+                self._goOn(visit, session)
+            else:
+                self._startAfresh(visit, session)
+        elif visit.isAlive and visit.session is not None and not visit.outrun:
+            # Asked for meanwhile, by an application that calls the old one still.
+            self.begin(visit, visit.session)
+        else:
+            self._takeAnother(visit)
+
+    def _goOn(self, visit: Visit, session: Session) -> None:
+        """
+        The session stays what it is, and gets a new uid.
+        """
+        table = self._exchange.table
+        others = visit.rotates(session)
+        signin.begin(session, self._signIn)
+        saved = table.rotate(session)
+        if session._phase == NEW:
+            saved = table.save(session)
+        self._waitFor(visit, saved)
+        for other in others:
+            other.part()
+
+    def _startAfresh(self, visit: Visit, session: Session) -> None:
+        """
+        The session ends, and another takes its place, with nothing in it.
+        """
+        table = self._exchange.table
+        others = visit.rotates(session)
+        successor = visit.replace()
+        signin.begin(successor, self._signIn)
+        signin.supersede(table, session, successor)
+        self._waitFor(visit, table.save(successor))
+        for other in others:
+            other.part()
+
+    def _takeAnother(self, visit: Visit) -> None:
+        """
+        The session is somebody else's now, or gone: this is another.
+        """
+        exchange, former = self._exchange, visit.session
+        if former is not None and visit.acquired:
+            exchange.waitFor(former)
+            if exchange.isOver:
+                # What was changed in that one cannot be kept, or the client has left.
+                self.done.fail(Failure(SessionGone(former._tag())))
+                return
+        session = visit.replace()
+        signin.begin(session, self._signIn)
+        self._waitFor(visit, exchange.table.save(session))
+        if exchange.state == HELD:
+            exchange.settleHeld(visit)
+
+    def _waitFor(self, visit: Visit, saved: Deferred[None]) -> None:
+        """
+        The store is told.
+        """
+        if self._exchange.table.store is None and visit.session is not None:
+            signin.tell(self._exchange.table, visit.session)
+        _ = saved.addCallbacks(self.done.callback, self._refused, errbackArgs=(visit,))
+
+    def _refused(self, failure: Failure, visit: Visit) -> None:
+        """
+        The store has not taken it: another process may have been faster.
+        """
+        if failure.check(SessionGone) and self._mayRepeat and not visit.endedHere:
+            self._mayRepeat = False
+            self._takeAnother(visit)
+        else:
+            self.done.fail(failure)
+
+
+def signsIn(
+    exchange: Any, session: Session, signIn: SignIn, keep: bool | None
+) -> Deferred[None]:
+    """
+    Sign somebody in; see L{Session.login}.
+    """
+    if exchange.frozen:
+        raise ResponseStarted
+    visit = exchange.visitOf(session, "login")
+    signing = SigningIn(exchange, signIn, keep)
+    if exchange.isOver:
+        # Nobody can be given the new uid, so the old one stays good.
+        signing.done.fail(Failure(SessionGone(session._tag(), "the client has left")))
+    else:
+        signing.begin(visit, session)
+    return signing.done
+
+
+def logsOut(exchange: Any, session: Session, clear: Sequence[str]) -> Deferred[None]:
+    """
+    Log out; see L{Session.logout}.
+    """
+    wrong = (
+        [clear] if isinstance(clear, str) else [c for c in clear if c not in CLEARED]
+    )
+    if wrong:
+        raise ConfigurationError(
+            f"logout(clear=...) takes a list of {', '.join(sorted(CLEARED))}, and "
+            f"was given {wrong[0]!r}"
+        )
+    visit = exchange.visitOf(session, "logout")
+    visit.endedHere = True
+    if clear:
+        named = ", ".join(f'"{what}"' for what in clear)
+        headers = exchange.request.responseHeaders
+        headers.setRawHeaders(b"Clear-Site-Data", [named.encode("ascii")])
+    done = _end(session)
+    for other in (visit.session, visit.former):
+        # The one that the request came by has become another's meanwhile: whoever
+        # logs out wants an end of that too.
+        if other is not None and other is not session:
+            ended = _end(other)
+            exchange.waitForEnd(other)
+            done = done if ended.called else ended
+    if visit.session is None:
+        visit.session, visit.acquired = session, True
+    return done
+
+
+def _end(session: Session) -> Deferred[None]:
+    """
+    End a session, and have an C{expire} that an application has put in the place of
+    ours do its part.
+    """
+    isFirst = session._phase != ENDED
+    try:
+        return session._end("logout")
+    finally:
+        if isFirst and type(session).expire is not Session.expire:
+            session.expire()  # type: ignore[unused-awaitable]
+
+
+__all__ = ["CLEARED", "SigningIn", "logsOut", "signsIn"]

@@ -1,0 +1,99 @@
+"""
+Tests for L{txsessions.core.signin}.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txsessions.core.lifetime import MAX_SECONDS, SKEW
+from txsessions.core.signin import (
+    MAX_LEVEL,
+    MAX_PRINCIPAL,
+    SignIn,
+    checkSignIn,
+    isFresh,
+)
+
+NOW = 1_800_000_000.0
+
+
+class CheckTests(SynchronousTestCase):
+    """
+    What is a sign-in.
+    """
+
+    def test_good(self) -> None:
+        """
+        The least and the most of each.
+        """
+        for principal in ("a", "\N{SNOWMAN}" * MAX_PRINCIPAL):
+            for level in (1, MAX_LEVEL):
+                for at in (0.0, MAX_SECONDS):
+                    checkSignIn(SignIn(principal, level, at))
+
+    def test_bad(self) -> None:
+        """
+        Everything else; and no error says who it is.
+        """
+        good: list[Any] = ["annabel", 1, NOW]
+        wrong: Any
+        for index, wrong in (
+            (0, ""),
+            (0, "annabel" * MAX_PRINCIPAL),
+            (0, b"annabel"),
+            (0, None),
+            (0, 7),
+            (1, 0),
+            (1, -1),
+            (1, MAX_LEVEL + 1),
+            (1, True),
+            (1, 1.0),
+            (1, "1"),
+            (1, None),
+            (2, -1.0),
+            (2, MAX_SECONDS + 1),
+            (2, math.nan),
+            (2, math.inf),
+            (2, 1),
+            (2, None),
+        ):
+            fields = list(good)
+            fields[index] = wrong
+            error = self.assertRaises(ValueError, checkSignIn, SignIn(*fields))
+            self.assertNotIn("annabel", str(error))
+
+    def test_shown(self) -> None:
+        """
+        It does not show who it is.
+        """
+        shown = repr(SignIn("annabel", 2, NOW))
+        self.assertNotIn("annabel", shown)
+        self.assertIn("2", shown)
+
+
+class FreshTests(SynchronousTestCase):
+    """
+    When a sign-in is fresh.
+    """
+
+    def test_age(self) -> None:
+        """
+        It is until so many seconds have passed, and no longer.
+        """
+        for age, fresh in ((0, True), (299, True), (300, False), (1e9, False)):
+            self.assertEqual(isFresh(NOW + age, NOW, NOW, 300), fresh, age)
+
+    def test_setBack(self) -> None:
+        """
+        A clock that was set back by more than the clocks of two machines may differ
+        makes nothing fresh: neither what was proved just before, nor what seems
+        recent only since then.
+        """
+        self.assertTrue(isFresh(NOW - SKEW, NOW, NOW, 300))
+        self.assertFalse(isFresh(NOW - SKEW - 1, NOW, NOW - SKEW - 1, 300))
+        self.assertFalse(isFresh(NOW + 10, NOW, NOW + 3600, 300))
+        self.assertTrue(isFresh(NOW + 10, NOW, NOW + 10 + SKEW, 300))
