@@ -53,7 +53,18 @@ class SlowStore:
         that C{changes()} cannot tell.
     """
 
-    WRITES = frozenset({"insert", "replace", "touch", "rename", "delete"})
+    WRITES = frozenset(
+        {
+            "insert",
+            "replace",
+            "touch",
+            "rename",
+            "delete",
+            "endPrincipal",
+            "endSession",
+            "erasePrincipal",
+        }
+    )
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -159,11 +170,11 @@ class SlowStore:
         """
         return None if self.sharedWithOthers else self.inner.changes()
 
-    def insert(self, record: Any, now: float) -> Deferred[None]:
+    def insert(self, record: Any, now: float, limit: Any = None) -> Deferred[None]:
         """
         See L{ISessionStore.insert}.
         """
-        return self._call("insert", record, now)
+        return self._call("insert", record, now, limit)
 
     def load(self, key: bytes, now: float, known: int | None = None) -> Deferred[Any]:
         """
@@ -186,12 +197,12 @@ class SlowStore:
         return self._call("touch", key, touchedAt, expiresAt, now)
 
     def rename(
-        self, oldKey: bytes, record: Any, expected: int, now: float
+        self, oldKey: bytes, record: Any, expected: int, now: float, limit: Any = None
     ) -> Deferred[None]:
         """
         See L{ISessionStore.rename}.
         """
-        return self._call("rename", oldKey, record, expected, now)
+        return self._call("rename", oldKey, record, expected, now, limit)
 
     def delete(self, key: bytes) -> Deferred[bool]:
         """
@@ -222,6 +233,46 @@ class SlowStore:
         See L{ISessionStore.scan}.
         """
         return self._call("scan", cursor, limit)
+
+    def sessionsOf(
+        self,
+        principal: bytes,
+        now: float,
+        cursor: bytes | None = None,
+        limit: int = 100,
+    ) -> Deferred[Any]:
+        """
+        See L{ISessionStore.sessionsOf}.
+        """
+        return self._call("sessionsOf", principal, now, cursor, limit)
+
+    def endPrincipal(
+        self, principal: bytes, now: float, but: bytes | None = None
+    ) -> Deferred[int]:
+        """
+        See L{ISessionStore.endPrincipal}.
+        """
+        return self._call("endPrincipal", principal, now, but)
+
+    def endSession(self, principal: bytes, handle: bytes, now: float) -> Deferred[bool]:
+        """
+        See L{ISessionStore.endSession}.
+        """
+        return self._call("endSession", principal, handle, now)
+
+    def erasePrincipal(self, principal: bytes) -> Deferred[int]:
+        """
+        See L{ISessionStore.erasePrincipal}.
+        """
+        return self._call("erasePrincipal", principal)
+
+    def verifyIndex(
+        self, cursor: bytes | None = None, limit: int = 500
+    ) -> Deferred[Any]:
+        """
+        See L{ISessionStore.verifyIndex}.
+        """
+        return self._call("verifyIndex", cursor, limit)
 
 
 __all__ = ["Held", "SlowStore"]

@@ -94,6 +94,22 @@ class SessionConflict(_AboutSession):
         super().__init__(current.tag)
 
 
+class TooManySessions(_AboutSession):
+    """
+    Nobody was signed in: the principal has as many sessions as it may have.
+
+    @ivar most: How many that are.
+    """
+
+    def __init__(self, tag: str, most: int) -> None:
+        self.most = most
+        super().__init__(
+            tag,
+            f"whoever would sign in has {most} sessions already, which is the limit: "
+            "one of them has to end first",
+        )
+
+
 class TransactionTooLong(_AboutSession, TimeoutError):
     """
     A transaction was not over in time: its function took long, or others that were
@@ -296,6 +312,7 @@ __all__ = [
     "StoreCorrupt",
     "StoreError",
     "StoreUnavailable",
+    "TooManySessions",
     "TransactionTooLong",
     "UnknownKey",
     "WrongThread",

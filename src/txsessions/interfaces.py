@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from zope.interface import Attribute, Interface
 
-from txsessions.core.record import ROTATED, UNCHANGED, Answer, Record
+from txsessions.core.record import ROTATED, UNCHANGED, Answer, Record, SignInLimit
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -33,6 +33,16 @@ class ISessionStore(Interface):
     the store's deadline: what a write that ends so did is unknown.  C{now} is
     the caller's clock, in seconds since the epoch.  A Deferred may have fired
     when it is returned.
+
+    Who is signed in is a principal, and changes only by L{insert} and L{rename}.  All
+    sessions of one can be ended at once, however many there are: each principal has
+    an epoch, a counter, 0 until L{endPrincipal} first raises it, and each record
+    remembers the epoch that its principal had when it signed in.  A record of an
+    earlier epoch has I{ended}: it is as absent as a deleted one for L{load} (also with
+    C{known}), L{replace}, L{touch}, L{rename}, L{countSessions} and L{sessionsOf},
+    though it stays where it is until it is deleted or swept.  An epoch is the
+    store's own business, and is kept as long as there is any record of its
+    principal: a lower one would bring the ended back.
     """
 
     durability = Attribute(
@@ -65,17 +75,28 @@ class ISessionStore(Interface):
 
         @return: A number that differs from the one returned before if any
             record may have been changed in between other than through this
-            object, or by a L{delete} that went on from a marker, whose caller
-            does not know what ended; or L{None} where only L{load} can tell.
+            object, or by one of its calls that ends sessions which its caller does
+            not name: a L{delete} that went on from a marker, L{endPrincipal},
+            L{endSession}, L{erasePrincipal}, a L{SignInLimit}; or L{None} where only
+            L{load} can tell.
         """
 
-    def insert(record: Record, now: float) -> Deferred[None]:
+    def insert(
+        record: Record, now: float, limit: SignInLimit | None = None
+    ) -> Deferred[None]:
         """
         Keep a new session.
 
         Fails with C{SessionExists} if the key is taken, be it by a live
-        session, an expired one that nobody has acknowledged yet, or the marker
-        of a rotation; what is there stays as it is.
+        session, an expired or ended one that is still there, or the marker of a
+        rotation; what is there stays as it is.
+
+        @param limit: Where the record has a principal of which C{limit.most}
+            sessions are alive already, either fails with C{TooManySessions}, or
+            deletes the oldest by C{createdAt} (of the same age the lower handle)
+            until C{limit.most - 1} are left.  In one transaction: of any number of
+            processes that sign in at once none exceeds it.  Where it fails,
+            whatever the reason, nothing is deleted.
         """
 
     def load(
@@ -95,7 +116,8 @@ class ISessionStore(Interface):
         """
         Change a session: only if it is present, alive at C{now} and still at
         version C{expected}.  C{touchedAt} never goes back: where the stored
-        one is later, it and the later of the two deadlines stay.
+        one is later, it and the later of the two deadlines stay.  Principal and
+        handle stay whatever the record says.
 
         Fails with C{SessionGone} if it is absent, expired or rotated away, with
         C{SessionConflict}, which carries the current record, if it is at
@@ -115,16 +137,24 @@ class ISessionStore(Interface):
         """
 
     def rename(
-        oldKey: bytes, record: Record, expected: int, now: float
+        oldKey: bytes,
+        record: Record,
+        expected: int,
+        now: float,
+        limit: SignInLimit | None = None,
     ) -> Deferred[None]:
         """
-        Give a session a new key and a new record, in one transaction.  The old
-        key stays for L{ROTATION_MARKER} seconds as a marker that it was
-        rotated, under which nothing can be inserted, read or changed.  The
-        marker remembers the new key, for L{delete}.
+        Give a session a new key and a new record, in one transaction.  Its
+        principal may be another one, or none: that is a sign-in, or a sign-out, and
+        the record remembers the epoch of now.  With the same principal it keeps the
+        one that it has.  The old key stays for L{ROTATION_MARKER} seconds as a marker
+        that it was rotated, under which nothing can be inserted, read or changed.
+        The marker remembers the new key, for L{delete}.
 
         Fails with C{SessionGone} and C{SessionConflict} as L{replace} does, and
         with C{SessionExists} if the new key is taken; then nothing is changed.
+
+        @param limit: As with L{insert}, where the principal becomes another one.
         """
 
     def delete(key: bytes) -> Deferred[bool]:
@@ -137,8 +167,8 @@ class ISessionStore(Interface):
         they run out; one that does not know the new key, as an earlier version
         may have left it, is the end of the way.
 
-        @return: Whether a record was there, alive or expired.  A marker is not
-            reported.
+        @return: Whether a record was there, alive, expired or ended.  A marker is
+            not reported.
         """
 
     def claimExpired(now: float, limit: int, lease: float) -> Deferred[list[Record]]:
@@ -166,12 +196,69 @@ class ISessionStore(Interface):
         cursor: bytes | None, limit: int
     ) -> Deferred[tuple[list[Record], bytes | None]]:
         """
-        Page through all records, expired ones included, markers not.
+        Page through all records, expired and ended ones included, markers not.
 
         @param cursor: L{None} at first, then what the page before returned.
         @return: At most C{limit} records, and the cursor of the next page,
             L{None} behind the last.  A record that is there from the first page
             to the last is seen exactly once.
+        """
+
+    def sessionsOf(
+        principal: bytes, now: float, cursor: bytes | None = None, limit: int = 100
+    ) -> Deferred[tuple[list[Record], bytes | None]]:
+        """
+        Page through the sessions of a principal that are alive at C{now}, in the
+        order of their handles.
+
+        @param cursor: See L{scan}.
+        @return: See L{scan}.
+        """
+
+    def endPrincipal(
+        principal: bytes, now: float, but: bytes | None = None
+    ) -> Deferred[int]:
+        """
+        End all sessions of a principal, in one transaction that takes no longer
+        where they are many, but for the count.  What survives is as with L{delete}:
+        no crash and no power cut brings them back.
+
+        A sign-in that races with it comes before, and is ended and counted, or after,
+        and lives.  Whatever else races with it, none of them is brought back.
+
+        @param but: The key of a session that stays, if it is alive and of that
+            principal.
+        @return: How many were alive at C{now} and have ended.
+        """
+
+    def endSession(principal: bytes, handle: bytes, now: float) -> Deferred[bool]:
+        """
+        Delete the session of a principal that has this handle: see L{delete}.
+
+        @return: Whether it was alive at C{now}.
+        """
+
+    def erasePrincipal(principal: bytes) -> Deferred[int]:
+        """
+        Remove all that there is of a principal, in one transaction: its records,
+        alive, expired or ended, whatever finds them, and its epoch.  A write that is
+        under way with one of them fails with C{SessionGone}.  Survives as L{delete}
+        does.
+
+        @return: How many records there were.
+        """
+
+    def verifyIndex(
+        cursor: bytes | None = None, limit: int = 500
+    ) -> Deferred[tuple[int, bytes | None]]:
+        """
+        Page through the records, and through that by which L{sessionsOf} finds them,
+        and see whether the two agree.  Where the index is the engine's own business,
+        a look whether it is there is enough.
+
+        @param cursor: See L{scan}.
+        @return: How many entries have no record, or records with a principal no
+            entry, and the cursor of the next page.
         """
 
 
@@ -201,4 +288,5 @@ __all__ = [
     "ISessionListener",
     "ISessionStore",
     "Record",
+    "SignInLimit",
 ]

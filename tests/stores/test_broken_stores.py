@@ -19,11 +19,12 @@ from txsessions.stores import MemoryStore
 from txsessions.testing import StoreContract
 
 
-def failures(makeStore) -> set[str]:
+def failures(makeStore, only: set[str] | None = None) -> set[str]:
     """
     Run the suite.
 
     @param makeStore: Makes the store.
+    @param only: The names of the tests to run, if not all.
     @return: The names of the tests that failed.
     """
 
@@ -38,7 +39,13 @@ def failures(makeStore) -> set[str]:
             """
             return makeStore()
 
-    names = unittest.defaultTestLoader.getTestCaseNames(Contract)
+        def remembers(self, principal):
+            """
+            See L{StoreContract.remembers}.
+            """
+            return self.store._principals.remembers(principal)
+
+    names = only or unittest.defaultTestLoader.getTestCaseNames(Contract)
     return {name for name in names if not passes(Contract(name), name)}
 
 
@@ -76,12 +83,12 @@ class OverwritingInsert(MemoryStore):
     Inserts over what is there.
     """
 
-    def insert(self, record: Record, now: float) -> Deferred[None]:
+    def insert(self, record: Record, now: float, limit=None) -> Deferred[None]:
         """
         Takes the place of whatever has that key.
         """
         self._slots.pop(record.key, None)
-        return super().insert(record, now)
+        return super().insert(record, now, limit)
 
 
 class ResurrectingTouch(MemoryStore):
@@ -175,11 +182,11 @@ class LostRename(MemoryStore):
     Renames in two steps and dies between them.
     """
 
-    def rename(self, oldKey, record, expected, now) -> Deferred[None]:
+    def rename(self, oldKey, record, expected, now, limit=None) -> Deferred[None]:
         """
         Marks the old key and inserts nothing.
         """
-        renamed = super().rename(oldKey, record, expected, now)
+        renamed = super().rename(oldKey, record, expected, now, limit)
         return renamed.addCallback(lambda _: self.delete(record.key)).addCallback(
             lambda _: None
         )
@@ -190,11 +197,11 @@ class RenameWithoutMarker(MemoryStore):
     Leaves no trace of the old key.
     """
 
-    def rename(self, oldKey, record, expected, now) -> Deferred[None]:
+    def rename(self, oldKey, record, expected, now, limit=None) -> Deferred[None]:
         """
         Deletes the old key.
         """
-        renamed = super().rename(oldKey, record, expected, now)
+        renamed = super().rename(oldKey, record, expected, now, limit)
 
         def forget(_):
             del self._slots[oldKey]
@@ -207,12 +214,12 @@ class RenameKeepsBoth(MemoryStore):
     Copies instead of renaming.
     """
 
-    def rename(self, oldKey, record, expected, now) -> Deferred[None]:
+    def rename(self, oldKey, record, expected, now, limit=None) -> Deferred[None]:
         """
         Leaves the session under its old key, too.
         """
         old = self._slots.get(oldKey)
-        renamed = super().rename(oldKey, record, expected, now)
+        renamed = super().rename(oldKey, record, expected, now, limit)
 
         def restore(_):
             self._put(oldKey, old)

@@ -24,6 +24,12 @@ class MemoryStoreContractTests(StoreContract, TestCase):
         """
         return MemoryStore()
 
+    def remembers(self, principal: bytes) -> bool:
+        """
+        See L{StoreContract.remembers}.
+        """
+        return self.store._principals.remembers(principal)
+
 
 class SQLiteStoreContractTests(StoreContract, TestCase):
     """

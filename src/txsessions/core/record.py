@@ -38,7 +38,9 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     @ivar createdAt: When the session was made, in seconds since the epoch.
     @ivar touchedAt: When it was last used, as far as the store was told.
     @ivar expiresAt: When the store may no longer hand it out.
-    @ivar principal: A keyed hash of who is signed in, or L{None}.
+    @ivar principal: A keyed hash of who is signed in, 32 bytes, or L{None}.
+    @ivar handle: By what people name one of their sessions, without a way to its key:
+        16 bytes drawn at the sign-in, which stay with it; there where the principal is.
     @ivar payload: The sealed state.
     """
 
@@ -48,6 +50,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     touchedAt: float
     expiresAt: float
     principal: bytes | None = None
+    handle: bytes | None = None
     payload: bytes
 
     def __repr__(self) -> str:
@@ -82,6 +85,31 @@ def neverBack(record: Record, stored: Record) -> Record:
     return replace(record, touchedAt=stored.touchedAt, expiresAt=expiresAt)
 
 
+def sameSignIn(record: Record, stored: Record) -> Record:
+    """
+    Say what a store is to hold where C{record} changes C{stored} under its key: who is
+    signed in does not change by that.
+
+    @return: The record, with the stored principal and handle.
+    """
+    if record.principal == stored.principal and record.handle == stored.handle:
+        return record
+    return replace(record, principal=stored.principal, handle=stored.handle)
+
+
+class SignInLimit(Struct, frozen=True, kw_only=True):
+    """
+    How many sessions one principal may have.
+
+    @ivar most: That many, 1 or more.
+    @ivar refuses: What happens to one more: whether it is refused, or else the oldest
+        make room for it.
+    """
+
+    most: int
+    refuses: bool
+
+
 class Answer(enum.Enum):
     """
     What a store says of a session without handing out its record.
@@ -104,6 +132,8 @@ __all__ = [
     "UNCHANGED",
     "Answer",
     "Record",
+    "SignInLimit",
     "neverBack",
+    "sameSignIn",
     "tagOf",
 ]

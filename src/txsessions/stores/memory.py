@@ -21,51 +21,25 @@ from txsessions.core.record import (
     UNCHANGED,
     Answer,
     Record,
+    SignInLimit,
     neverBack,
-    tagOf,
+    sameSignIn,
 )
 from txsessions.errors import (
-    SessionConflict,
     SessionError,
     SessionExists,
-    SessionGone,
     StoreUnavailable,
+    TooManySessions,
 )
 from txsessions.interfaces import ROTATION_MARKER, ISessionStore
+from txsessions.stores._memory_slots import SLICE, Slot, Slots
 
 if TYPE_CHECKING:
     from txsessions.stores._reactor import IStoreReactor
 
-SLICE = 1000
-"""How many sessions that were used meanwhile one L{MemoryStore.claimExpired} passes
-over at most, besides those that it hands out."""
-
-
-class _Slot:
-    """
-    What is kept under one key.
-
-    @ivar record: The session, or L{None} for the marker of a rotation.
-    @ivar became: The new key, in a marker.
-    @ivar expiresAt: The deadline of either.
-    @ivar due: When the sweeper has to look, as its heap says.
-    @ivar claimed: Whether the sweeper has handed it out.
-    """
-
-    __slots__ = ("became", "claimed", "due", "expiresAt", "record")
-
-    def __init__(
-        self, record: Record | None, expiresAt: float, became: bytes = b""
-    ) -> None:
-        self.record = record
-        self.became = became
-        self.expiresAt = expiresAt
-        self.due = float("inf")
-        self.claimed = False
-
 
 @implementer(ISessionStore)
-class MemoryStore:
+class MemoryStore(Slots):
     """
     A session store in memory.  What it holds stays when it is closed and opened
     again, and goes with the object.
@@ -78,10 +52,8 @@ class MemoryStore:
         """
         @param reactor: Not used: nothing here takes time.
         """
-        self._slots: dict[bytes, _Slot] = {}
-        self._due: list[tuple[float, bytes]] = []
+        super().__init__()
         self._isOpen = False
-        self._followed = 0
 
     def open(self) -> Deferred[None]:
         """
@@ -101,9 +73,11 @@ class MemoryStore:
         """
         See L{ISessionStore.changes}: nobody else can change anything.
         """
-        return self._followed
+        return self._unnamed
 
-    def insert(self, record: Record, now: float) -> Deferred[None]:
+    def insert(
+        self, record: Record, now: float, limit: SignInLimit | None = None
+    ) -> Deferred[None]:
         """
         See L{ISessionStore.insert}.
         """
@@ -111,7 +85,11 @@ class MemoryStore:
             return _closed()
         if record.key in self._slots:
             return fail(SessionExists(record.tag))
-        self._put(record.key, _Slot(record, record.expiresAt))
+        try:
+            self._admit(record, now, limit)
+        except TooManySessions as error:
+            return fail(error)
+        self._put(record.key, Slot(record, record.expiresAt))
         return succeed(None)
 
     def load(
@@ -127,6 +105,8 @@ class MemoryStore:
             return succeed(None)
         if slot.record is None:
             return succeed(ROTATED)
+        if self._hasEnded(slot):
+            return succeed(None)
         if slot.record.version == known:
             return succeed(UNCHANGED)
         return succeed(slot.record)
@@ -141,7 +121,7 @@ class MemoryStore:
             stored = self._current(record.key, expected, now)
         except SessionError as error:
             return fail(error)
-        self._set(record.key, neverBack(record, stored))
+        self._set(record.key, sameSignIn(neverBack(record, stored), stored))
         return succeed(None)
 
     def touch(
@@ -163,7 +143,12 @@ class MemoryStore:
         return succeed(None)
 
     def rename(
-        self, oldKey: bytes, record: Record, expected: int, now: float
+        self,
+        oldKey: bytes,
+        record: Record,
+        expected: int,
+        now: float,
+        limit: SignInLimit | None = None,
     ) -> Deferred[None]:
         """
         See L{ISessionStore.rename}.
@@ -176,9 +161,15 @@ class MemoryStore:
             return fail(error)
         if record.key in self._slots:
             return fail(SessionExists(record.tag))
+        if record.principal != stored.principal:
+            try:
+                self._admit(record, now, limit)
+            except TooManySessions as error:
+                return fail(error)
         renamed = neverBack(record, stored)
-        self._put(record.key, _Slot(renamed, renamed.expiresAt))
-        self._put(oldKey, _Slot(None, now + ROTATION_MARKER, record.key))
+        self._put(record.key, Slot(renamed, renamed.expiresAt))
+        self._principals.remove(stored)
+        self._put(oldKey, Slot(None, now + ROTATION_MARKER, record.key))
         return succeed(None)
 
     def delete(self, key: bytes) -> Deferred[bool]:
@@ -193,10 +184,10 @@ class MemoryStore:
             passed.add(key)
             key = slot.became
             slot = self._slots.get(key)
-        self._followed += bool(passed)
+        self._unnamed += bool(passed)
         if slot is None or slot.record is None:
             return succeed(False)
-        del self._slots[key]
+        self._drop(key)
         self._trim()
         return succeed(True)
 
@@ -237,7 +228,7 @@ class MemoryStore:
         for key in keys:
             slot = self._slots.get(key)
             if slot is not None and slot.claimed:
-                del self._slots[key]
+                self._drop(key)
         self._trim()
         return succeed(None)
 
@@ -248,8 +239,7 @@ class MemoryStore:
         if not self._isOpen:
             return _closed()
         slots = self._slots.values()
-        alive = (slot.record is not None and slot.expiresAt > now for slot in slots)
-        return succeed(sum(alive))
+        return succeed(sum(self._isAlive(slot, now) for slot in slots))
 
     def scan(
         self, cursor: bytes | None, limit: int
@@ -268,54 +258,78 @@ class MemoryStore:
         following = page[-1][0] if len(page) == max(1, limit) else None
         return succeed(([record for _, record in page], following))
 
-    def _current(self, key: bytes, expected: int | None, now: float) -> Record:
+    def sessionsOf(
+        self,
+        principal: bytes,
+        now: float,
+        cursor: bytes | None = None,
+        limit: int = 100,
+    ) -> Deferred[tuple[list[Record], bytes | None]]:
         """
-        Find a session that may be changed.
+        See L{ISessionStore.sessionsOf}.
+        """
+        if not self._isOpen:
+            return _closed()
+        size = max(1, limit)
+        after = (
+            (record.handle or b"", record)
+            for record in self._aliveOf(principal, now)
+            if cursor is None or (record.handle or b"") > cursor
+        )
+        page = heapq.nsmallest(size, after, key=lambda pair: pair[0])
+        following = page[-1][0] if len(page) == size else None
+        return succeed(([record for _, record in page], following))
 
-        @param expected: The version wanted, or L{None} for any.
-        @raise SessionGone: It is absent, expired or rotated away.
-        @raise SessionConflict: It is at another version.
+    def endPrincipal(
+        self, principal: bytes, now: float, but: bytes | None = None
+    ) -> Deferred[int]:
         """
-        slot = self._slots.get(key)
-        if slot is None or slot.record is None or slot.expiresAt <= now:
-            raise SessionGone(tagOf(key))
-        if expected is not None and slot.record.version != expected:
-            raise SessionConflict(slot.record)
-        return slot.record
+        See L{ISessionStore.endPrincipal}.
+        """
+        if not self._isOpen:
+            return _closed()
+        keys = {record.key for record in self._aliveOf(principal, now)}
+        epoch = self._principals.raiseEpoch(principal)
+        if but in keys:
+            keys.remove(but)
+            self._slots[but].epoch = epoch
+        self._unnamed += 1
+        return succeed(len(keys))
 
-    def _put(self, key: bytes, slot: _Slot) -> None:
+    def endSession(self, principal: bytes, handle: bytes, now: float) -> Deferred[bool]:
         """
-        Keep something under a key, anew.
+        See L{ISessionStore.endSession}.
         """
-        self._slots[key] = slot
-        self._schedule(key, slot, slot.expiresAt)
+        if not self._isOpen:
+            return _closed()
+        key = self._principals.keyOf(principal, handle)
+        if key is None:
+            return succeed(False)
+        wasAlive = self._isAlive(self._slots[key], now)
+        self._dropUnnamed([key])
+        return succeed(wasAlive)
 
-    def _set(self, key: bytes, record: Record) -> None:
+    def erasePrincipal(self, principal: bytes) -> Deferred[int]:
         """
-        Change what is kept under a key.  The sweeper learns of a later deadline
-        when it looks at the earlier one; a session in use costs it nothing.
+        See L{ISessionStore.erasePrincipal}.
         """
-        slot = self._slots[key]
-        slot.record = record
-        slot.expiresAt = record.expiresAt
-        slot.claimed = False
-        if slot.expiresAt < slot.due:
-            self._schedule(key, slot, slot.expiresAt)
+        if not self._isOpen:
+            return _closed()
+        keys = self._principals.keysOf(principal)
+        self._dropUnnamed(keys)
+        return succeed(len(keys))
 
-    def _schedule(self, key: bytes, slot: _Slot, due: float) -> None:
+    def verifyIndex(
+        self, cursor: bytes | None = None, limit: int = 500
+    ) -> Deferred[tuple[int, bytes | None]]:
         """
-        Have the sweeper look at a slot at this time, and at no other.
+        See L{ISessionStore.verifyIndex}; all in one page.
         """
-        slot.due = due
-        heapq.heappush(self._due, (due, key))
-
-    def _trim(self) -> None:
-        """
-        Forget the sweeper's appointments with what is gone, once they are many.
-        """
-        if len(self._due) > 2 * len(self._slots) + SLICE:
-            self._due = [(slot.due, key) for key, slot in self._slots.items()]
-            heapq.heapify(self._due)
+        if not self._isOpen:
+            return _closed()
+        slots = self._slots.values()
+        records = [slot.record for slot in slots if slot.record is not None]
+        return succeed((self._principals.misfits(records), None))
 
 
 def _closed() -> Deferred[Any]:

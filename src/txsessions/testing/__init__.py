@@ -16,18 +16,30 @@ Every test gets an empty store.  Times are arguments throughout, so nothing here
 sleeps.
 """
 
+from txsessions.testing._admitting import AdmittingContract
 from txsessions.testing._changing import ChangingContract
 from txsessions.testing._ending import EndingContract
+from txsessions.testing._erasing import ErasingContract
 from txsessions.testing._keeping import KeepingContract
+from txsessions.testing._principals import PrincipalsContract
 from txsessions.testing._racing import RacingContract
 
 
-class StoreContract(KeepingContract, ChangingContract, EndingContract, RacingContract):
+class StoreContract(
+    KeepingContract,
+    ChangingContract,
+    EndingContract,
+    RacingContract,
+    PrincipalsContract,
+    ErasingContract,
+    AdmittingContract,
+):
     """
     What every session store must do.  Mix into a
     L{twisted.trial.unittest.TestCase}, and say in C{makeStore} which store; where
     processes can share its sessions, say in C{anotherStore} how to make a second
-    one on those of the first.
+    one on those of the first, and in C{remembers} how to find traces of somebody
+    who was erased.
     """
 
 

@@ -11,10 +11,12 @@ import hashlib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.trial.unittest import TestCase
 
 from txsessions.core.record import Record
+from txsessions.errors import SessionGone
 from txsessions.interfaces import ISessionStore
 
 if TYPE_CHECKING:
@@ -26,6 +28,12 @@ _Error = TypeVar("_Error", bound=Exception)
 
 IDLE = 900.0
 """How long the sessions of these tests live, in seconds."""
+
+SOMEBODY = hashlib.sha256(b"somebody").digest()
+"""A principal."""
+
+SOMEONE_ELSE = hashlib.sha256(b"someone else").digest()
+"""Another one."""
 
 
 def steps(
@@ -66,6 +74,15 @@ class ContractCase(_Base):
         """
         Make a second store on the sessions of the first, where processes can
         share them; not open yet.
+        """
+        return None
+
+    def remembers(self, principal: bytes) -> bool | None:
+        """
+        Is anything left in the store that names this principal: a record, an entry of
+        an index, an epoch?  Override this, where the engine can be asked.
+
+        @return: L{None} where it cannot be told.
         """
         return None
 
@@ -112,6 +129,26 @@ class ContractCase(_Base):
         }
         return Record(**{**usual, **changes})
 
+    def signedIn(
+        self, name: str = "one", principal: bytes = SOMEBODY, **changes: Any
+    ) -> Record:
+        """
+        Make a record of a session in which somebody is signed in.
+        """
+        handle = hashlib.sha256(b"handle of " + name.encode()).digest()[:16]
+        signed = {"principal": principal, "handle": handle}
+        return self.record(name, **{**signed, **changes})
+
+    async def signIn(
+        self, name: str = "one", principal: bytes = SOMEBODY, **changes: Any
+    ) -> Record:
+        """
+        Make such a record and have the store keep it.
+        """
+        record = self.signedIn(name, principal, **changes)
+        await self.store.insert(record, self.now)
+        return record
+
     async def insert(self, name: str = "one", **changes: Any) -> Record:
         """
         Make a record and have the store keep it.
@@ -124,7 +161,12 @@ class ContractCase(_Base):
         """
         Give a session a new key.
         """
-        renamed = self.record(name, version=old.version + 1)
+        renamed = self.record(
+            name,
+            version=old.version + 1,
+            principal=old.principal,
+            handle=old.handle,
+        )
         await self.store.rename(old.key, renamed, old.version, self.now)
         return renamed
 
@@ -136,6 +178,63 @@ class ContractCase(_Base):
         found = await self.store.load(record.key, when)
         self.assertEqual(found, await self.other.load(record.key, when))
         return found
+
+    async def listOf(
+        self, principal: bytes = SOMEBODY, now: float | None = None, limit: int = 100
+    ) -> list[Record]:
+        """
+        Page through the sessions of a principal in both stores, which must agree.
+        """
+        when = self.now if now is None else now
+        found: list[list[Record]] = []
+        for store in (self.store, self.other):
+            listed: list[Record] = []
+            cursor = None
+            for _ in range(100):
+                page, cursor = await store.sessionsOf(principal, when, cursor, limit)
+                self.assertLessEqual(len(page), limit)
+                listed += page
+                if cursor is None:
+                    break
+            self.assertIsNone(cursor, "the pages never end")
+            found.append(listed)
+        self.assertEqual(found[0], found[1])
+        return found[0]
+
+    async def misfits(self) -> int:
+        """
+        How much of the index of principals does not fit the records.
+        """
+        count, cursor = await self.store.verifyIndex()
+        for _ in range(10000):
+            if cursor is None:
+                return count
+            more, cursor = await self.store.verifyIndex(cursor, 7)
+            count += more
+        raise self.failureException("the pages of the index never end")
+
+    async def isDead(self, record: Record, now: float | None = None) -> None:
+        """
+        Check that a session is as absent as a deleted one: nothing finds it, changes
+        it or brings it back.
+        """
+        when = self.now if now is None else now
+        self.assertIsNone(await self.load(record, when))
+        for store in (self.store, self.other):
+            for version in (record.version, record.version + 1):
+                known = await store.load(record.key, when, version)
+                self.assertIsNone(known)
+                changed = evolve(record, version=version + 1)
+                replaced = store.replace(changed, version, when)
+                await self.fails(replaced, SessionGone)
+                new = self.record("brought back", expiresAt=when + 9e6)
+                renamed = store.rename(record.key, new, version, when)
+                await self.fails(renamed, SessionGone)
+                self.assertIsNone(await self.load(new, when))
+            for at in (record.touchedAt, when + 1):
+                touched = store.touch(record.key, at, at + IDLE, when)
+                await self.fails(touched, SessionGone)
+        self.assertIsNone(await self.load(record, when))
 
     async def outcomes(self, deferreds: Sequence[Deferred[Any]]) -> list[Any]:
         """
@@ -178,4 +277,4 @@ class ContractCase(_Base):
         return sorted(claimed, key=lambda record: record.key)
 
 
-__all__ = ["IDLE", "ContractCase", "steps"]
+__all__ = ["IDLE", "SOMEBODY", "SOMEONE_ELSE", "ContractCase", "steps"]

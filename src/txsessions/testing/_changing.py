@@ -29,12 +29,11 @@ class ChangingContract(ContractCase):
             version=2,
             touchedAt=self.now + 5,
             expiresAt=self.now + 5 + IDLE,
-            principal=b"somebody",
             payload=b"changed",
         )
         await self.store.replace(changed, 1, self.now + 5)
         self.assertEqual(await self.load(record), changed)
-        again = evolve(changed, version=3, principal=None, payload=b"")
+        again = evolve(changed, version=3, payload=b"")
         await self.other.replace(again, 2, self.now + 5)
         self.assertEqual(await self.load(record), again)
 
@@ -112,7 +111,7 @@ class ChangingContract(ContractCase):
         """
         A touch moves both times and nothing else.
         """
-        record = await self.insert(version=4, principal=b"somebody")
+        record = await self.signIn(version=4)
         touchedAt, expiresAt = self.now + 60.5, self.now + 60.5 + IDLE
         await self.other.touch(record.key, touchedAt, expiresAt, self.now + 60)
         touched = evolve(record, touchedAt=touchedAt, expiresAt=expiresAt)

@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from txsessions.core.record import UNCHANGED, Record
 from txsessions.errors import SessionExists, SessionGone, StoreUnavailable
 from txsessions.interfaces import ISessionStore
-from txsessions.testing._case import IDLE, ContractCase, steps
+from txsessions.testing._case import IDLE, SOMEBODY, ContractCase, steps
 
 HOSTILE_KEYS = (
     b"",
@@ -86,6 +86,11 @@ class KeepingContract(ContractCase):
             self.store.acknowledge([record.key]),
             self.store.countSessions(self.now),
             self.store.scan(None, 1),
+            self.store.sessionsOf(SOMEBODY, self.now),
+            self.store.endPrincipal(SOMEBODY, self.now),
+            self.store.endSession(SOMEBODY, b"h" * 16, self.now),
+            self.store.erasePrincipal(SOMEBODY),
+            self.store.verifyIndex(),
         ]
         kinds = self.kinds(await self.outcomes(calls))
         self.assertEqual(kinds, {StoreUnavailable: len(calls)})
@@ -106,7 +111,9 @@ class KeepingContract(ContractCase):
             partial(self.other.replace, changed, 1, self.now),
             partial(self.other.rename, record.key, renamed, 2, self.now),
             partial(self.other.delete, renamed.key),
-            partial(self.other.insert, self.record("another"), self.now),
+            partial(self.other.insert, self.signedIn("another"), self.now),
+            partial(self.other.endPrincipal, SOMEBODY, self.now),
+            partial(self.other.erasePrincipal, SOMEBODY),
         ]
         for call in calls:
             before = self.store.changes()
@@ -124,8 +131,9 @@ class KeepingContract(ContractCase):
         everyByte = bytes(range(256))
         records = [
             await self.insert(),
-            await self.insert("principal", principal=everyByte),
-            await self.insert("nobody", principal=b""),
+            await self.signIn("somebody"),
+            await self.signIn("low", everyByte[:32], handle=everyByte[:16]),
+            await self.signIn("high", everyByte[-32:], handle=everyByte[-16:]),
             await self.insert("empty", payload=b""),
             await self.insert("bytes", payload=everyByte * 4),
             await self.insert("large", payload=everyByte * 256),
