@@ -5,6 +5,7 @@ The contract, run against every store that there is.
 from __future__ import annotations
 
 import os
+import sqlite3
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -50,6 +51,21 @@ class SQLiteStoreContractTests(StoreContract, TestCase):
         See L{StoreContract.anotherStore}.
         """
         return SQLiteStore(self.path, durability=self.durability)
+
+    def remembers(self, principal: bytes) -> bool:
+        """
+        See L{StoreContract.remembers}.
+        """
+        connection = sqlite3.connect(self.path)
+        try:
+            return any(
+                connection.execute(
+                    f"SELECT count(*) FROM {table} WHERE principal = ?", (principal,)
+                ).fetchone()[0]
+                for table in ("sessions", "epochs")
+            )
+        finally:
+            connection.close()
 
 
 class NormalSQLiteStoreContractTests(SQLiteStoreContractTests):

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsessions.errors import StoreError, StoreUnavailable
-from txsessions.stores import _sqlite_verbs
+from txsessions.stores import _sqlite_principals, _sqlite_verbs
 from txsessions.stores._sqlite_connection import WriteConnection
 from txsessions.stores._sqlite_errors import ENGINE_ERRORS, isFull, storeError
 
@@ -31,6 +31,14 @@ BATCH_VERBS = 128
 BATCH_PAGES = 400
 """How many pages one transaction writes at most, about: a bound on the time that
 its statements take of the reactor's."""
+
+
+LOGOUTS = (
+    _sqlite_verbs.delete,
+    _sqlite_principals.endSession,
+    _sqlite_principals.endPrincipal,
+)
+"""The verbs that have to work also where there is no room."""
 
 
 class Operation(Struct, eq=False):
@@ -178,7 +186,7 @@ def recover(
     operations = flight.operations
     connection.recover()
     failAll(operations, storeError(error, connection.path))
-    logouts = [each for each in operations if each.verb is _sqlite_verbs.delete]
+    logouts = [each for each in operations if each.verb in LOGOUTS]
     if not logouts or not isFull(error) or not connection.ready:
         return
     connection.checkpoint()

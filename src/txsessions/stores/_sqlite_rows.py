@@ -4,14 +4,16 @@ Rows of the SQLite database: their checks, and what becomes a record.
 Owns the reading of a row.  A plain SQLite file does not notice a flipped bit
 inside a value, so each row carries a checksum over what only a change of the
 session moves, and C{span}, the difference of the two times that a touch moves
-without reading the rest.  Knows nothing of transactions and threads.
+without reading the rest.  The checksum's upper half is the row's epoch once more,
+which is moved without reading the rest, too.  Knows nothing of transactions and
+threads.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 from zlib import crc32
 
@@ -23,20 +25,53 @@ Row = tuple[Any, ...]
 Execute = Callable[..., sqlite3.Cursor]
 Found = Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None
 
-SELECT = """
-SELECT version, expires_at, touched_at, span, created_at, principal, checksum,
-    payload
-FROM sessions WHERE key = ?
-"""
-SELECT_TIMES = (
-    "SELECT version, expires_at, touched_at, span FROM sessions WHERE key = ?"
+EPOCH_UNIT = 1 << 32
+"""What an epoch counts in a checksum."""
+
+_EPOCH_OF = (
+    "coalesce((SELECT now.epoch FROM epochs AS now WHERE now.principal = {}), 0)"
 )
-SELECT_PAGE = """
-SELECT version, expires_at, touched_at, span, created_at, principal, checksum,
-    payload, key
+_NOT_ENDED = f"epoch >= {_EPOCH_OF.format('sessions.principal')}"
+_COLUMNS = (
+    "version, expires_at, touched_at, span, created_at, principal, handle, epoch, "
+    "checksum, payload"
+)
+_SHARED = {
+    "columns": _COLUMNS,
+    "epochOf": _EPOCH_OF.format("?"),
+    "notEnded": _NOT_ENDED,
+    "alive": f"(principal IS NULL OR {_NOT_ENDED})",
+    "unit": EPOCH_UNIT,
+}
+HANDLE_AT = _COLUMNS.split(", ").index("handle")
+KEY_AT = _COLUMNS.count(",") + 1
+"""Where the handle stands in a row, and a key that is read behind it."""
+
+
+def statement(text: str) -> str:
+    """
+    Complete a statement by what many have in common: C{{columns}}, of which
+    L{recordOf} makes a record; C{{epochOf}}, the epoch of the principal that is its
+    parameter; C{{notEnded}}, whether a session has not ended with its principal;
+    C{{alive}}, the same where it may be anonymous, of which then nothing more is read;
+    C{{unit}}, which is L{EPOCH_UNIT}.
+    """
+    return text.format_map(_SHARED)
+
+
+SELECT = statement("SELECT {columns} FROM sessions WHERE key = ? AND {alive}")
+SELECT_TIMES = statement("""
+SELECT version, expires_at, touched_at, span FROM sessions
+WHERE key = ? AND (principal IS NULL OR ({notEnded} AND checksum >> 32 = epoch))
+""")
+SELECT_PAGE = statement("""
+SELECT {columns}, key
 FROM sessions WHERE key > ? AND version IS NOT NULL ORDER BY key LIMIT ?
-"""
-COUNT = "SELECT count(*) FROM sessions WHERE version IS NOT NULL AND expires_at > ?"
+""")
+COUNT = statement("""
+SELECT count(*) FROM sessions
+WHERE version IS NOT NULL AND expires_at > ? AND {alive}
+""")
 
 _log = Logger()
 _head = struct.Struct("<qdq").pack
@@ -53,27 +88,41 @@ UNREADABLE = (Damaged, TypeError, ValueError, OverflowError, struct.error)
 
 def checksumOf(record: Record) -> int:
     """
-    The checksum over all of a record but its times.
+    The checksum over all of a record but its times; of a row it is the lower half.
     """
     principal = record.principal
     if principal is None:
         head = _head(record.version, record.createdAt + 0.0, -1)
     else:
-        head = _head(record.version, record.createdAt + 0.0, len(principal)) + principal
+        head = _head(record.version, record.createdAt + 0.0, len(principal))
+        head += principal + (record.handle or b"")
     return crc32(record.payload, crc32(record.key + head))
 
 
 def recordOf(key: bytes, row: Row) -> Record:
     """
-    Make the record of a row, the columns as in L{SELECT}, if it is undamaged.
+    Make the record of a row, the columns as L{statement} says, if it is undamaged.
 
     @raise Damaged: It is not; or one of C{UNREADABLE}, for nonsense.
     """
-    version, expiresAt, touchedAt, span, createdAt, principal, checksum, payload = row
+    (
+        version,
+        expiresAt,
+        touchedAt,
+        span,
+        createdAt,
+        principal,
+        handle,
+        epoch,
+        checksum,
+        payload,
+    ) = row
     if principal is None:
         head = key + _head(version, createdAt, -1)
     else:
-        head = key + _head(version, createdAt, len(principal)) + principal
+        head = key + _head(version, createdAt, len(principal))
+        head += principal + (handle or b"")
+        checksum -= epoch * EPOCH_UNIT
     if crc32(payload, crc32(head)) != checksum or expiresAt - touchedAt != span:
         raise Damaged
     return Record(
@@ -83,6 +132,7 @@ def recordOf(key: bytes, row: Row) -> Record:
         touchedAt=touchedAt,
         expiresAt=expiresAt,
         principal=principal,
+        handle=handle,
         payload=payload,
     )
 
@@ -155,13 +205,23 @@ def readPage(
     may change when somebody runs VACUUM.
     """
     rows = execute(SELECT_PAGE, (cursor or b"", limit)).fetchall()
-    records = [readable(row[8], row[:8]) for row in rows]
-    following = rows[-1][8] if len(rows) == limit else None
-    return [record for record in records if record is not None], following
+    following = rows[-1][KEY_AT] if len(rows) == limit else None
+    return readableOf(rows), following
+
+
+def readableOf(rows: Sequence[Row]) -> list[Record]:
+    """
+    Make the records of rows, each with its key at L{KEY_AT}; leave out the damaged.
+    """
+    records = [readable(row[KEY_AT], row[:KEY_AT]) for row in rows]
+    return [record for record in records if record is not None]
 
 
 __all__ = [
     "COUNT",
+    "EPOCH_UNIT",
+    "HANDLE_AT",
+    "KEY_AT",
     "SELECT",
     "SELECT_TIMES",
     "UNREADABLE",
@@ -173,6 +233,8 @@ __all__ = [
     "read",
     "readPage",
     "readable",
+    "readableOf",
     "recordOf",
     "reportDamage",
+    "statement",
 ]

@@ -32,6 +32,42 @@ CREATE TABLE sessions (
     payload BLOB NOT NULL
 )
 """
+# As schema 1, with what came later before the payload: SQLite has to read through a
+# large one to what stands behind it.
+_CREATE_SESSIONS_2 = """
+CREATE TABLE sessions (
+    key BLOB PRIMARY KEY NOT NULL,
+    version INTEGER,
+    created_at REAL NOT NULL,
+    touched_at REAL NOT NULL,
+    expires_at REAL NOT NULL,
+    span REAL NOT NULL,
+    due REAL,
+    claimed_until REAL,
+    principal BLOB,
+    handle BLOB,
+    epoch INTEGER NOT NULL DEFAULT 0,
+    checksum INTEGER NOT NULL,
+    payload BLOB NOT NULL
+)
+"""
+_DROP_SESSIONS = "DROP TABLE sessions"
+_ADD_HANDLE = "ALTER TABLE sessions ADD COLUMN handle BLOB"
+_ADD_EPOCH = "ALTER TABLE sessions ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0"
+_CREATE_EPOCHS = """
+CREATE TABLE epochs (
+    principal BLOB PRIMARY KEY NOT NULL,
+    epoch INTEGER NOT NULL,
+    until REAL NOT NULL
+) WITHOUT ROWID
+"""
+_CREATE_UNTIL = "CREATE INDEX epochs_until ON epochs (until)"
+_CREATE_PRINCIPAL = """
+CREATE INDEX sessions_principal ON sessions (principal, handle)
+WHERE principal IS NOT NULL
+"""
+_ANY_SESSION = "SELECT 1 FROM sessions LIMIT 1"
+_NEEDS_SCHEMA_2 = "UPDATE meta SET value = 2 WHERE name = 'compatible'"
 _CREATE_DUE = "CREATE INDEX sessions_due ON sessions (due)"
 _CREATE_META = "CREATE TABLE meta (name TEXT PRIMARY KEY NOT NULL, value INTEGER)"
 _SET_COMPATIBLE = "INSERT INTO meta (name, value) VALUES ('compatible', 1)"
@@ -39,9 +75,10 @@ _GET_COMPATIBLE = "SELECT value FROM meta WHERE name = 'compatible'"
 _COUNT_TABLES = "SELECT count(*) FROM sqlite_master"
 _CHECK_SESSIONS = """
 SELECT key, version, created_at, touched_at, expires_at, span, due, claimed_until,
-    principal, checksum, payload
+    principal, handle, epoch, checksum, payload
 FROM sessions LIMIT 1
 """
+_CHECK_EPOCHS = "SELECT principal, epoch, until FROM epochs LIMIT 1"
 
 Step = Callable[[sqlite3.Connection], None]
 
@@ -59,7 +96,32 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
-STEPS: tuple[Step, ...] = (_create,)
+def _knowPrincipals(connection: sqlite3.Connection) -> None:
+    """
+    Schema 2: who is signed in.  C{epoch} is the epoch of the principal when it signed
+    in, and stands in the upper half of C{checksum} once more; C{until} is when the
+    sweeper has to look whether an epoch can be forgotten.
+
+    Earlier code does not know that a session of an earlier epoch has ended, so it is
+    shut out.
+    """
+    if connection.execute(_ANY_SESSION).fetchone() is None:
+        connection.execute(_DROP_SESSIONS)
+        connection.execute(_CREATE_SESSIONS_2)
+        connection.execute(_CREATE_DUE)
+    else:
+        connection.execute(_ADD_HANDLE)
+        connection.execute(_ADD_EPOCH)
+    for statement in (
+        _CREATE_EPOCHS,
+        _CREATE_UNTIL,
+        _CREATE_PRINCIPAL,
+        _NEEDS_SCHEMA_2,
+    ):
+        connection.execute(statement)
+
+
+STEPS: tuple[Step, ...] = (_create, _knowPrincipals)
 """Step n makes schema n + 1 of schema n.  A step that older code cannot live with
 sets C{meta.compatible} to the lowest schema whose code still works."""
 
@@ -150,7 +212,9 @@ def migrate(
             raise
         if found >= len(steps):
             break
-    connection.execute(_CHECK_SESSIONS).fetchall()
+    if len(steps) > 1:
+        connection.execute(_CHECK_SESSIONS).fetchall()
+        connection.execute(_CHECK_EPOCHS).fetchall()
 
 
 def _refuse(connection: sqlite3.Connection, path: str, found: int, known: int) -> None:

@@ -15,14 +15,24 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from txsessions.core.record import Record, neverBack, tagOf
+from txsessions.core.record import (
+    Record,
+    SignInLimit,
+    neverBack,
+    sameSignIn,
+    tagOf,
+)
 from txsessions.errors import SessionConflict, SessionExists, SessionGone
 from txsessions.interfaces import ROTATION_MARKER
+from txsessions.stores._sqlite_principals import admit, epochOf, evict, forgetEpochs
 from txsessions.stores._sqlite_rows import (
+    EPOCH_UNIT,
+    KEY_AT,
     Found,
     checksumOf,
     read,
     readable,
+    statement,
 )
 
 BREATH = 64
@@ -35,26 +45,39 @@ GIVEN_BACK = 512
 """How many free pages one verb returns to the file system."""
 
 _INSERT = """
-INSERT INTO sessions (version, expires_at, touched_at, span, created_at, principal,
-    checksum, payload, due, key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO sessions (version, expires_at, touched_at, span, created_at, checksum,
+    payload, due, key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_SIGN_IN = """
+INSERT INTO sessions (version, expires_at, touched_at, span, created_at, checksum,
+    payload, due, key, principal, handle, epoch)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _REPLACE = """
 UPDATE sessions SET version = ?, expires_at = ?, touched_at = ?, span = ?,
-    created_at = ?, principal = ?, checksum = ?, payload = ?, claimed_until = NULL
+    created_at = ?, checksum = ?, payload = ?, claimed_until = NULL
 WHERE key = ? AND version = ? AND expires_at > ? AND touched_at <= ? AND due <= ?
+    AND principal IS NULL
 """
-_REPLACE_ALL = """
+_REPLACE_SIGNED_IN = statement("""
 UPDATE sessions SET version = ?, expires_at = ?, touched_at = ?, span = ?,
-    created_at = ?, principal = ?, checksum = ?, payload = ?, due = ?,
+    created_at = ?, checksum = ? + epoch * {unit}, payload = ?,
+    claimed_until = NULL
+WHERE key = ? AND version = ? AND expires_at > ? AND touched_at <= ? AND due <= ?
+    AND principal = ? AND handle = ? AND epoch >= {epochOf}
+""")
+_REPLACE_ALL = statement("""
+UPDATE sessions SET version = ?, expires_at = ?, touched_at = ?, span = ?,
+    created_at = ?, checksum = ? + epoch * {unit}, payload = ?, due = ?,
     claimed_until = NULL
 WHERE key = ?
-"""
-_TOUCH = """
+""")
+_TOUCH = statement("""
 UPDATE sessions SET touched_at = ?, expires_at = ?, span = ?, claimed_until = NULL
 WHERE key = ? AND version IS NOT NULL AND expires_at > ? AND touched_at < ?
-    AND expires_at <= ? AND due <= ?
-"""
+    AND expires_at <= ? AND due <= ? AND {alive}
+""")
 _TOUCH_ALL = """
 UPDATE sessions SET touched_at = ?, expires_at = ?, span = ?, due = ?,
     claimed_until = NULL
@@ -63,7 +86,7 @@ WHERE key = ?
 _MARK = """
 UPDATE sessions SET version = NULL, created_at = 0, touched_at = 0, expires_at = ?,
     span = 0, due = ?, claimed_until = NULL, checksum = 0, principal = NULL,
-    payload = ?
+    handle = NULL, epoch = 0, payload = ?
 WHERE key = ?
 """
 _DELETE = "DELETE FROM sessions WHERE key = ? AND version IS NOT NULL"
@@ -80,11 +103,10 @@ DELETE FROM sessions WHERE version IS NOT NULL AND key IN (
     SELECT key FROM became
 )
 """
-_SELECT_DUE = """
-SELECT version, expires_at, touched_at, span, created_at, principal, checksum,
-    payload, key, rowid
+_SELECT_DUE = statement("""
+SELECT {columns}, key, rowid
 FROM sessions WHERE due <= ? ORDER BY due LIMIT ?
-"""
+""")
 _SELECT_APPOINTMENT = "SELECT due FROM sessions WHERE key = ?"
 _CLAIM = "UPDATE sessions SET due = ?, claimed_until = ? WHERE rowid = ?"
 _POSTPONE = "UPDATE sessions SET due = ? WHERE rowid = ?"
@@ -95,14 +117,32 @@ _ACKNOWLEDGE = "DELETE FROM sessions WHERE key = ? AND claimed_until IS NOT NULL
 
 def insert(cursor: sqlite3.Cursor, record: Record) -> None:
     """
-    See L{txsessions.interfaces.ISessionStore.insert}.
+    See L{txsessions.interfaces.ISessionStore.insert}; for anonymous sessions.
     """
-    try:
-        cursor.execute(_INSERT, (*_values(record), record.expiresAt, record.key))
-    except sqlite3.IntegrityError as error:
-        if "UNIQUE" in str(error):
-            raise SessionExists(record.tag) from None
-        raise
+    _make(cursor, _INSERT, record, (*_values(record), record.expiresAt, record.key))
+
+
+def signIn(
+    cursor: sqlite3.Cursor, record: Record, now: float, limit: SignInLimit | None
+) -> int:
+    """
+    See L{txsessions.interfaces.ISessionStore.insert}; for sessions with a principal.
+
+    @return: How many sessions had to make room for it.
+    """
+    principal = record.principal
+    assert principal is not None
+    if limit is not None and cursor.execute(_IS_THERE, (record.key,)).fetchone():
+        raise SessionExists(record.tag)
+    epoch = epochOf(cursor, principal)
+    surplus = 0 if limit is None else admit(cursor, record, epoch, now, limit)
+    if surplus:
+        evict(cursor, principal, epoch, now, surplus)
+    values = _values(record, epoch)
+    signed = (principal, record.handle, epoch)
+    row = (*values, record.expiresAt, record.key, *signed)
+    _make(cursor, _SIGN_IN, record, row)
+    return surplus
 
 
 def replace(cursor: sqlite3.Cursor, record: Record, expected: int, now: float) -> None:
@@ -116,7 +156,6 @@ def replace(cursor: sqlite3.Cursor, record: Record, expected: int, now: float) -
         touchedAt,
         expiresAt - touchedAt,
         record.createdAt,
-        record.principal,
         checksumOf(record),
         record.payload,
         record.key,
@@ -125,10 +164,16 @@ def replace(cursor: sqlite3.Cursor, record: Record, expected: int, now: float) -
         touchedAt,
         expiresAt,
     )
-    if cursor.execute(_REPLACE, row).rowcount:
+    principal = record.principal
+    if principal is None:
+        done = cursor.execute(_REPLACE, row)
+    else:
+        row += (principal, record.handle, principal)  # type: ignore[assignment]
+        done = cursor.execute(_REPLACE_SIGNED_IN, row)
+    if done.rowcount:
         return
     stored = _alive(cursor, record.key, expected, now)
-    record = neverBack(record, stored)
+    record = sameSignIn(neverBack(record, stored), stored)
     due = _dueAt(cursor, record.key, record.expiresAt)
     cursor.execute(_REPLACE_ALL, (*_values(record), due, record.key))
 
@@ -153,15 +198,31 @@ def touch(
 
 
 def rename(
-    cursor: sqlite3.Cursor, oldKey: bytes, record: Record, expected: int, now: float
-) -> None:
+    cursor: sqlite3.Cursor,
+    oldKey: bytes,
+    record: Record,
+    expected: int,
+    now: float,
+    limit: SignInLimit | None,
+) -> int:
     """
     See L{txsessions.interfaces.ISessionStore.rename}.
+
+    @return: How many sessions had to make room for it.
     """
     stored = _alive(cursor, oldKey, expected, now)
-    insert(cursor, neverBack(record, stored))
+    renamed = neverBack(record, stored)
+    evicted = 0
+    if record.principal is None:
+        insert(cursor, renamed)
+    elif record.principal == stored.principal:
+        # It is alive, so that its epoch is the one of now.
+        signIn(cursor, renamed, now, None)
+    else:
+        evicted = signIn(cursor, renamed, now, limit)
     until = now + ROTATION_MARKER
     cursor.execute(_MARK, (until, until, record.key, oldKey))
+    return evicted
 
 
 def delete(cursor: sqlite3.Cursor, key: bytes) -> tuple[bool, bool]:
@@ -208,12 +269,12 @@ def claim(
     while rows := cursor.fetchmany(BREATH):
         count += len(rows)
         for row in rows:
-            version, expiresAt, key, rowid = row[0], row[1], row[8], row[9]
+            version, expiresAt, key, rowid = row[0], row[1], row[KEY_AT], row[-1]
             if version is None and expiresAt <= now:
                 markers.append((rowid,))
             elif version is None:
                 postponed.append((expiresAt, rowid))
-            elif (record := readable(key, row[:8])) is None:
+            elif (record := readable(key, row[:KEY_AT])) is None:
                 postponed.append((None, rowid))
             elif record.expiresAt > now:
                 postponed.append((expiresAt, rowid))
@@ -224,6 +285,8 @@ def claim(
     _executeMany(cursor, _POSTPONE, postponed, breathe)
     _executeMany(cursor, _REMOVE_MARKER, markers, breathe)
     _executeMany(cursor, _CLAIM, claims, breathe)
+    if count < limit:
+        forgetEpochs(cursor, now, BREATH)
     return claimed, count == limit
 
 
@@ -263,7 +326,23 @@ def _executeMany(
         breathe()
 
 
-def _values(record: Record) -> tuple[object, ...]:
+def _make(
+    cursor: sqlite3.Cursor, insertion: str, record: Record, row: tuple[object, ...]
+) -> None:
+    """
+    Make a row.
+
+    @raise SessionExists: There is one under its key.
+    """
+    try:
+        cursor.execute(insertion, row)
+    except sqlite3.IntegrityError as error:
+        if "UNIQUE" in str(error):
+            raise SessionExists(record.tag) from None
+        raise
+
+
+def _values(record: Record, epoch: int = 0) -> tuple[object, ...]:
     """
     The columns of a record, as the statements above name them.
     """
@@ -273,8 +352,7 @@ def _values(record: Record) -> tuple[object, ...]:
         record.touchedAt,
         record.expiresAt - record.touchedAt,
         record.createdAt,
-        record.principal,
-        checksumOf(record),
+        checksumOf(record) + epoch * EPOCH_UNIT,
         record.payload,
     )
 
@@ -287,7 +365,7 @@ def _alive(
 
     @param expected: The version wanted, or L{None} for any.
     @return: What is there after all, alive and at that version.
-    @raise SessionGone: It is absent, expired, rotated away or damaged.
+    @raise SessionGone: It is absent, expired, ended, rotated away or damaged.
     @raise SessionConflict: It is at another version.
     """
     stored = read(cursor.execute, key, now, None)
@@ -317,5 +395,6 @@ __all__ = [
     "load",
     "rename",
     "replace",
+    "signIn",
     "touch",
 ]

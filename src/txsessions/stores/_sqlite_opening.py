@@ -1,0 +1,240 @@
+"""
+A SQLite store that is open, or not: how it comes to be and what its calls need.
+
+Owns the settings, the present L{Database
+<txsessions.stores._sqlite_database.Database>} and what is said where there is none.
+Knows no verb.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from txsessions.errors import ConfigurationError, StoreCorrupt, StoreUnavailable
+from txsessions.stores import _sqlite_rows, _sqlite_schema
+from txsessions.stores._forks import Forks
+from txsessions.stores._reactor import IStoreReactor, globalReactor, withDeadline
+from txsessions.stores._sqlite_changes import Changes
+from txsessions.stores._sqlite_database import Database
+from txsessions.stores._sqlite_errors import ENGINE_ERRORS
+from txsessions.stores._worker import IWorker, WorkerThread
+
+_DURABILITY = {
+    "full": "every commit is synced to the disk before it is acknowledged",
+    "normal": (
+        "a crash of the program loses nothing; a power cut may lose the last "
+        "commits, but never a logout or a change of id"
+    ),
+}
+
+
+class Opening:
+    """
+    See the module.
+
+    @ivar durability: See L{ISessionStore.durability}.
+    @ivar address: See L{ISessionStore.address}.
+    @ivar path: The database's file, absolute.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        reactor: IStoreReactor | None = None,
+        durability: str = "full",
+        deadline: float = 2.0,
+        makeWorker: Callable[[str], IWorker] = WorkerThread,
+    ) -> None:
+        """
+        Nothing is opened yet, so a store may be made before a fork.
+
+        @param path: The database's file.  What is missing is made: the file with
+            mode 0600, its directory with mode 0700.
+        @param reactor: Provides C{IReactorTime} and C{IReactorFromThreads};
+            by default the program's own, looked up by L{open}.
+        @param durability: C{"full"}: every commit is synced.  C{"normal"}:
+            faster, and only a logout or a change of id is synced at once.
+        @param deadline: After how many seconds a call fails.
+        @param makeWorker: Makes the threads, by name; for tests.
+        """
+        name = os.fspath(path)
+        if not name or "\0" in name:
+            raise ConfigurationError(
+                f"the path of a session database cannot be {name!r}: name a file"
+            )
+        if durability not in _DURABILITY:
+            raise ConfigurationError(
+                f"durability is 'full' or 'normal', not {durability!r}"
+            )
+        if not 0 < deadline < float("inf"):
+            raise ConfigurationError(
+                f"deadline is a positive number of seconds, not {deadline!r}"
+            )
+        self.path = os.path.abspath(name)
+        self.address = f"sqlite:{self.path}"
+        self.durability = _DURABILITY[durability]
+        self._full = durability == "full"
+        self._deadline = float(deadline)
+        self._reactor = reactor
+        self._makeWorker = makeWorker
+        self._steps: Sequence[_sqlite_schema.Step] = _sqlite_schema.STEPS
+        self._database: Database | None = None
+        self._find: _sqlite_rows.Execute | None = None
+        self._changes: Changes | None = None
+        self._forks = 0
+        self._generation = 0
+        self._lookAgainAt = 0.0
+        self._replaced = False
+
+    def open(self) -> Deferred[None]:
+        """
+        See L{ISessionStore.open}.
+        """
+        database = self._database
+        if database is not None and database.forks != Forks.count:
+            try:
+                self._disown(database)
+            except StoreUnavailable as error:
+                return fail(error)
+            database = None
+        if database is not None and database.closing:
+            return Deferred.fromCoroutine(self._openAgain(database))
+        if database is None:
+            if self._reactor is None:
+                self._reactor = globalReactor()
+            self._forks = Forks.count
+            database = self._database = Database(
+                self.path,
+                self._full,
+                self._deadline,
+                self._steps,
+                self._reactor,
+                self._makeWorker,
+                self._adopt,
+            )
+        return database.whenOpen()
+
+    def close(self) -> Deferred[None]:
+        """
+        See L{ISessionStore.close}.
+        """
+        self._find = self._changes = None
+        if self._database is None or self._database.forks != Forks.count:
+            return succeed(None)
+        return self._database.close()
+
+    def changes(self) -> int | None:
+        """
+        See L{ISessionStore.changes}.
+        """
+        changes = self._changes
+        if changes is None or self._forks != Forks.count:
+            return None
+        try:
+            return changes.count()
+        except ENGINE_ERRORS:
+            return None
+
+    def _submit(
+        self,
+        verb: Callable[..., Any],
+        args: tuple[Any, ...],
+        pages: int = 1,
+        *,
+        final: bool = False,
+        heavy: bool = False,
+    ) -> Deferred[Any]:
+        """
+        Have a verb run in the next transaction: see L{Operation
+        <txsessions.stores._sqlite_flight.Operation>}.
+        """
+        database = self._database
+        if self._find is None or database is None or self._forks != Forks.count:
+            return fail(self._notOpen())
+        return database.writer.submit(verb, args, pages, final, heavy)
+
+    def _aside(
+        self, work: Callable[[sqlite3.Connection], Any], what: str
+    ) -> Deferred[Any]:
+        """
+        Have something read that takes long, with the deadline.
+
+        @param what: What that is, for people.
+        """
+        database = self._database
+        if self._find is None or database is None or self._forks != Forks.count:
+            return fail(self._notOpen())
+        assert self._reactor is not None
+        late = f"{what} of {self.path} takes too long"
+        found = database.aside.run(work)
+        return withDeadline(found, self._reactor, self._deadline, late)
+
+    async def _openAgain(self, database: Database) -> None:
+        """
+        Open after the end of an earlier opening.
+        """
+        await database.close()
+        if self._database is database:
+            self._database = None
+        await self.open()
+
+    def _adopt(self, reader: sqlite3.Connection) -> None:
+        """
+        The database is open.
+        """
+        self._find = reader.cursor().execute
+        assert self._database is not None
+        self._generation += 1 << 32
+        self._changes = Changes(
+            reader.cursor().execute, self._database.writer, self._generation
+        )
+        self._lookAgainAt = 0.0
+        self._replaced = False
+
+    def _disown(self, database: Database) -> None:
+        """
+        In the child of a fork: let go of what the parent opened.
+
+        @raise StoreUnavailable: That cannot be done.
+        """
+        self._find = self._changes = None
+        database.writer.disown()
+        self._database = None
+
+    def _look(self, now: float) -> None:
+        """
+        Once a second, look whether the database is still the one of that name.
+        """
+        self._lookAgainAt = now + 1.0
+        self._replaced = self._database is not None and self._database.replaced()
+
+    def _notOpen(self) -> StoreUnavailable:
+        """
+        Say that the store is not open.
+        """
+        if self._find is not None:
+            return StoreUnavailable(
+                f"the session database {self.path} was opened before this process "
+                "was forked: open stores after the fork"
+            )
+        return StoreUnavailable(
+            f"the session database {self.path} is not open: call open() first"
+        )
+
+    def _otherFile(self) -> StoreCorrupt:
+        """
+        Say that the database was replaced.
+        """
+        return StoreCorrupt(
+            f"the session database {self.path} was replaced by another file while "
+            "it was open: stop all its users, then start them again"
+        )
+
+
+__all__ = ["Opening"]
