@@ -20,6 +20,7 @@ from txsessions.stores import _sqlite_rows
 KEPT = record(
     version=5,
     principal=b"somebody",
+    handle=b"a handle of them",
     payload=bytes(range(40)),
     createdAt=NOW - 100.25,
     touchedAt=NOW - 0.125,
@@ -94,6 +95,8 @@ class DamagedRowTests(SynchronousTestCase):
             "span",
             "checksum",
             "principal",
+            "handle",
+            "epoch",
             "payload",
         ):
             query = f"SELECT {column} FROM sessions"
@@ -119,7 +122,7 @@ class DamagedRowTests(SynchronousTestCase):
                 self.set(column, bad)
                 self.assertIsNone(self.load(), (column, bad))
             self.set(column, good)
-        for column in ("principal", "payload", "checksum"):
+        for column in ("principal", "handle", "payload", "checksum"):
             good = self.outside.execute(f"SELECT {column} FROM sessions").fetchone()[0]
             for bad in ("text", 3, 2.5, "\N{SNOWMAN}"):
                 self.set(column, bad)

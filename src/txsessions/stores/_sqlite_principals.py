@@ -15,7 +15,7 @@ from typing import Any
 from txsessions.core.record import Record, SignInLimit
 from txsessions.errors import TooManySessions
 from txsessions.stores._sqlite_rows import (
-    HANDLE_AT,
+    KEY_AT,
     Execute,
     readableOf,
     statement,
@@ -52,7 +52,7 @@ _DELETE = "DELETE FROM sessions WHERE principal = ? AND handle = ?"
 _ERASE = "DELETE FROM sessions WHERE principal = ?"
 _FORGET = "DELETE FROM epochs WHERE principal = ?"
 _SELECT_OF = statement("""
-SELECT {columns}, key FROM sessions
+SELECT {columns}, key, handle FROM sessions
 WHERE principal = ? AND handle > ? AND expires_at > ? AND epoch >= {epochOf}
 ORDER BY handle LIMIT ?
 """)
@@ -170,7 +170,7 @@ def readSessionsOf(
     """
     row = (principal, cursor or b"", now, principal, limit)
     rows = execute(_SELECT_OF, row).fetchall()
-    following = rows[-1][HANDLE_AT] if len(rows) == limit else None
+    following = rows[-1][KEY_AT + 1] if len(rows) == limit else None
     return readableOf(rows), following
 
 

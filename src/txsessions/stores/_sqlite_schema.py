@@ -1,9 +1,9 @@
 """
 The shape of the SQLite database, and how an older one is brought up to it.
 
-Owns the tables, the pragmas and the steps from schema to schema.  Each step is one
-transaction, made under the gate, and looks first whether it was already done: two
-processes may start at once, and one may be killed on the way.
+Owns the tables, the pragmas and the steps from schema to schema.  All that are missing
+are one transaction, made under the gate, which looks first whether they were already
+done: two processes may start at once, and one may be killed on the way.
 """
 
 from __future__ import annotations
@@ -197,24 +197,21 @@ def migrate(
     @raise StoreCorrupt: It is somebody else's, lacks a table, or is newer than
         this code can use.
     """
-    while True:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            found = connection.execute("PRAGMA user_version").fetchone()[0]
-            _refuse(connection, path, found, len(steps))
-            if found < len(steps):
-                steps[found](connection)
-                connection.execute(f"PRAGMA user_version = {found + 1}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        if found >= len(steps):
-            break
-    if len(steps) > 1:
-        connection.execute(_CHECK_SESSIONS).fetchall()
-        connection.execute(_CHECK_EPOCHS).fetchall()
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        _refuse(connection, path, found, len(steps))
+        for step in steps[found:]:
+            step(connection)
+        if found < len(steps):
+            connection.execute(f"PRAGMA user_version = {len(steps)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute(_CHECK_SESSIONS).fetchall()
+    connection.execute(_CHECK_EPOCHS).fetchall()
 
 
 def _refuse(connection: sqlite3.Connection, path: str, found: int, known: int) -> None:
