@@ -8,6 +8,7 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.stores import traces
 from tests.stores.stepping import NOW, Stage, record
 from txsessions.core.record import Record
 
@@ -67,6 +68,16 @@ class FaultTestCase(SynchronousTestCase):
                 with open(self.path + end, "rb") as file:
                     found[self.path + end] = file.read()
         return found
+
+    def traced(self, what: str) -> tuple[list[traces.Step], traces.Disk]:
+        """
+        Run a child and watch it.
+        """
+        disk = traces.Disk(self.files())
+        trace = self.mktemp()
+        said = traces.run(what, self.path, trace=trace)
+        self.assertNotIn("Store", " ".join(said))
+        return traces.read(trace), disk
 
 
 def inChild(function) -> str:

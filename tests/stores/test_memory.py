@@ -85,6 +85,33 @@ class MemoryStoreTests(SynchronousTestCase):
         ]
         self.assertEqual(claims, [[], [record("expired", expiresAt=NOW + 2)]])
 
+    def test_anIndexThatDoesNotFit(self) -> None:
+        """
+        Entries without a record and records without an entry are told.
+        """
+        for n in range(3):
+            signed = {"principal": b"p" * 32, "handle": b"%d" % n * 16}
+            self.insert(str(n), **signed)
+        verify = self.store.verifyIndex
+        self.assertEqual(self.successResultOf(verify()), (0, None))
+        del self.store._slots[record("0").key]
+        self.assertEqual(self.successResultOf(verify()), (1, None))
+        del self.store._principals._keys[b"p" * 32][b"1" * 16]
+        self.assertEqual(self.successResultOf(verify()), (2, None))
+
+    def test_theGoneLeaveNoEpoch(self) -> None:
+        """
+        Nothing is left of a principal whose sessions are all over.
+        """
+        for n in range(3):
+            signed = {"principal": b"p" * 32, "handle": b"%d" % n * 16}
+            self.insert(str(n), **signed)
+        self.successResultOf(self.store.endPrincipal(b"p" * 32, NOW))
+        for n in range(3):
+            self.assertTrue(self.store._principals.remembers(b"p" * 32))
+            self.successResultOf(self.store.delete(record(str(n)).key))
+        self.assertFalse(self.store._principals.remembers(b"p" * 32))
+
     def test_aLeaseOfNothing(self) -> None:
         """
         Even then a record is handed out once a claim.

@@ -41,16 +41,6 @@ class CrashTests(FaultTestCase):
 
     changed = evolve(record(), version=2, payload=b"changed " * 900)
 
-    def traced(self, what: str) -> tuple[list[traces.Step], traces.Disk]:
-        """
-        Run a child and watch it.
-        """
-        disk = traces.Disk(self.files())
-        trace = self.mktemp()
-        said = traces.run(what, self.path, trace=trace)
-        self.assertNotIn("Store", " ".join(said))
-        return traces.read(trace), disk
-
     def keep(self) -> None:
         """
         Have one session in the database.

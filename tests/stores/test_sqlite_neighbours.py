@@ -217,7 +217,7 @@ class NeighbourTests(TestCase):
             await self.store.insert(record(), NOW)
             execute = self.store._find
             value = execute("SELECT value FROM meta").fetchone()
-            self.assertEqual(value, (1,))
+            self.assertEqual(value, (2,))
 
         return Deferred.fromCoroutine(go())
 

@@ -31,7 +31,7 @@ def breakWithThePast(connection: sqlite3.Connection) -> None:
     A step that older code cannot live with.
     """
     connection.execute("ALTER TABLE sessions ADD COLUMN other TEXT")
-    connection.execute("UPDATE meta SET value = 2 WHERE name = 'compatible'")
+    connection.execute("UPDATE meta SET value = 3 WHERE name = 'compatible'")
 
 
 class SchemaTestCase(SynchronousTestCase):
@@ -111,7 +111,7 @@ class MigrationTests(SchemaTestCase):
             "PRAGMA integrity_check",
         )
         ours = _sqlite_schema.APPLICATION_ID
-        self.assertEqual(answers, [(1,), (ours,), ("wal",), (2,), ("ok",)])
+        self.assertEqual(answers, [(2,), (ours,), ("wal",), (2,), ("ok",)])
 
     def test_anOlderOneIsBroughtUp(self) -> None:
         """
@@ -123,7 +123,7 @@ class MigrationTests(SchemaTestCase):
         self.close(old)
         new = self.open(addNote)
         self.assertEqual(self.successResultOf(new.store.load(kept.key, NOW)), kept)
-        self.assertEqual(self.sql("PRAGMA user_version"), [(2,)])
+        self.assertEqual(self.sql("PRAGMA user_version"), [(3,)])
 
     def test_bothVersionsTogether(self) -> None:
         """
@@ -142,7 +142,7 @@ class MigrationTests(SchemaTestCase):
                 changed = evolve(found, version=found.version + 1)
                 reader.result(self, reader.store.replace(changed, found.version, NOW))
                 kept = changed
-        self.assertEqual(self.sql("PRAGMA user_version"), [(2,)])
+        self.assertEqual(self.sql("PRAGMA user_version"), [(3,)])
 
     def test_oldCodeRefusesWhatItCannotUse(self) -> None:
         """
@@ -152,7 +152,7 @@ class MigrationTests(SchemaTestCase):
         with open(self.path, "rb") as file:
             before = file.read()
         said = self.refused()
-        self.assertIn("schema 2", said)
+        self.assertIn("schema 3", said)
         self.assertIn("upgrade", said)
         with open(self.path, "rb") as file:
             self.assertEqual(file.read(), before)
@@ -179,7 +179,7 @@ class MigrationTests(SchemaTestCase):
         stage = self.stage(half)
         error = stage.failure(self, stage.store.open(), StoreUnavailable)
         self.assertIn("make room", str(error))
-        self.assertEqual(self.sql("PRAGMA user_version"), [(1,)])
+        self.assertEqual(self.sql("PRAGMA user_version"), [(2,)])
         self.close(self.open(addNote))
         self.assertEqual(self.sql("SELECT count(note) FROM sessions"), [(0,)])
 
@@ -200,7 +200,7 @@ class MigrationTests(SchemaTestCase):
         os.makedirs(os.path.dirname(self.path))
         self.sql("PRAGMA auto_vacuum = INCREMENTAL", "PRAGMA journal_mode = WAL")
         self.close(self.open())
-        self.assertEqual(self.sql("PRAGMA user_version"), [(1,)])
+        self.assertEqual(self.sql("PRAGMA user_version"), [(2,)])
 
     def test_anEmptyFile(self) -> None:
         """
@@ -243,7 +243,7 @@ class NotOursTests(SchemaTestCase):
         """
         A database without its tables is not filled again silently.
         """
-        for table in ("sessions", "meta"):
+        for table in ("sessions", "epochs", "meta"):
             self.path = os.path.join(self.mktemp(), "sessions.sqlite")
             self.close(self.open())
             self.sql(f"DROP TABLE {table}")
