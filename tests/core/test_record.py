@@ -6,7 +6,15 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txsessions.core.record import ROTATED, UNCHANGED, Answer, Record, neverBack, tagOf
+from txsessions.core.record import (
+    ROTATED,
+    UNCHANGED,
+    Answer,
+    Record,
+    neverBack,
+    sameSignIn,
+    tagOf,
+)
 
 KEY = bytes(range(32))
 
@@ -60,6 +68,29 @@ class RecordTests(SynchronousTestCase):
         self.assertIs(neverBack(later, made(3.0, 9.0)), later)
         self.assertEqual(neverBack(made(2.0, 4.0), made(3.0, 9.0)), made(3.0, 9.0))
         self.assertEqual(neverBack(made(2.0, 9.0), made(3.0, 4.0)), made(3.0, 9.0))
+
+    def test_sameSignIn(self) -> None:
+        """
+        A change under the same key changes neither the principal nor the handle.
+        """
+
+        def made(principal: bytes | None, handle: bytes | None, version=1) -> Record:
+            return Record(
+                key=KEY,
+                version=version,
+                createdAt=1.0,
+                touchedAt=1.0,
+                expiresAt=2.0,
+                principal=principal,
+                handle=handle,
+                payload=b"",
+            )
+
+        stored = made(b"p", b"h")
+        same = made(b"p", b"h", 2)
+        self.assertIs(sameSignIn(same, stored), same)
+        for forged in (made(None, None, 2), made(b"q", b"h", 2), made(b"p", b"i", 2)):
+            self.assertEqual(sameSignIn(forged, stored), same)
 
     def test_answers(self) -> None:
         """

@@ -127,7 +127,9 @@ class PrincipalsContract(ContractCase):
             signed = {"principal": SOMEONE_ELSE, "handle": b"h" * 16}
             forged = evolve(each, version=2, payload=b"changed", **signed)
             await self.store.replace(forged, 1, self.now)
-        changed = evolve(record, version=2, payload=b"changed")
+        signedOut = evolve(record, version=3, principal=None, handle=None)
+        await self.other.replace(signedOut, 2, self.now)
+        changed = evolve(record, version=3)
         self.assertEqual(await self.load(record), changed)
         self.assertEqual(await self.listOf(), [changed])
         changed = evolve(anonymous, version=2, payload=b"changed")
@@ -248,7 +250,8 @@ class PrincipalsContract(ContractCase):
         self.assertEqual(await self.store.endPrincipal(SOMEBODY, self.now), 1)
         await self.isDead(new)
         self.assertIs(await self.load(old), ROTATED)
-        await self.store.delete(new.key)
+        self.assertTrue(await self.store.delete(old.key))
+        self.assertFalse(await self.store.delete(new.key))
         self.assertEqual(await self.misfits(), 0)
 
     @steps
