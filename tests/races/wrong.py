@@ -116,11 +116,11 @@ class TwoIdsStore(SlowStore):
     Leaves the old id of a rotation alive.
     """
 
-    def rename(self, oldKey, record, expected, now):
+    def rename(self, oldKey, record, expected, now, limit=None):
         """
         See L{ISessionStore.rename}; half of it.
         """
-        return self.inner.insert(record, now)
+        return self.inner.insert(record, now, limit)
 
 
 class DeadEndStore(SlowStore):
@@ -144,7 +144,7 @@ class OrphanStore(SlowStore):
     Leaves a record behind where a rotation came too late.
     """
 
-    def rename(self, oldKey, record, expected, now):
+    def rename(self, oldKey, record, expected, now, limit=None):
         """
         See L{ISessionStore.rename}; not so.
         """
@@ -154,7 +154,8 @@ class OrphanStore(SlowStore):
             kept = self.inner.insert(record, now)
             return kept.addCallback(lambda _: failure)
 
-        return self.inner.rename(oldKey, record, expected, now).addErrback(keep)
+        renamed = self.inner.rename(oldKey, record, expected, now, limit)
+        return renamed.addErrback(keep)
 
 
 class LyingStore(SlowStore):
@@ -257,7 +258,7 @@ class DoublingStore(SlowStore):
     Makes a second record of each new session.
     """
 
-    def insert(self, record, now):
+    def insert(self, record, now, limit=None):
         """
         See L{ISessionStore.insert}; and once more.
         """
@@ -268,7 +269,7 @@ class DoublingStore(SlowStore):
             again = self.inner.insert(evolve(record, key=other), now)
             return again.addErrback(lambda failure: failure.trap(SessionExists))
 
-        return self.inner.insert(record, now).addCallback(twice)
+        return self.inner.insert(record, now, limit).addCallback(twice)
 
 
 STORES = {

@@ -239,7 +239,7 @@ class SQLiteStore(Opening):
         """
         Write a consistent copy of the database, while it is in use.  It is
         compact, has mode 0600, and replaces what had that name in one step.  It
-        has no deadline; L{close} interrupts it.
+        has no deadline; C{close} interrupts it.
 
         @param path: The copy's file.
         """
