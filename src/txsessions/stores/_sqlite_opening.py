@@ -15,9 +15,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 
+from txsessions.core.forks import Forks
 from txsessions.errors import ConfigurationError, StoreCorrupt, StoreUnavailable
 from txsessions.stores import _sqlite_rows, _sqlite_schema
-from txsessions.stores._forks import Forks
 from txsessions.stores._reactor import IStoreReactor, globalReactor, withDeadline
 from txsessions.stores._sqlite_changes import Changes
 from txsessions.stores._sqlite_database import Database
@@ -97,7 +97,7 @@ class Opening:
         See L{ISessionStore.open}.
         """
         database = self._database
-        if database is not None and database.forks != Forks.count:
+        if database is not None and database.fork != Forks.count:
             try:
                 self._disown(database)
             except StoreUnavailable as error:
@@ -125,7 +125,7 @@ class Opening:
         See L{ISessionStore.close}.
         """
         self._find = self._changes = None
-        if self._database is None or self._database.forks != Forks.count:
+        if self._database is None or self._database.fork != Forks.count:
             return succeed(None)
         return self._database.close()
 
