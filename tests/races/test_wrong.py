@@ -9,7 +9,7 @@ import signal
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.races import running
+from tests.races import histories, running
 from tests.races.engines import start
 from tests.races.expiry import runOut
 from tests.races.faults import disturb, outage, outagesOf
@@ -65,12 +65,14 @@ class FaultTests(SynchronousTestCase):
 
     def test_deadEndOfAHistory(self):
         """
-        The same where many do anything.
+        The same where many do so, by chance.
         """
+        self.patch(histories, "SESSIONS", 6)
+        self.patch(histories, "KINDS", ("rotate",) * 6 + ("expire", "read"))
         fleet = Fleet(self, start(self, "sqlite-normal"), 4, fault="dead end")
         epochs = Epochs(fleet, random.Random(1))
-        for _ in range(10):
-            epochs.run(100, kills=False)
+        for _ in range(100):
+            epochs.run(20, kills=False)
             if epochs.history.faults:
                 break
         faults = epochs.history.faults
