@@ -16,6 +16,8 @@ PUBLIC = {
         "HealthResource",
         "Request",
         "Session",
+        "SignInLimit",
+        "SignedIn",
         "Site",
         "StoreCheck",
         "checkCSRF",

@@ -8,9 +8,11 @@ Change one import and name a store::
     site = Site(resource, store="sqlite:sessions.sqlite")
 """
 
+from txsessions.core.record import SignInLimit
 from txsessions.live.checking import StoreCheck
 from txsessions.live.classes import keep
 from txsessions.live.flashes import Flash
+from txsessions.live.principals import SignedIn
 from txsessions.live.session import Session
 from txsessions.stores import openStore
 from txsessions.web.csrf import CSRFProtected, checkCSRF
@@ -26,6 +28,8 @@ __all__ = [
     "HealthResource",
     "Request",
     "Session",
+    "SignInLimit",
+    "SignedIn",
     "Site",
     "StoreCheck",
     "checkCSRF",

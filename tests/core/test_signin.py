@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txsessions.core.lifetime import MAX_SECONDS, SKEW
 from txsessions.core.signin import (
+    MAX_CLIENT,
     MAX_LEVEL,
     MAX_PRINCIPAL,
     SignIn,
@@ -19,6 +20,7 @@ from txsessions.core.signin import (
 )
 
 NOW = 1_800_000_000.0
+HANDLE = b"h" * 16
 
 
 class CheckTests(SynchronousTestCase):
@@ -33,13 +35,13 @@ class CheckTests(SynchronousTestCase):
         for principal in ("a", "\N{SNOWMAN}" * MAX_PRINCIPAL):
             for level in (1, MAX_LEVEL):
                 for at in (0.0, MAX_SECONDS):
-                    checkSignIn(SignIn(principal, level, at))
+                    checkSignIn(SignIn(principal, level, at, HANDLE))
 
     def test_bad(self) -> None:
         """
         Everything else; and no error says who it is.
         """
-        good: list[Any] = ["annabel", 1, NOW]
+        good: list[Any] = ["annabel", 1, NOW, HANDLE, None, None]
         wrong: Any
         for index, wrong in (
             (0, ""),
@@ -60,6 +62,14 @@ class CheckTests(SynchronousTestCase):
             (2, math.inf),
             (2, 1),
             (2, None),
+            (3, b""),
+            (3, HANDLE + b"h"),
+            (3, "h" * 16),
+            (3, None),
+            (4, "x" * (MAX_CLIENT + 1)),
+            (4, b"x"),
+            (5, 7),
+            (5, "x" * (MAX_CLIENT + 1)),
         ):
             fields = list(good)
             fields[index] = wrong
@@ -70,8 +80,9 @@ class CheckTests(SynchronousTestCase):
         """
         It does not show who it is.
         """
-        shown = repr(SignIn("annabel", 2, NOW))
-        self.assertNotIn("annabel", shown)
+        shown = repr(SignIn("annabel", 2, NOW, HANDLE, "Netscape", "192.0.2.9"))
+        for what in ("annabel", "Netscape", "192.0.2.9"):
+            self.assertNotIn(what, shown)
         self.assertIn("2", shown)
 
 

@@ -36,7 +36,7 @@ STATE = State(
     lifetime=43200.0,
     secure=True,
     cookieName=b"__Host-Http-sid",
-    signIn=SignIn("ann", 2, 1_800_000_100.5),
+    signIn=SignIn("ann", 2, 1_800_000_100.5, b"h" * 16, "Mozilla", None),
     parts={b"nuser": b"\xa3ann", b"acart": b"\x90", b"cIFoo": b"\xc0"},
 )
 
@@ -47,7 +47,7 @@ FIELDS: list[Any] = [
     STATE.lifetime,
     STATE.secure,
     STATE.cookieName,
-    ["ann", 2, 1_800_000_100.5],
+    ["ann", 2, 1_800_000_100.5, b"h" * 16, "Mozilla", None],
     dict(STATE.parts),
 ]
 """What L{STATE} is written as."""
@@ -67,6 +67,9 @@ states = st.builds(
         st.text(min_size=1, max_size=30),
         st.integers(min_value=1, max_value=MAX_LEVEL),
         st.floats(min_value=0, max_value=MAX_SECONDS),
+        st.binary(min_size=16, max_size=16),
+        st.none() | st.text(max_size=30),
+        st.none() | st.text(max_size=30),
     ),
     parts=st.dictionaries(
         st.builds(partName, kinds, st.binary(max_size=20)), st.binary(max_size=50)
@@ -194,9 +197,9 @@ class PackTests(SynchronousTestCase):
             {"lifetime": 0.0},
             {"lifetime": math.nan},
             {"lifetime": 2.0**63},
-            {"signIn": SignIn("", 1, 1.0)},
-            {"signIn": SignIn("ann", 0, 1.0)},
-            {"signIn": SignIn("ann", 1, -1.0)},
+            {"signIn": SignIn("", 1, 1.0, b"h" * 16)},
+            {"signIn": SignIn("ann", 0, 1.0, b"h" * 16)},
+            {"signIn": SignIn("ann", 1, -1.0, b"h" * 16)},
             {"parts": {b"": b""}},
             {"parts": {b"xname": b""}},
         ):
@@ -209,7 +212,7 @@ class PackTests(SynchronousTestCase):
         error = self.assertRaises(
             CannotBeKept,
             packState,
-            evolve(STATE, signIn=SignIn("bob\ud800", 1, 1.0)),
+            evolve(STATE, signIn=SignIn("bob\ud800", 1, 1.0, b"h" * 16)),
         )
         self.assertIn("principal", str(error))
         self.assertNotIn("bob", str(error))
@@ -333,7 +336,7 @@ class UnpackTests(SynchronousTestCase):
             (b"\xa3ann\x02", b"\xd9\x03ann\x02"),
             (b"\xc4\x0f__", b"\xc5\x00\x0f__"),
             (b"ann\x02", b"ann\xcc\x02"),
-            (b"\x93\xa3ann", b"\xdc\x00\x03\xa3ann"),
+            (b"\x96\xa3ann", b"\xdc\x00\x06\xa3ann"),
             (b"\x83\xc4", b"\xde\x00\x03\xc4"),
             (encode(900.0), b"\xca\x44\x61\x00\x00"),
         ):

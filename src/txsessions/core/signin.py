@@ -10,12 +10,17 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from txsessions.core.lifetime import MAX_SECONDS, SKEW
+from txsessions.core.principals import HANDLE_BYTES
 
 MAX_PRINCIPAL: Final = 256
 """The longest name of a principal, in characters."""
 
 MAX_LEVEL: Final = 1000
 """The highest level."""
+
+MAX_CLIENT: Final = 256
+"""How much is kept of what a browser says that it is, and of an address, in
+characters."""
 
 
 class SignIn(NamedTuple):
@@ -25,11 +30,18 @@ class SignIn(NamedTuple):
     @ivar principal: What the application calls him or her.
     @ivar level: How sure it is: 1 for one factor; higher is surer.
     @ivar authenticatedAt: When that was proved, in seconds since the epoch.
+    @ivar handle: By what the principal names this session among others: 16 bytes of
+        chance, which stay when the same one signs in again.
+    @ivar userAgent: What the browser said that it is, where the site keeps that.
+    @ivar address: Where the client was, where the site keeps that.
     """
 
     principal: str
     level: int
     authenticatedAt: float
+    handle: bytes
+    userAgent: str | None = None
+    address: str | None = None
 
     def __repr__(self) -> str:
         """
@@ -44,13 +56,18 @@ def checkSignIn(signIn: SignIn) -> None:
 
     @raise ValueError: It is none; the message does not say whose.
     """
-    principal, level, authenticatedAt = signIn
+    principal, level, authenticatedAt, handle, *client = signIn
     if type(principal) is not str or not 0 < len(principal) <= MAX_PRINCIPAL:
         raise ValueError(f"a principal is a text of 1 to {MAX_PRINCIPAL} characters")
     if type(level) is not int or not 0 < level <= MAX_LEVEL:
         raise ValueError(f"a level is a whole number from 1 to {MAX_LEVEL}")
     if type(authenticatedAt) is not float or not 0 <= authenticatedAt <= MAX_SECONDS:
         raise ValueError("somebody signed in before 1970 or after 9999")
+    if type(handle) is not bytes or len(handle) != HANDLE_BYTES:
+        raise ValueError(f"a handle is {HANDLE_BYTES} bytes")
+    for text in client:
+        if text is not None and (type(text) is not str or len(text) > MAX_CLIENT):
+            raise ValueError(f"of a client {MAX_CLIENT} characters are kept")
 
 
 def isFresh(now: float, authenticatedAt: float, usedAt: float, seconds: float) -> bool:
@@ -68,4 +85,11 @@ def isFresh(now: float, authenticatedAt: float, usedAt: float, seconds: float) -
     return -SKEW <= age < seconds and usedAt - now <= SKEW
 
 
-__all__ = ["MAX_LEVEL", "MAX_PRINCIPAL", "SignIn", "checkSignIn", "isFresh"]
+__all__ = [
+    "MAX_CLIENT",
+    "MAX_LEVEL",
+    "MAX_PRINCIPAL",
+    "SignIn",
+    "checkSignIn",
+    "isFresh",
+]

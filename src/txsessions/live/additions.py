@@ -21,7 +21,7 @@ from txsessions.errors import (
     SessionStale,
     SignInNeeded,
 )
-from txsessions.live import flashes, signin, tokens
+from txsessions.live import flashes, tokens
 from txsessions.live.closing import Closing, closeLater
 from txsessions.live.ignorable import IgnorableDeferred
 from txsessions.live.phases import ENDED, STALE
@@ -134,6 +134,15 @@ class Additions:
         signIn = self._signIn
         return None if signIn is None else signIn.authenticatedAt
 
+    @Offered
+    def handle(self: Any) -> str | None:
+        """
+        What the session is called in C{site.sessionsOf(principal)}; L{None} if
+        nobody is signed in.
+        """
+        signIn = self._signIn
+        return None if signIn is None else signIn.handle.hex()
+
     def save(self: Any) -> Deferred[None]:
         """
         Save what has changed, now: for code that works outside a request, or
@@ -241,8 +250,31 @@ class Additions:
                 "login() needs a session of a txsessions Site and the request "
                 "that is to carry the new cookie"
             )
-        signIn = signin.signInAs(principal, level, table.seconds())
-        done: Deferred[None] = change(self, signIn, keep)
+        done: Deferred[None] = change(self, principal, level, keep)
+        return done
+
+    def endOthers(self: Any, request: Any) -> Deferred[int]:
+        """
+        End all other sessions of who is signed in on this one, in every process, and
+        give this one a new uid: for a new password, and for whoever suspects
+        something.
+
+        @return: How many have ended; may be ignored, since the response waits for
+            it.  Fails with C{StoreUnavailable}: then that is unknown.
+        @raise SignInNeeded: Nobody is signed in.
+        @raise ResponseStarted: The headers have been sent.
+        @raise SessionStale: It was dropped because it could not be saved.
+        """
+        table = _demandUse(self)
+        change = getattr(request, "_sessionEndsOthers", None)
+        if table is None or change is None:
+            raise ConfigurationError(
+                "endOthers() needs a session of a txsessions Site and the request "
+                "that is to carry the new cookie"
+            )
+        if self._signIn is None or self._phase == ENDED:
+            raise SignInNeeded(self._tag(), 0.0, 1, None)
+        done: Deferred[int] = change(self)
         return done
 
     def logout(self: Any, request: Any, *, clear: Sequence[str] = ()) -> Deferred[None]:
@@ -327,7 +359,7 @@ def _gone(session: Any) -> Deferred[None]:
     """
     What comes of saving a session that has ended.
     """
-    gone = IgnorableDeferred()
+    gone: IgnorableDeferred[None] = IgnorableDeferred()
     gone.fail(Failure(SessionGone(session._tag())))
     return gone
 

@@ -5,13 +5,12 @@ Owns what the store has acknowledged of a session, and the decision whether it
 has to be told more.  How a write goes is the business of its
 L{Flight<txsessions.live.flight.Flight>}.  Knows no HTTP and no engine.
 
-Theory of operation.  Nobody says that a session has changed: L{Entry.settle}
-encodes its parts and compares them with what the store acknowledged.  If they
-differ, one write starts; whoever settles meanwhile joins it if it carries the
-state that he sees, else waits for the next one.  A conflict is merged and
-written again, a session that is gone is ended here too, and any other failure
-drops the live object, since what the store has is then unknown: the next
-request loads it afresh.
+Theory of operation.  Nobody says that a session has changed: L{Entry.settle} encodes
+its parts and compares them with what the store acknowledged.  If they differ, one write
+starts; whoever settles meanwhile joins it if it carries the state that he sees, else
+waits for the next.  A conflict is merged and written again, a session that is gone is
+ended here too, and any other failure drops the live object: what the store has is
+unknown then, so the next request loads it afresh.
 """
 
 from __future__ import annotations
@@ -62,6 +61,7 @@ class Entry:
     @ivar flight: The write under way.
     @ivar again: Who waits for the one after it.
     @ivar movedFrom: The uid before, while it gets another; whether its state stays.
+    @ivar principal: By what hash the store knows who is signed in.
     @ivar seen: What C{store.changes()} said when the session was last known to
         be as the store has it.
     @ivar pinned: Whether it holds what cannot be kept.
@@ -80,6 +80,7 @@ class Entry:
         "movedFrom",
         "parts",
         "pinned",
+        "principal",
         "restsUntil",
         "seen",
         "session",
@@ -103,6 +104,7 @@ class Entry:
         self.flight: Flight | None = None
         self.again: list[Waiter] | None = None
         self.seen: int | None = None
+        self.principal: bytes | None = None
         self.movedFrom: tuple[bytes, bool] | None = None
         self.pinned = False
         self._ending: Ending | None = None
@@ -317,8 +319,7 @@ class Entry:
 
     def deadlinePassed(self) -> None:
         """
-        Nobody in this process has used the session for long enough: ask the
-        store, since another process may have.
+        Nobody here has used the session for long enough; somebody elsewhere may have.
         """
         session = self.session
         certain = self.storedKey is None or self.isAlone()
@@ -330,8 +331,7 @@ class Entry:
 
     def _checkedAtDeadline(self, _: object) -> None:
         """
-        The store has said what it knows, or cannot be asked now: that ends
-        nothing.
+        The store has said what it knows, or cannot be asked: that ends nothing.
         """
         session = self.session
         if session._phase < ENDED and session._due is None:

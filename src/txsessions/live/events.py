@@ -29,6 +29,7 @@ class EventKind(enum.Enum):
     CREATED = "created"
     ROTATED = "rotated"
     SIGNED_IN = "signed-in"
+    PRINCIPAL_ENDED = "principal-ended"
     ENDED = "ended"
     EXPIRED = "expired"
     REFUSED = "refused"
@@ -42,6 +43,7 @@ LEVELS = {
     EventKind.CREATED: LogLevel.debug,
     EventKind.ROTATED: LogLevel.info,
     EventKind.SIGNED_IN: LogLevel.info,
+    EventKind.PRINCIPAL_ENDED: LogLevel.info,
     EventKind.ENDED: LogLevel.info,
     EventKind.EXPIRED: LogLevel.debug,
     EventKind.REFUSED: LogLevel.info,
@@ -64,8 +66,9 @@ class SessionEvent:
         C{"elsewhere"} or C{"pinned"} (too many had to stay in memory); for
         L{EventKind.EXPIRED} C{"idle"} or C{"lifetime"}; for
         L{EventKind.REFUSED} C{"duplicate"}, C{"malformed"}, C{"scheme"},
-        C{"damaged"}, C{"future"}, C{"csrf"} (a request that may be forged); else
-        what went wrong.
+        C{"damaged"}, C{"future"}, C{"csrf"} (a request that may be forged),
+        C{"limit"} (the principal had too many); for L{EventKind.PRINCIPAL_ENDED} how
+        many sessions there were; else what went wrong.
     @ivar createdAt: When the session was made, where that is known.
     @ivar touchedAt: When it was last used, for L{EventKind.ENDED} and
         L{EventKind.EXPIRED} and where that is known.
@@ -73,6 +76,7 @@ class SessionEvent:
         it was last saved, see L{LastState<txsessions.live.laststate.LastState>}.
         Costs nothing until it is looked at.
     @ivar principal: Who is or was signed in, for L{EventKind.SIGNED_IN},
+        L{EventKind.PRINCIPAL_ENDED} (all sessions of somebody were ended),
         L{EventKind.ENDED} and L{EventKind.EXPIRED} and where that is known.  It is
         for listeners only: no log and no looks show it.
     @ivar level: How sure that was.
@@ -126,6 +130,7 @@ class Announcer:
         touchedAt: float | None = None,
         state: LastState | None = None,
         signIn: SignIn | None = None,
+        principal: str | None = None,
     ) -> None:
         """
         Something happened; the arguments are those of L{SessionEvent}.
@@ -147,7 +152,7 @@ class Announcer:
                     createdAt=createdAt,
                     touchedAt=touchedAt,
                     state=state,
-                    principal=None if signIn is None else signIn.principal,
+                    principal=principal if signIn is None else signIn.principal,
                     level=None if signIn is None else signIn.level,
                 )
             )

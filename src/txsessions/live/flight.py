@@ -23,6 +23,7 @@ from txsessions.errors import (
     SessionExists,
     SessionGone,
     SessionTooLarge,
+    TooManySessions,
 )
 from txsessions.live import signin
 from txsessions.live.adopting import adopt
@@ -121,11 +122,14 @@ class Flight:
         done: Deferred[None]
         if self._need is Need.REPLACE:
             done = store.replace(record, entry.version, now)
-        elif self._need is Need.INSERT:
-            done = store.insert(record, now)
+            return done
+        limit = entry.table.principals.limit
+        limits = () if limit is None or record.principal is None else (limit,)
+        if self._need is Need.INSERT:
+            done = store.insert(record, now, *limits)
         else:
             assert entry.storedKey is not None
-            done = store.rename(entry.storedKey, record, entry.version, now)
+            done = store.rename(entry.storedKey, record, entry.version, now, *limits)
         return done
 
     def _landed(self) -> list[Waiter]:
@@ -199,6 +203,12 @@ class Flight:
             elif isinstance(error, SessionExists) and mayRetry:
                 entry.table.renew(entry.session)
                 entry.resettle(waiters, self._tries + 1)
+            elif isinstance(error, TooManySessions):
+                # The store is as it was, and finds the session by its old uid.
+                entry.table.tell(EventKind.REFUSED, entry, "limit")
+                entry.drop()
+                for waiter in waiters:
+                    waiter.saveFailed(failure)
             elif isinstance(error, SessionGone):
                 entry.endedElsewhere()
                 for waiter in waiters:
@@ -243,12 +253,20 @@ def sealed(
     except ValueError as error:
         raise CannotBeKept("the session", str(error)) from None
     version = entry.version + 1
+    principal = handle = None
+    if signIn is not None:
+        principal, handle = entry.principal, signIn.handle
+        if principal is None:
+            hashes = entry.table.principals.hashes
+            principal = entry.principal = hashes.new(signIn.principal)
     return Record(
         key=key,
         version=version,
         createdAt=createdAt,
         touchedAt=touchedAt,
         expiresAt=storedDeadline(createdAt, touchedAt, idle, lifetime),
+        principal=principal,
+        handle=handle,
         payload=entry.table.sealer.seal(key, version, plaintext),
     )
 

@@ -9,7 +9,7 @@ unhandled error.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
 
-class IgnorableDeferred(Deferred[None]):
+_T = TypeVar("_T")
+
+
+class IgnorableDeferred(Deferred[_T]):
     """
     Fails like any other, but is not reported where nobody listens.
     """

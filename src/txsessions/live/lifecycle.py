@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsessions.core.keyring import KeyRing
+from txsessions.core.principals import PrincipalHashes
 from txsessions.core.seal import Sealer
 from txsessions.errors import ConfigurationError, StoreUnavailable
 from txsessions.live.sweeper import Sweeper
@@ -89,7 +90,9 @@ class Lifecycle:
             return
         table, ring = self._table, self._ring
         assert ring is not None
-        table.sealer = Sealer(ring(), table.siteName)
+        keys = ring()
+        table.sealer = Sealer(keys, table.siteName)
+        table.principals.hashes = PrincipalHashes(keys, table.siteName)
         self._opening = True
         done: Deferred[None] = table.store.open()
         _ = done.addCallbacks(self._opened, self._notOpened)

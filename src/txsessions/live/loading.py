@@ -320,7 +320,8 @@ class Loader:
             state = unpackState(plaintext)
         except ValueError:
             raise RecordDamaged(record.tag) from None
-        if not 0 <= record.touchedAt <= rules.MAX_SECONDS:
+        times = 0 <= record.touchedAt <= rules.MAX_SECONDS
+        if not times or not self._table.principals.fits(state.signIn, record):
             raise RecordDamaged(record.tag)
         return state
 
@@ -350,7 +351,7 @@ class Loader:
         entry.storedKey = record.key
         entry.isKnown = True
         entry.version = record.version
-        entry.parts = dict(state.parts)
+        entry.parts, entry.principal = dict(state.parts), record.principal
         session._entry = entry
         # What its class makes and the store lacks stays: the class may be newer.
         applying.apply(session, entry.parts, {})

@@ -27,15 +27,25 @@ if TYPE_CHECKING:
     from txsessions.live.table import LiveTable
 
 
-def signInAs(principal: object, level: object, now: float) -> SignIn:
+def signInAs(
+    principal: object,
+    level: object,
+    now: float,
+    handle: bytes,
+    client: tuple[str | None, str | None] = (None, None),
+) -> SignIn:
     """
     Make a sign-in of what the application says.
+
+    @param handle: One of chance.
+    @param client: The user agent and the address, as far as the site keeps them.
 
     @raise ConfigurationError: It cannot be kept as one; the message does not say who
         it is.
     """
     name = str.__str__(principal) if isinstance(principal, str) else principal
-    signIn = SignIn(name, level, float(now))  # type: ignore[arg-type]  # see below
+    # What is wrong with it is found below.
+    signIn = SignIn(name, level, float(now), handle, *client)  # type: ignore[arg-type]
     try:
         checkSignIn(signIn)
         signIn.principal.encode("utf-8")
@@ -53,6 +63,11 @@ def begin(session: Session, signIn: SignIn) -> None:
     Have somebody signed in.  The caller gives the session another uid, or has just
     made it.
     """
+    before, entry = session._signIn, session._entry
+    if before is not None and before.principal == signIn.principal:
+        signIn = signIn._replace(handle=before.handle)
+    if entry is not None:
+        entry.principal = None
     session._signIn = signIn
     session._createdAt = session._clock.seconds()
     session._reschedule()
@@ -68,7 +83,7 @@ def supersede(table: LiveTable, old: Session, new: Session) -> None:
     entry, fresh, uid = old._entry, new._entry, old._uid
     if entry is not None and fresh is not None and entry.isKnown:
         moved, _ = entry.movedFrom or (uid, True)
-        entry.movedFrom = moved, False
+        entry.movedFrom, entry.principal = (moved, False), None
         entry.session, fresh.session = new, old
         new._entry, old._entry = entry, fresh
         entry.renamed()

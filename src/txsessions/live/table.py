@@ -30,6 +30,7 @@ from txsessions.live.loading import Loader
 from txsessions.live.parked import Parked
 from txsessions.live.phases import NEW, STALE, STORED
 from txsessions.live.pins import Pins
+from txsessions.live.principals import Principals
 from txsessions.live.resting import Resting
 from txsessions.live.rotating import Rotated
 from txsessions.live.session import Session
@@ -106,6 +107,7 @@ class LiveTable:
         self.watching = Watching(self)
         self.transactions = Transactions(self)
         self.checks = Checks(self)
+        self.principals = Principals(self)
 
     def seconds(self) -> float:
         """

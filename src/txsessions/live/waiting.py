@@ -41,7 +41,7 @@ class DeferredWaiter:
     """
 
     def __init__(self) -> None:
-        self.done = IgnorableDeferred()
+        self.done: IgnorableDeferred[None] = IgnorableDeferred()
 
     def sessionSaved(self) -> None:
         """

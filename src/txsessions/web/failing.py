@@ -14,6 +14,7 @@ from twisted.internet.error import ConnectionAborted
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import (
+    CONFLICT,
     FORBIDDEN,
     INTERNAL_SERVER_ERROR,
     SERVICE_UNAVAILABLE,
@@ -32,6 +33,11 @@ RETRY_AFTER = 2
 _KEPT = (b"server", b"date", b"connection")
 
 PAGES = {
+    CONFLICT: (
+        b"<!DOCTYPE html><title>Signed in too often</title>"
+        b"<h1>Signed in too often</h1>"
+        b"<p>Please sign out elsewhere first.</p>\n"
+    ),
     FORBIDDEN: (
         b"<!DOCTYPE html><title>Not accepted</title>"
         b"<h1>This was not accepted</h1>"
@@ -191,6 +197,7 @@ def giveUp(request: Any) -> None:
 
 
 __all__ = [
+    "CONFLICT",
     "FORBIDDEN",
     "INTERNAL_SERVER_ERROR",
     "SERVICE_UNAVAILABLE",

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txsessions.errors import CannotBeKept, SessionError, SessionTooLarge
+from txsessions.errors import (
+    CannotBeKept,
+    SessionError,
+    SessionTooLarge,
+    TooManySessions,
+)
 from txsessions.live.phases import ENDED
 from txsessions.web import failing
 from txsessions.web.headers import correctCookies, varyByCookie
@@ -74,6 +79,13 @@ class Holding(Visits):
                 self._pending += 1
         except SessionError:
             self._fail(Failure())
+
+    def waitForMore(self) -> None:
+        """
+        The response waits for one thing more, of which L{sessionSaved} or
+        L{saveFailed} is to tell.
+        """
+        self._pending += 1
 
     def settleHeld(self, visit: Visit) -> None:
         """
@@ -185,6 +197,8 @@ class Holding(Visits):
         if failure.check(CannotBeKept, SessionTooLarge):
             _log.error("a session cannot be saved: {error}", error=str(failure.value))
             code = failing.INTERNAL_SERVER_ERROR
+        elif failure.check(TooManySessions):
+            code = failing.CONFLICT
         else:
             code = failing.SERVICE_UNAVAILABLE
         if self._bytesAreOut or failing.isUpgraded(request):

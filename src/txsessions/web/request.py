@@ -27,7 +27,7 @@ from txsessions.web.choosing import choose
 from txsessions.web.closing import RequestClosing
 from txsessions.web.exchange import Exchange
 from txsessions.web.forwarded import clientHostOf
-from txsessions.web.signin import logsOut, signsIn
+from txsessions.web.signin import endsOthers, logsOut, signsIn
 from txsessions.web.visits import FREE
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
-    from txsessions.core.signin import SignIn
     from txsessions.live.session import Session
 
 
@@ -234,12 +233,19 @@ class SessionRequest:
         return self._demandExchange("rotate").rotates(session)  # type: ignore[no-any-return]
 
     def _sessionSignsIn(
-        self: Any, session: Session, signIn: SignIn, keep: bool | None
+        self: Any, session: Session, principal: str, level: int, keep: bool | None
     ) -> Deferred[None]:
         """
         Somebody signs in; see L{Session.login}.
         """
-        return signsIn(self._demandExchange("login"), session, signIn, keep)
+        exchange = self._demandExchange("login")
+        return signsIn(exchange, session, principal, level, keep)
+
+    def _sessionEndsOthers(self: Any, session: Session) -> Deferred[int]:
+        """
+        Somebody ends his other sessions; see L{Session.endOthers}.
+        """
+        return endsOthers(self._demandExchange("endOthers"), session)
 
     def _sessionLogsOut(
         self: Any, session: Session, clear: Sequence[str]

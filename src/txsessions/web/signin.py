@@ -21,11 +21,19 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txsessions.errors import ConfigurationError, ResponseStarted, SessionGone
+from txsessions.core.principals import HANDLE_BYTES
+from txsessions.core.signin import MAX_CLIENT
+from txsessions.errors import (
+    ConfigurationError,
+    ResponseStarted,
+    SessionGone,
+    TooManySessions,
+)
 from txsessions.live import signin
 from txsessions.live.ignorable import IgnorableDeferred
 from txsessions.live.phases import ENDED, NEW
 from txsessions.live.session import Session
+from txsessions.web.forwarded import clientHostOf
 from txsessions.web.visits import HELD
 
 if TYPE_CHECKING:
@@ -46,6 +54,8 @@ CLEARED = frozenset(
 )
 """What C{Clear-Site-Data} can name."""
 
+_NOBODY = (None, None)
+
 
 class SigningIn:
     """
@@ -62,7 +72,7 @@ class SigningIn:
         self._signIn = signIn
         self._keep = keep
         self._mayRepeat = True
-        self.done = IgnorableDeferred()
+        self.done: IgnorableDeferred[None] = IgnorableDeferred()
 
     def begin(self, visit: Visit, session: Session) -> None:
         """
@@ -145,15 +155,22 @@ class SigningIn:
             self._mayRepeat = False
             self._takeAnother(visit)
         else:
+            if failure.check(TooManySessions):
+                # The live session is lost by it: nothing else can be answered.
+                self._exchange.unavailable(failure)
             self.done.fail(failure)
 
 
 def signsIn(
-    exchange: Any, session: Session, signIn: SignIn, keep: bool | None
+    exchange: Any, session: Session, principal: str, level: int, keep: bool | None
 ) -> Deferred[None]:
     """
     Sign somebody in; see L{Session.login}.
     """
+    table = exchange.table
+    handle = exchange.site._entropy(HANDLE_BYTES)
+    client = clientOf(exchange.request) if table.principals.keepsClients else _NOBODY
+    signIn = signin.signInAs(principal, level, table.seconds(), handle, client)
     if exchange.frozen:
         raise ResponseStarted
     visit = exchange.visitOf(session, "login")
@@ -164,6 +181,52 @@ def signsIn(
     else:
         signing.begin(visit, session)
     return signing.done
+
+
+def clientOf(request: Any) -> tuple[str | None, str | None]:
+    """
+    What is kept of a client.
+
+    @return: Its user agent and its address, as far as it has any.
+    """
+    agent = request.requestHeaders.getRawHeaders(b"User-Agent", [b""])[0]
+    host = clientHostOf(request)
+    return (
+        agent.decode("latin-1")[:MAX_CLIENT] or None,
+        None if host is None else host[:MAX_CLIENT],
+    )
+
+
+def endsOthers(exchange: Any, session: Session) -> Deferred[int]:
+    """
+    End the other sessions of who is signed in; see L{Session.endOthers}.  After the
+    rotation, since until then it is not certain under which key this one is to stay.
+    """
+    done: IgnorableDeferred[int] = IgnorableDeferred()
+    signIn = session._signIn
+    if signIn is None or not exchange.rotates(session):
+        done.fail(Failure(SessionGone(session._tag())))
+        return done
+    exchange.waitForMore()
+
+    def rotated(_: object) -> Deferred[int]:
+        ended: Deferred[int] = exchange.table.principals.end(signIn.principal, session)
+        return ended
+
+    def succeeded(count: int) -> None:
+        exchange.sessionSaved()
+        done.callback(count)
+
+    def failed(failure: Failure) -> None:
+        exchange.saveFailed(failure)
+        done.fail(failure)
+
+    _ = (
+        exchange.table.rotate(session)
+        .addCallback(rotated)
+        .addCallbacks(succeeded, failed)
+    )
+    return done
 
 
 def logsOut(exchange: Any, session: Session, clear: Sequence[str]) -> Deferred[None]:

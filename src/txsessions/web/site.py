@@ -15,12 +15,11 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web import server
 
 from txsessions.core.keyring import KeyRing
-from txsessions.core.uid import UID_LENGTH, isUid, mintUid
-from txsessions.errors import ConfigurationError, SessionUnavailable
+from txsessions.core.uid import UID_LENGTH, mintUid
+from txsessions.errors import ConfigurationError
 from txsessions.live.events import Announcer
 from txsessions.live.lifecycle import Lifecycle
 from txsessions.live.session import Session
@@ -35,14 +34,12 @@ from txsessions.web.keys import keySource
 from txsessions.web.policy import CookiePolicy
 from txsessions.web.proxies import Proxies, Refused
 from txsessions.web.request import Request
+from txsessions.web.sessions import SiteOfSessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from twisted.internet.interfaces import IAddress
 
-    from txsessions.interfaces import ISessionListener, ISessionStore
-    from txsessions.live.checking import StoreCheck
+    from txsessions.interfaces import ISessionStore
 
 _log = Logger(namespace="txsessions")
 
@@ -51,7 +48,7 @@ _tables: WeakKeyDictionary[Any, WeakValueDictionary[bytes, LiveTable]] = (
 )
 
 
-class Site(server.Site):
+class Site(SiteOfSessions, server.Site):
     """
     A web site whose sessions are kept in a store.
 
@@ -213,72 +210,6 @@ class Site(server.Site):
             del uid  # a traceback may show what variables hold
             raise KeyError("no live session has this uid")
         return session
-
-    def loadSession(self, uid: bytes) -> Deferred[Any]:
-        """
-        Find a session, live or stored.
-
-        @return: Fires with the session, or with L{None} if there is none; fails
-            with C{SessionUnavailable} if the store does not answer.
-        """
-        if not isUid(uid):
-            return succeed(None)
-        live = self._live
-        session = live.loader.find(uid)
-        if session is not None or live.store is None:
-            return succeed(session)
-
-        def unavailable(_: Failure) -> None:
-            raise SessionUnavailable
-
-        return live.loader.fetch(uid).addErrback(unavailable)
-
-    def transact(
-        self, uid: bytes, function: Callable[[Any], Any], *, deadline: float = 10.0
-    ) -> Deferred[Any]:
-        """
-        Change a session exactly, whoever else changes it meanwhile: what C{function}
-        makes of it is saved if nobody has saved anything since it began, else it is
-        called again, so that what it does besides must bear that.
-
-        It gets a session of its own, with what is in the store; what this process
-        has yet to save is saved before.  Requests that hold the session see what it
-        changed once that is saved.  Where there is no store it gets the session
-        itself, and what it changed stays if it raises.
-
-        @param function: Takes the session; returns a value, a Deferred or a
-            coroutine.
-        @param deadline: Seconds after which nothing more is tried.
-        @return: Fires with what C{function} returned.  Fails with what it raised, or
-            with C{SessionGone}, C{SessionConflict} if others were faster each time,
-            C{TransactionTooLong}, C{CannotBeKept}, C{SessionTooLarge}: then nothing
-            was saved; or with C{StoreUnavailable}: then that is unknown.
-        """
-        entropy: Any = self._entropy  # type: ignore[misc]  # it binds nothing
-        return self._live.transactions.run(uid, function, entropy, deadline)
-
-    def checkStore(self) -> Deferred[StoreCheck]:
-        """
-        See whether sessions can be kept now, and how fast, by keeping a record that
-        is nobody's for a moment.
-
-        @return: Fires with what was found, within some deadlines of the store, and
-            never fails.
-        """
-        entropy: Any = self._entropy  # type: ignore[misc]  # it binds nothing
-        return self._live.checks.check(entropy)
-
-    def addSessionListener(self, listener: ISessionListener) -> None:
-        """
-        Tell C{listener} what happens to sessions.
-        """
-        self._live.announcer.add(listener)
-
-    def removeSessionListener(self, listener: ISessionListener) -> None:
-        """
-        Tell it nothing more.
-        """
-        self._live.announcer.remove(listener)
 
     # -- serving
 

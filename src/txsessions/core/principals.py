@@ -1,0 +1,71 @@
+"""
+Principals as a store knows them: by a keyed hash.
+
+Owns how a principal's name becomes what a record and the index of a store hold.  Who
+can read a store, and has no key, can tell that two sessions belong to one principal,
+but not to whom, and cannot try names.
+
+Each root key gives another hash.  A sign-in takes the one of the active key, and the
+record keeps it until the next sign-in; so who looks for the sessions of a principal
+has to look under the hashes of all keys.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final
+
+from txsessions.core.keyring import KeyRing
+
+HANDLE_BYTES: Final = 16
+"""How long the handle of a signed-in session is, in bytes."""
+
+_LENGTH_BYTES: Final = 8
+
+
+class PrincipalHashes:
+    """
+    The hashes of the principals of one site.
+    """
+
+    def __init__(self, ring: KeyRing, siteName: bytes) -> None:
+        """
+        @param ring: The keys.
+        @param siteName: Whose principals they are: the same name is somebody else
+            on another site.
+        """
+        self._keys = [key.derive(b"index") for key in ring.keys]
+        self._site = len(siteName).to_bytes(_LENGTH_BYTES, "big") + siteName
+
+    def new(self, principal: str) -> bytes:
+        """
+        The hash that a sign-in is kept under.
+
+        @param principal: What the application calls the principal; no lone
+            surrogates.
+        @return: 32 bytes.
+        """
+        return self._hash(self._keys[0], principal)
+
+    def all(self, principal: str) -> list[bytes]:
+        """
+        The hashes under which there may be sign-ins, the new one first.
+        """
+        return [self._hash(key, principal) for key in self._keys]
+
+    def has(self, principal: str, found: bytes | None) -> bool:
+        """
+        Whether a hash that was found is one of a principal's.
+        """
+        return found is not None and any(
+            hmac.compare_digest(self._hash(key, principal), found) for key in self._keys
+        )
+
+    def _hash(self, key: bytes, principal: str) -> bytes:
+        """
+        Hash a name, with HMAC-SHA256 (RFC 2104).
+        """
+        return hmac.digest(key, self._site + principal.encode(), "sha256")
+
+
+__all__ = ["HANDLE_BYTES", "PrincipalHashes"]

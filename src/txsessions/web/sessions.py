@@ -1,0 +1,194 @@
+"""
+What a site can be asked of its sessions, beyond what Twisted's can.
+
+Owns the faces of what L{txsessions.live} knows: of single sessions, of the store, and
+of those who are signed in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from txsessions.core.uid import isUid
+from txsessions.errors import SessionUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.python.failure import Failure
+
+    from txsessions.core.record import SignInLimit
+    from txsessions.interfaces import ISessionListener
+    from txsessions.live.checking import StoreCheck
+    from txsessions.live.principals import SignedIn
+
+
+class SiteOfSessions:
+    """
+    A site whose sessions outlive it.
+    """
+
+    def loadSession(self: Any, uid: bytes) -> Deferred[Any]:
+        """
+        Find a session, live or stored.
+
+        @return: Fires with the session, or with L{None} if there is none; fails
+            with C{SessionUnavailable} if the store does not answer.
+        """
+        if not isUid(uid):
+            return succeed(None)
+        live = self._live
+        session = live.loader.find(uid)
+        if session is not None or live.store is None:
+            return succeed(session)
+
+        def unavailable(_: Failure) -> None:
+            raise SessionUnavailable
+
+        found: Deferred[Any] = live.loader.fetch(uid)
+        return found.addErrback(unavailable)
+
+    def transact(
+        self: Any, uid: bytes, function: Callable[[Any], Any], *, deadline: float = 10.0
+    ) -> Deferred[Any]:
+        """
+        Change a session exactly, whoever else changes it meanwhile: what C{function}
+        makes of it is saved if nobody has saved anything since it began, else it is
+        called again, so that what it does besides must bear that.
+
+        It gets a session of its own, with what is in the store; what this process
+        has yet to save is saved before.  Requests that hold the session see what it
+        changed once that is saved.  Where there is no store it gets the session
+        itself, and what it changed stays if it raises.
+
+        @param function: Takes the session; returns a value, a Deferred or a
+            coroutine.
+        @param deadline: Seconds after which nothing more is tried.
+        @return: Fires with what C{function} returned.  Fails with what it raised, or
+            with C{SessionGone}, C{SessionConflict} if others were faster each time,
+            C{TransactionTooLong}, C{CannotBeKept}, C{SessionTooLarge}: then nothing
+            was saved; or with C{StoreUnavailable}: then that is unknown.
+        """
+        done: Deferred[Any] = self._live.transactions.run(
+            uid, function, self._entropy, deadline
+        )
+        return done
+
+    def checkStore(self: Any) -> Deferred[StoreCheck]:
+        """
+        See whether sessions can be kept now, and how fast, by keeping a record that
+        is nobody's for a moment.
+
+        @return: Fires with what was found, within some deadlines of the store, and
+            never fails.
+        """
+        found: Deferred[StoreCheck] = self._live.checks.check(self._entropy)
+        return found
+
+    def addSessionListener(self: Any, listener: ISessionListener) -> None:
+        """
+        Tell C{listener} what happens to sessions.
+        """
+        self._live.announcer.add(listener)
+
+    def removeSessionListener(self: Any, listener: ISessionListener) -> None:
+        """
+        Tell it nothing more.
+        """
+        self._live.announcer.remove(listener)
+
+    # -- those who are signed in
+
+    @property
+    def signInLimit(self: Any) -> SignInLimit | None:
+        """
+        How many sessions one principal may have, L{None} for any number.  One for all
+        sites that share a store and a name in this process.
+        """
+        limit: SignInLimit | None = self._live.principals.limit
+        return limit
+
+    @signInLimit.setter
+    def signInLimit(self: Any, limit: SignInLimit | None) -> None:
+        self._live.principals.limit = limit
+
+    @property
+    def keepsClients(self: Any) -> bool:
+        """
+        Whether the user agent and the address of a client are kept, sealed, with each
+        sign-in, for L{sessionsOf} to tell.  They are personal data: off, unless said.
+        """
+        keeps: bool = self._live.principals.keepsClients
+        return keeps
+
+    @keepsClients.setter
+    def keepsClients(self: Any, keeps: bool) -> None:
+        self._live.principals.keepsClients = keeps
+
+    def sessionsOf(
+        self: Any, principal: str, after: str | None = None, limit: int = 100
+    ) -> Deferred[list[SignedIn]]:
+        """
+        Find the sessions on which somebody is signed in, in every process, in the
+        order of their handles.
+
+        @param principal: Who, as C{session.login()} was told.
+        @param after: The handle of the last one of the page before.  What is none
+            finds nothing.
+        @param limit: How many at most.
+        @return: Fires with what may be shown of them; fails with
+            C{StoreUnavailable}.
+        """
+        found: Deferred[list[SignedIn]] = self._live.principals.sessionsOf(
+            principal, after, limit
+        )
+        return found
+
+    def endSession(self: Any, principal: str, handle: str) -> Deferred[bool]:
+        """
+        End one of the sessions of a principal, for good and in every process.
+
+        @param handle: As in C{SignedIn.handle}; a visitor may have sent it, since it
+            ends only what is the principal's.
+        @return: Fires with whether there was one, when it is gone from the store;
+            fails with C{StoreUnavailable}: then that is unknown.
+        """
+        ended: Deferred[bool] = self._live.principals.endSession(principal, handle)
+        return ended
+
+    def endPrincipal(self: Any, principal: str) -> Deferred[int]:
+        """
+        End all sessions of a principal, for good and in every process, at once,
+        however many they are: for an account that is closed, or whose password was
+        set anew by others.
+
+        @return: Fires with how many there were, when they are gone; fails with
+            C{StoreUnavailable}: then that is unknown, and it may be tried again.
+        """
+        ended: Deferred[int] = self._live.principals.end(principal)
+        return ended
+
+    def erasePrincipal(self: Any, principal: str) -> Deferred[int]:
+        """
+        End all sessions of a principal, and have the store forget all that it has of
+        it, for good, as data protection may demand.
+
+        @return: Fires with how many records there were; fails with
+            C{StoreUnavailable}: then that is unknown, and it may be tried again.
+        """
+        erased: Deferred[int] = self._live.principals.erase(principal)
+        return erased
+
+    def verifyPrincipals(self: Any) -> Deferred[int]:
+        """
+        See whether all sessions of principals can be found by them.
+
+        @return: Fires with how many entries do not fit, 0 where all is well.
+        """
+        found: Deferred[int] = self._live.principals.verify()
+        return found
+
+
+__all__ = ["SiteOfSessions"]
