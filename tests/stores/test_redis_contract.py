@@ -60,6 +60,21 @@ class ValkeyContractTests(StoreContract, TestCase):
         """
         return self.makeStore()
 
+    def remembers(self, principal: bytes) -> bool:
+        """
+        See L{StoreContract.remembers}: in the name of a key or in what it holds.
+        """
+        found = False
+        for database in (0, 3):
+            inside = ("SELECT", str(database))
+            for name in self.server.command("KEYS", "*", signIn=inside):
+                kind = self.server.command("TYPE", name, signIn=inside)
+                read = ("GET",) if kind == b"string" else ("ZRANGE", 0, -1)
+                held = self.server.command(read[0], name, *read[1:], signIn=inside)
+                texts = [name, held] if kind == b"string" else [name, *held]
+                found |= any(principal in text for text in texts)
+        return found
+
 
 class PureValkeyContractTests(ValkeyContractTests):
     """

@@ -36,6 +36,8 @@ SAID = {
     "OOM command not allowed when used memory > 'maxmemory'.": (STAYS, "maxmemory"),
     "MISCONF Redis is configured to save RDB snapshots": (STAYS, "disk"),
     "NOPERM User x has no permissions to run the 'get' command": (STAYS, "ACL"),
+    "ERR ACL failure in script: User me has no permissions": (STAYS, "ACL"),
+    "ERR The user executing the script can't run this command": (STAYS, "ACL"),
     "WRONGPASS invalid username-password pair": (STAYS, "password is wrong"),
     "NOREPLICAS Not enough good replicas to write.": (STAYS, "replicas"),
     "NOSCRIPT No matching script.": (Verdict.LOAD_SCRIPT, "forgotten"),

@@ -50,6 +50,11 @@ class FaultCase(RedisTestCase):
             store.acknowledge([record.key]),
             store.countSessions(self.now),
             store.scan(None, 9),
+            store.sessionsOf(b"w" * 32, self.now),
+            store.endPrincipal(b"w" * 32, self.now),
+            store.endSession(b"w" * 32, b"h" * 16, self.now),
+            store.erasePrincipal(b"w" * 32),
+            store.verifyIndex(),
         ]
 
     async def allFail(self, calls):

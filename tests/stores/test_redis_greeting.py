@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stores.redis_case import RedisTestCase
 from tests.stores.valkeys import REDIS, freePort, shared
-from txsessions.core.record import ROTATED
+from txsessions.core.record import ROTATED, SignInLimit
 from txsessions.errors import SessionConflict, StoreUnavailable
 from txsessions.stores import _redis_greeting
 from txsessions.stores._redis_address import Settings
@@ -37,7 +37,9 @@ RIGHTS = [
     "+set",
     "+del",
     "+pexpireat",
+    "+pttl",
     "+wait",
+    "+scan",
     "+zadd",
     "+zrem",
     "+zscore",
@@ -143,8 +145,32 @@ class PromisesTests(RedisTestCase):
             self.assertEqual(await store.countSessions(self.now), 0)
             await store.acknowledge([new.key])
             await store.delete(new.key)
+            await self.signInAndOut(store)
             server.command("SCRIPT", "FLUSH")
             await self.keep(store, "another")
+
+    async def signInAndOut(self, store):
+        """
+        Do everything that is about principals.
+        """
+        who, limit = b"w" * 32, SignInLimit(most=2, refuses=False)
+        for number in range(3):
+            signIn = {"principal": who, "handle": b"%d" % number * 16}
+            record = self.record(f"signed in {number}", **signIn)
+            await store.insert(record, self.now, limit)
+        new = evolve(record, key=b"n" * 32, version=2)
+        await store.rename(record.key, new, 1, self.now, limit)
+        await store.touch(new.key, self.now + 1, self.now + 1e6, self.now)
+        await store.replace(evolve(new, version=3), 2, self.now)
+        self.assertEqual(len((await store.sessionsOf(who, self.now))[0]), 2)
+        self.assertEqual(await store.endPrincipal(who, self.now, new.key), 1)
+        wrong, cursor = await store.verifyIndex()
+        while cursor is not None:
+            more, cursor = await store.verifyIndex(cursor)
+            wrong += more
+        self.assertEqual(wrong, 0)
+        self.assertTrue(await store.endSession(who, b"2" * 16, self.now))
+        self.assertEqual(await store.erasePrincipal(who), 1)
 
     def test_rightsAreDocumented(self):
         """

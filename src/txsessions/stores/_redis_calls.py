@@ -14,16 +14,19 @@ from twisted.python.failure import Failure
 
 from txsessions.core.forks import Forks
 from txsessions.errors import StoreUnavailable
-from txsessions.stores import _redis_scripts
+from txsessions.stores import _redis_principal_scripts, _redis_scripts
 from txsessions.stores._redis_client import Client
 from txsessions.stores._redis_clock import ServerClock
 from txsessions.stores._redis_endpoints import endpointOf
 from txsessions.stores._redis_errors import Verdict, adviceOn, storeError, verdictOn
+from txsessions.stores._redis_functions import DONE, Script
 from txsessions.stores._redis_resp import ReplyError, pack
 from txsessions.stores._redis_rows import Keys
 
 if TYPE_CHECKING:
     from txsessions.stores._redis_address import Settings
+
+_SCRIPTS = (*_redis_scripts.ALL, *_redis_principal_scripts.ALL)
 
 
 class Calls:
@@ -48,7 +51,7 @@ class Calls:
             settings,
             endpointOf(settings, reactor),
             reactor,
-            [script.text for script in _redis_scripts.ALL],
+            [script.text for script in _SCRIPTS],
             self._connected,
         )
         self.clock = ServerClock(self.client.send, self.seconds, settings.maxQueue)
@@ -63,7 +66,7 @@ class Calls:
         return self.client.send(pack(arguments)).addErrback(self.refused)
 
     def script(
-        self, script: _redis_scripts.Script, *arguments: bytes, keys: Sequence[bytes]
+        self, script: Script, *arguments: bytes, keys: Sequence[bytes]
     ) -> Deferred[Any]:
         """
         Run a script: see L{call}.  A server that has forgotten it, after a restart
@@ -74,7 +77,7 @@ class Calls:
         return sent.addErrback(self._failed, script, rest)
 
     def _failed(
-        self, failure: Failure, script: _redis_scripts.Script, rest: tuple[bytes, ...]
+        self, failure: Failure, script: Script, rest: tuple[bytes, ...]
     ) -> Deferred[Any] | Failure:
         """
         A script failed, perhaps because it was forgotten.
@@ -86,14 +89,20 @@ class Calls:
         return self.refused(failure)
 
     def write(
-        self, script: _redis_scripts.Script, *arguments: bytes, keys: Sequence[bytes]
+        self, script: Script, *arguments: bytes, keys: Sequence[bytes]
     ) -> Deferred[Any]:
         """
         Run a script that changes something, and wait for the replicas that have
         to have it.
         """
         done = self.script(script, *arguments, keys=keys)
-        return done.addCallback(self._replicated) if self._replicas else done
+        return done.addCallback(self._written) if self._replicas else done
+
+    def _written(self, reply: object) -> Any:
+        """
+        Wait for the replicas, if anything was changed.
+        """
+        return self.replicated(reply) if reply == DONE else reply
 
     def _connected(self) -> None:
         """
@@ -115,11 +124,13 @@ class Calls:
             self.client.connection.drop(f"is of no use now: {adviceOn(error)}")
         return Failure(storeError(error, self.where))
 
-    def _replicated(self, reply: object) -> Any:
+    def replicated(self, reply: object) -> Any:
         """
-        Wait for the replicas, if anything was changed.
+        Wait for the replicas that have to have it, if any.
+
+        @return: The reply.
         """
-        if reply != _redis_scripts.DONE:
+        if not self._replicas:
             return reply
         waited = self.call(b"WAIT", b"%d" % self._replicas, b"%d" % self._patience)
 

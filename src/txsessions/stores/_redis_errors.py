@@ -76,6 +76,8 @@ _PLAIN = (
     ("SELECT is not allowed", "it is part of a cluster, which is not supported"),
     ("invalid expire", "it cannot keep a time that is so far away"),
     ("Protocol error", "it did not understand a command"),
+    ("ACL failure in script", _KNOWN["NOPERM"][1]),
+    ("The user executing the script can't", _KNOWN["NOPERM"][1]),
 )
 """Errors that only their text tells apart."""
 

@@ -1,9 +1,12 @@
 """
 Records as bytes in a Redis server, and the names of their keys.
 
-Owns the layout.  A record is one string: a head of fixed size, the principal, the
-sealed payload.  Its checksum covers all but the two times that a touch moves; these
-are guarded by C{span}, their difference.  Times are kept in the server's clock: what
+Owns the layout.  A record is one string: a head of fixed size and the sealed payload.
+C{S1} is one in which nobody is signed in; one of an earlier version may have a
+principal between the two, is read, and is in no index.  In C{S2} the head goes on: the
+epoch of the principal when it signed in, the handle, the principal.  The checksum
+covers all but the two times that a touch moves, which are guarded by C{span}, their
+difference, and the epoch, which stands there a second time, turned over.  Times are kept in the server's clock: what
 callers say plus an offset.  C{createdAt} is never compared there, so it is kept as
 it was said, beside the offset of that time.
 
@@ -42,7 +45,15 @@ _TIMES = struct.Struct("<2sqddd")
 _MARKER = struct.Struct("<2sd")
 _HEAD_OF_SUM = struct.Struct("<qdq")
 HEAD = _FORMAT.size
-"""How long the head of a record is."""
+"""How long the head of a record is in which nobody is signed in."""
+
+_SIGN_IN = struct.Struct("<qq16s32s")
+SIGNED_HEAD = HEAD + _SIGN_IN.size
+"""How long that of any other is."""
+
+_SIZES = (16, 32)
+_EPOCHS = struct.Struct("<qq")
+_HEADS = {b"S1": HEAD, b"S2": SIGNED_HEAD}
 
 packTime = struct.Struct("<d").pack
 """Write a time as scripts read it."""
@@ -69,6 +80,8 @@ class Keys:
         self.claims = [tag + b"claims" for tag in tags]
         self.index = [tag + b"index" for tag in tags]
         self._became = [tag + b"b:" for tag in tags]
+        self._principals = [tag + b"p:" for tag in tags]
+        self.patternOfPrincipals = b"{%b:[0-9][0-9]}:p:*" % prefix.encode()
 
     def record(self, key: bytes) -> bytes:
         """
@@ -81,6 +94,12 @@ class Keys:
         The key that says what a session under a marker became.
         """
         return self._became[shardOf(key)] + key
+
+    def principals(self, principal: bytes) -> list[bytes]:
+        """
+        The indexes of a principal, one a shard.
+        """
+        return [name + principal for name in self._principals]
 
     def all(self, key: bytes) -> tuple[bytes, bytes, bytes, bytes]:
         """
@@ -116,28 +135,46 @@ def packVersion(version: int) -> bytes:
 
 def encode(record: Record, offset: float) -> bytes:
     """
-    Write a record.
+    Write a record.  The epoch of its principal is written by the scripts.
 
     @param offset: How many seconds the server's clock is ahead of the caller's.
     @raise SessionTooLarge: It could not be read again.
+    @raise ValueError: It has a handle and no principal, or one of another size.
     """
-    principal = record.principal or b""
+    principal, handle = record.principal or b"", record.handle
     expiresAt, touchedAt = record.expiresAt + offset, record.touchedAt + offset
-    size = HEAD + len(principal) + len(record.payload)
-    if size > LIMIT or len(principal) > 0x7FFF:
-        raise SessionTooLarge(record.tag, size, LIMIT)
     length = -1 if record.principal is None else len(principal)
+    kind = b"S1"
+    if handle is not None:
+        if (len(handle), length) != _SIZES:
+            raise ValueError(
+                "a principal has 32 bytes and its handle 16, and there is none without "
+                f"the other; these have {max(length, 0)} and {len(handle)}"
+            )
+        kind, principal = b"S2", _SIGN_IN.pack(0, -1, handle, principal)
+    size = HEAD + len(principal) + len(record.payload)
+    if size > LIMIT or length > 0x7FFF:
+        raise SessionTooLarge(record.tag, size, LIMIT)
+    checksum = _sum(
+        record.key,
+        record.version,
+        record.createdAt,
+        offset,
+        length,
+        principal if handle is None else principal[_EPOCHS.size :],
+        record.payload,
+    )
     return b"".join(
         (
             _FORMAT.pack(
-                b"S1",
+                kind,
                 record.version,
                 expiresAt,
                 touchedAt,
                 expiresAt - touchedAt,
                 record.createdAt,
                 offset,
-                _sumOf(record, offset, length, principal),
+                checksum,
                 length,
             ),
             principal,
@@ -160,31 +197,51 @@ def decode(
     if kind == b"M1" and len(text) == _MARKER.size:
         _, until = _MARKER.unpack(text)
         return None if now is not None and until <= now else Answer.ROTATED
-    if kind != b"S1" or not HEAD <= len(text) <= LIMIT:
+    if kind not in _HEADS or not _HEADS[kind] <= len(text) <= LIMIT:
         raise Damaged
     _, version, expires, touched, span, created, then, checksum, length = (
         _FORMAT.unpack_from(text)
     )
     if now is not None and expires <= now and expires - touched == span:
         return None
-    end = HEAD + max(length, 0)
-    record = Record(
+    if kind == b"S2":
+        principal, handle = signInOf(text).values()
+        signIn, payload = text[HEAD + _EPOCHS.size : SIGNED_HEAD], text[SIGNED_HEAD:]
+    else:
+        end = HEAD + max(length, 0)
+        signIn, payload = text[HEAD:end], text[end:]
+        principal, handle = None if length == -1 else signIn, None
+    if (
+        not -1 <= length == (-1 if principal is None else len(principal))
+        or expires - touched != span
+        or checksum != _sum(key, version, created, then, length, signIn, payload)
+    ):
+        raise Damaged
+    return Record(
         key=key,
         version=version,
         createdAt=created + (then - offset) if then != offset else created,
         touchedAt=touched - offset,
         expiresAt=expires - offset,
-        principal=None if length == -1 else text[HEAD:end],
-        payload=text[end:],
+        principal=principal,
+        handle=handle,
+        payload=payload,
     )
-    principal = record.principal or b""
-    if (
-        not -1 <= length == (-1 if record.principal is None else len(principal))
-        or expires - touched != span
-        or checksum != _sum(key, version, created, then, length, principal, text[end:])
-    ):
+
+
+def signInOf(text: bytes) -> dict[str, bytes | None]:
+    """
+    Read who is signed in from the beginning of a record.
+
+    @return: The principal and the handle, by the names of the fields.
+    @raise Damaged: They are not what was written.
+    """
+    if text[:2] != b"S2":
+        return {"principal": None, "handle": None}
+    epoch, check, handle, principal = _SIGN_IN.unpack_from(text, HEAD)
+    if check != -1 - epoch:
         raise Damaged
-    return record
+    return {"principal": principal, "handle": handle}
 
 
 def isAlive(text: bytes, now: float) -> bool:
@@ -201,28 +258,13 @@ def isAlive(text: bytes, now: float) -> bool:
     return bool(expires > now)
 
 
-def _sumOf(record: Record, offset: float, length: int, principal: bytes) -> int:
-    """
-    The checksum of a record.
-    """
-    return _sum(
-        record.key,
-        record.version,
-        record.createdAt,
-        offset,
-        length,
-        principal,
-        record.payload,
-    )
-
-
 def _sum(
     key: bytes,
     version: int,
     created: float,
     then: float,
     length: int,
-    principal: bytes,
+    signIn: bytes,
     payload: bytes,
 ) -> int:
     """
@@ -232,7 +274,7 @@ def _sum(
         key,
         _HEAD_OF_SUM.pack(version, created, length),
         packTime(then),
-        principal,
+        signIn,
     )
     return crc32(payload, crc32(head))
 
@@ -254,6 +296,7 @@ __all__ = [
     "LIMIT",
     "MARKER_GRACE",
     "SHARDS",
+    "SIGNED_HEAD",
     "Damaged",
     "Keys",
     "decode",
@@ -263,4 +306,5 @@ __all__ = [
     "packVersion",
     "reportDamage",
     "shardOf",
+    "signInOf",
 ]

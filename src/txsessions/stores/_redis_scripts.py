@@ -15,149 +15,129 @@ C{claims} instead of C{due}.
 
 from __future__ import annotations
 
-import hashlib
+from txsessions.stores._redis_functions import (
+    DAMAGED,
+    DONE,
+    EXISTS,
+    GONE,
+    TOO_MANY,
+    Script,
+    script,
+)
+from txsessions.stores._redis_rows import LIMIT, MARKER_GRACE, SIGNED_HEAD
 
-from attrs import field, frozen
-
-from txsessions.stores._redis_rows import GRACE, HEAD, LIMIT, MARKER_GRACE
-
-GONE, DONE, EXISTS, DAMAGED = 0, 1, 2, -1
-"""What a script says; a record instead is the one that stands in the way."""
-
-
-@frozen
-class Script:
-    """
-    A script, and the name that the server gives it.
-    """
-
-    text: bytes = field(repr=False)
-    name: bytes = field(init=False)
-
-    @name.default
-    def _digest(self) -> bytes:
-        """
-        Redis' own name for it.
-        """
-        return hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
-
-
-def _script(text: str, *needs: str) -> Script:
-    """
-    Make a script.
-
-    @param needs: Which of L{_FUNCTIONS} it needs: Lua makes them anew each time.
-    """
-    shared = "".join(_FUNCTIONS[name] for name in needs)
-    return Script((_SHARED + shared + text).strip().encode())
-
-
-_SHARED = """
-local call, pack, unpack_ = redis.call, struct.pack, struct.unpack
-"""
-_FUNCTIONS = {
-    "score": """
-local function score(at) return string.format('%.17g', at) end
-""",
-    "ttl": f"""
-local function ttl(at, now)
-  local latest = math.max(at, now) + {GRACE}
-  return string.format('%.0f', math.min(latest, 1e11) * 1000)
-end
-""",
-    "head": f"""
-local function head(key)
-  local found = redis.pcall('GETRANGE', key, 0, {HEAD - 1})
-  if type(found) == 'table' then return nil, {DAMAGED} end
-  local kind = string.sub(found, 1, 2)
-  if found == '' or kind == 'M1' then return nil, {GONE} end
-  if kind ~= 'S1' or #found < {HEAD} then return nil, {DAMAGED} end
-  return found
-end
-""",
-    "current": f"""
-local function current(key, expected, now)
-  local found, fault = head(key)
-  if not found then return nil, fault end
-  if unpack_('<d', found, 11) <= now then return nil, {GONE} end
-  if expected and string.sub(found, 3, 10) ~= expected then
-    return nil, call('GETRANGE', key, 0, {LIMIT})
-  end
-  return found
-end
-""",
-    "neverBack": """
-local function neverBack(value, found)
-  local expires, touched = unpack_('<dd', value, 11)
-  local oldExpires, oldTouched = unpack_('<dd', found, 11)
-  if oldTouched > touched then
-    expires, touched = math.max(oldExpires, expires), oldTouched
-    value = string.sub(value, 1, 10) .. pack('<ddd', expires, touched,
-      expires - touched) .. string.sub(value, 35)
-  end
-  return value, expires
-end
-""",
-    "insert": """
-local function insert(key, value, expires, now)
-  if call('SET', key, value, 'NX', 'PXAT', ttl(expires, now)) then return true end
-  local found = redis.pcall('GETRANGE', key, 0, 9)
-  if type(found) == 'string' and #found == 10 and string.sub(found, 1, 2) == 'M1'
-      and unpack_('<d', found, 3) <= now then
-    call('SET', key, value, 'PXAT', ttl(expires, now))
-    return true
-  end
-  return false
-end
-""",
-}
-"""What several scripts need."""
-
-LOAD = _script(f"""
-local found = call('GETRANGE', KEYS[1], 0, 33)
-if string.sub(found, 1, 2) == 'S1' and string.sub(found, 3, 10) == ARGV[1] then
-  return {{found}}
+LOAD = script(
+    f"""
+local known = ARGV[1] ~= ''
+local last = known and {SIGNED_HEAD - 1} or {LIMIT}
+local found = call('GETRANGE', KEYS[1], 0, last)
+local signed = isSigned(found) and #found >= {SIGNED_HEAD}
+if signed and ended(KEYS[1], found) then return {GONE} end
+if not known then return found end
+if (signed or string.sub(found, 1, 2) == 'S1')
+    and string.sub(found, 3, 10) == ARGV[1] then
+  return {{string.sub(found, 1, 34)}}
 end
 return call('GETRANGE', KEYS[1], 0, {LIMIT})
-""")
-"""Keys: record.  Arguments: the version known."""
+""",
+    "signed",
+    "ended",
+)
+"""Keys: record.  Arguments: the version known, or nothing."""
 
-INSERT = _script(
-    f"""
-local expires, now = unpack_('<d', ARGV[2], 11), unpack_('<d', ARGV[3])
-if not insert(KEYS[1], ARGV[2], expires, now) then return {EXISTS} end
-call('ZADD', KEYS[2], score(expires), ARGV[1])
-call('ZREM', KEYS[3], ARGV[1])
-call('ZADD', KEYS[4], 0, ARGV[1])
+_ADMIT = f"""
+local over = {{}}
+if isSigned(value) and string.sub(value, 89, 120) ~= was then
+  if not free(key, now) then return {EXISTS} end
+  over = surplus(first, tonumber(ARGV[#ARGV - 1]), now)
+  if #over > 0 and ARGV[#ARGV] == '1' then return {TOO_MANY} end
+end
+"""
+"""What comes before a sign-in that is limited."""
+
+_EVICT = """
+for _, each in ipairs(over) do drop(each[1], each[2], each[3]) end
+"""
+"""What comes behind it."""
+
+_LIMITED = ("unlist", "drop", "entry", "alive", "before", "surplus")
+"""What the two need."""
+
+
+def _insert(admit: str, evict: str, *needs: str) -> Script:
+    """
+    Make L{INSERT}, with a limit or without.
+    """
+    return script(
+        f"""
+local key, name, value = KEYS[1], ARGV[1], ARGV[2]
+local expires, now = unpack_('<d', value, 11), unpack_('<d', ARGV[3])
+local first, was = 5
+{admit}
+value = stamp(key, value)
+if not insert(key, value, expires, now) then return {EXISTS} end
+call('ZADD', KEYS[2], score(expires), name)
+call('ZREM', KEYS[3], name)
+call('ZADD', KEYS[4], 0, name)
+list(key, value, name, ttl(expires, now))
+{evict}
 return {DONE}
 """,
-    "score",
-    "ttl",
-    "insert",
-)
+        "score",
+        "ttl",
+        "signed",
+        "free",
+        "insert",
+        "stamp",
+        "list",
+        *needs,
+    )
+
+
+INSERT = _insert("", "")
 """Keys: record, due, claims, index.  Arguments: name, value, now."""
 
-REPLACE = _script(
+INSERT_LIMITED = _insert(_ADMIT, _EVICT, "head", "ended", *_LIMITED)
+"""Keys: those of L{INSERT}, then the index of the principal in each shard.  Arguments:
+those of L{INSERT}, then how many may be signed in, and 1 if one more is refused."""
+
+REPLACE = script(
     f"""
+local function signIn(found)
+  return string.sub(found, 55, 56)
+    .. (isSigned(found) and string.sub(found, 73, 120) or '')
+end
 local now = unpack_('<d', ARGV[4])
 local found, fault = current(KEYS[1], ARGV[3], now)
 if not found then return fault end
+local signed = isSigned(found)
+if signIn(ARGV[2]) ~= signIn(found) then return {{found}} end
 local value, expires = neverBack(ARGV[2], found)
+if signed then
+  value = string.sub(value, 1, 56) .. string.sub(found, 57, 72)
+    .. string.sub(value, 73)
+end
 call('SET', KEYS[1], value, 'PXAT', ttl(expires, now))
 if call('ZADD', KEYS[2], score(expires), ARGV[1]) == 1 then
   call('ZREM', KEYS[3], ARGV[1])
 end
+list(KEYS[1], found, ARGV[1], ttl(expires, now))
 return {DONE}
 """,
     "score",
     "ttl",
+    "signed",
+    "ended",
     "head",
     "current",
     "neverBack",
+    "list",
 )
-"""Keys: record, due, claims.  Arguments: name, value, version expected, now."""
+"""Keys: record, due, claims.  Arguments: name, value, version expected, now.  Where
+somebody else is signed in than the value says, it says the head of what is there, for
+the checksum can be made outside only."""
 
-TOUCH = _script(
+TOUCH = script(
     f"""
 local now = unpack_('<d', ARGV[4])
 local found, fault = current(KEYS[1], nil, now)
@@ -171,66 +151,96 @@ call('PEXPIREAT', KEYS[1], ttl(expires, now))
 if call('ZADD', KEYS[2], score(expires), ARGV[1]) == 1 then
   call('ZREM', KEYS[3], ARGV[1])
 end
+list(KEYS[1], found, ARGV[1], ttl(expires, now))
 return {DONE}
 """,
     "score",
     "ttl",
+    "signed",
+    "ended",
     "head",
     "current",
+    "list",
 )
 """Keys: record, due, claims.  Arguments: name, touchedAt, expiresAt, now."""
 
-RENAME = _script(
-    f"""
+
+def _rename(admit: str, evict: str, *needs: str) -> Script:
+    """
+    Make L{RENAME}, with a limit or without.
+    """
+    return script(
+        f"""
 local now, till = unpack_('<d', ARGV[5]), unpack_('<d', ARGV[6])
 local found, fault = current(KEYS[1], ARGV[4], now)
 if not found then return fault end
-local value, expires = neverBack(ARGV[3], found)
-if not insert(KEYS[5], value, expires, now) then return {EXISTS} end
-call('ZADD', KEYS[6], score(expires), ARGV[2])
-call('ZREM', KEYS[7], ARGV[2])
-call('ZADD', KEYS[8], 0, ARGV[2])
+local key, name, value = KEYS[5], ARGV[2], ARGV[3]
+local expires
+local first, was = 10, isSigned(found) and string.sub(found, 89, 120)
+{admit}
+value, expires = neverBack(stamp(key, value), found)
+if not insert(key, value, expires, now) then return {EXISTS} end
+call('ZADD', KEYS[6], score(expires), name)
+call('ZREM', KEYS[7], name)
+call('ZADD', KEYS[8], 0, name)
+list(key, value, name, ttl(expires, now))
 local last = string.format('%.0f', math.min(till + {MARKER_GRACE}, 1e11) * 1000)
 call('SET', KEYS[1], 'M1' .. ARGV[6], 'PXAT', last)
-call('SET', KEYS[9], KEYS[5], 'PXAT', last)
+call('SET', KEYS[9], key, 'PXAT', last)
 for i = 2, 4 do call('ZREM', KEYS[i], ARGV[1]) end
+unlist(KEYS[1], found, ARGV[1])
+{evict}
 return {DONE}
 """,
-    "score",
-    "ttl",
-    "head",
-    "current",
-    "neverBack",
-    "insert",
-)
-"""Keys: record, due, claims and index of the old name, then of the new one, and what
-the old one became.  Arguments: old name, new name, value, version expected, now, when the marker runs
-out."""
+        "score",
+        "ttl",
+        "signed",
+        "ended",
+        "head",
+        "current",
+        "neverBack",
+        "free",
+        "insert",
+        "stamp",
+        "list",
+        "unlist",
+        *needs,
+    )
 
-DELETE = _script(
+
+RENAME = _rename("", "")
+"""Keys: record, due, claims and index of the old name, then of the new one, and what
+the old one became.  Arguments: old name, new name, value, version expected, now, when
+the marker runs out.  What was alive until now stamps the epoch of now, also where its
+principal stays the same: the new shard counts by itself."""
+
+RENAME_LIMITED = _rename(_ADMIT, _EVICT, *_LIMITED[1:])
+"""Keys: those of L{RENAME}, then the index of the new principal in each shard.
+Arguments: those of L{RENAME}, then as for L{INSERT_LIMITED}."""
+
+DELETE = script(
     f"""
 local key, name = KEYS[1], ARGV[1]
 local length = #key - #name - 2
 local tag, passed = string.sub(key, 1, length), {{}}
-local _, fault = head(key)
+local found, fault = head(key)
 while fault == {GONE} and call('STRLEN', key) > 0 do
   passed[key] = true
   key = redis.pcall('GETRANGE', tag .. 'b:' .. name, 0, {LIMIT})
   if type(key) ~= 'string' or key == '' or passed[key] then return {GONE} end
   tag, name = string.sub(key, 1, length), string.sub(key, length + 3)
-  _, fault = head(key)
+  found, fault = head(key)
 end
-local there = call('DEL', key)
-call('ZREM', tag .. 'due', name)
-call('ZREM', tag .. 'claims', name)
-call('ZREM', tag .. 'index', name)
-return there
+return drop(key, found, name)
 """,
+    "signed",
     "head",
+    "unlist",
+    "drop",
 )
 """Keys: record, due, claims, index, what it became.  Arguments: name."""
 
-CLAIM = _script(
+CLAIM = script(
     f"""
 local now, till = unpack_('<d', ARGV[1]), unpack_('<d', ARGV[2])
 local room, claimed = tonumber(ARGV[3]), {{}}
@@ -269,34 +279,49 @@ how many bytes to hand out, then the records' names, each in the place of its ke
 Says names and values in turn; a value that is empty is damaged, and will not be
 claimed again."""
 
-ACKNOWLEDGE = _script(f"""
+ACKNOWLEDGE = script(
+    f"""
 for i = 3, #KEYS do
   if call('ZREM', KEYS[1], ARGV[i]) == 1 then
+    local found = head(KEYS[i])
     call('DEL', KEYS[i])
     call('ZREM', KEYS[2], ARGV[i])
+    if found then unlist(KEYS[i], found, ARGV[i]) end
   end
 end
 return {DONE}
-""")
+""",
+    "signed",
+    "head",
+    "unlist",
+)
 """Keys: claims, index, then records.  Arguments: two that mean nothing, then the
 records' names, each in the place of its key."""
 
-ALL = (LOAD, INSERT, REPLACE, TOUCH, RENAME, DELETE, CLAIM, ACKNOWLEDGE)
-"""Every script."""
+ALL = (
+    LOAD,
+    INSERT,
+    INSERT_LIMITED,
+    REPLACE,
+    TOUCH,
+    RENAME,
+    RENAME_LIMITED,
+    DELETE,
+    CLAIM,
+    ACKNOWLEDGE,
+)
+"""Every script of this module."""
 
 __all__ = [
     "ACKNOWLEDGE",
     "ALL",
     "CLAIM",
-    "DAMAGED",
     "DELETE",
-    "DONE",
-    "EXISTS",
-    "GONE",
     "INSERT",
+    "INSERT_LIMITED",
     "LOAD",
     "RENAME",
+    "RENAME_LIMITED",
     "REPLACE",
     "TOUCH",
-    "Script",
 ]

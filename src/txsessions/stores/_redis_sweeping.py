@@ -57,8 +57,8 @@ async def claim(
                 part = names[:room]
                 room -= len(part)
                 slices.append(_claimSlice(calls, shard, part, at, until))
-        for found in await _all(slices):
-            claimed += _readable(calls, found)
+        for found in await together(slices):
+            claimed += readable(calls, found)
     return claimed
 
 
@@ -68,7 +68,7 @@ async def _due(calls: Calls, at: float, limit: int) -> list[tuple[int, list[byte
     """
     bounds = (b"-inf", b"%.17g" % at, b"LIMIT", b"0", b"%d" % limit)
     names = [*calls.keys.due, *calls.keys.claims]
-    found = await _all([calls.call(b"ZRANGEBYSCORE", n, *bounds) for n in names])
+    found = await together([calls.call(b"ZRANGEBYSCORE", n, *bounds) for n in names])
     return [(i % SHARDS, some[:limit]) for i, some in enumerate(found) if some]
 
 
@@ -94,7 +94,7 @@ def _claimSlice(
     )
 
 
-def _readable(calls: Calls, found: Sequence[bytes]) -> list[Record]:
+def readable(calls: Calls, found: Sequence[bytes]) -> list[Record]:
     """
     Read what was claimed.  What cannot be read is told, and never claimed again.
     """
@@ -136,7 +136,7 @@ async def acknowledge(calls: Calls, keys: Sequence[bytes]) -> None:
                     ],
                 )
             )
-    await _all(slices)
+    await together(slices)
 
 
 async def count(calls: Calls, now: float) -> int:
@@ -144,7 +144,7 @@ async def count(calls: Calls, now: float) -> int:
     See L{txsessions.interfaces.ISessionStore.countSessions}.
     """
     after = b"(%.17g" % (now + calls.clock.offset)
-    counts = await _all(
+    counts = await together(
         [calls.call(b"ZCOUNT", name, after, b"+inf") for name in calls.keys.due]
     )
     return sum(counts)
@@ -174,12 +174,12 @@ async def page(
         if len(names) == size:
             break
         shard, start = shard + 1, b"-"
-    texts = await _all([_read(calls, name) for name in names])
+    texts = await together([_read(calls, name) for name in names])
     following = bytes([shard]) + names[-1] if len(names) == size else None
     pairs = [
         part for pair in zip(names, texts, strict=True) for part in pair if pair[1]
     ]
-    return _readable(calls, pairs), following
+    return readable(calls, pairs), following
 
 
 def _read(calls: Calls, name: bytes) -> Deferred[bytes]:
@@ -195,7 +195,7 @@ def _read(calls: Calls, name: bytes) -> Deferred[bytes]:
     return sent.addErrback(damaged)
 
 
-async def _all(waited: Sequence[Deferred[Any]]) -> list[Any]:
+async def together(waited: Sequence[Deferred[Any]]) -> list[Any]:
     """
     Wait for all of these; fails as the first one does that fails.
     """
@@ -206,4 +206,14 @@ async def _all(waited: Sequence[Deferred[Any]]) -> list[Any]:
         raise error.subFailure.value from None  # type: ignore[misc]  # it has one
 
 
-__all__ = ["PAGE", "ROOM", "SLICE", "acknowledge", "claim", "count", "page"]
+__all__ = [
+    "PAGE",
+    "ROOM",
+    "SLICE",
+    "acknowledge",
+    "claim",
+    "count",
+    "page",
+    "readable",
+    "together",
+]

@@ -7,22 +7,26 @@ one should be is absent, and the operator is told.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from txsessions.core.record import UNCHANGED, Answer, Record, tagOf
+from txsessions.core.record import UNCHANGED, Answer, Record, SignInLimit, tagOf
 from txsessions.errors import (
     SessionConflict,
     SessionExists,
     SessionGone,
     SessionTooLarge,
     StoreUnavailable,
+    TooManySessions,
 )
 from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores import _redis_scripts
 from txsessions.stores._redis_calls import Calls
+from txsessions.stores._redis_functions import DONE, EXISTS, GONE, TOO_MANY
 from txsessions.stores._redis_resp import ReplyError
 from txsessions.stores._redis_rows import (
     LIMIT,
@@ -33,29 +37,22 @@ from txsessions.stores._redis_rows import (
     packTime,
     packVersion,
     reportDamage,
+    signInOf,
 )
 
+_NONE: Sequence[bytes] = ()
 Found = Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None
-
-_GET = b"*4\r\n$8\r\nGETRANGE\r\n$%%d\r\n%%b\r\n$1\r\n0\r\n$%d\r\n%d\r\n" % (
-    len(str(LIMIT)),
-    LIMIT,
-)
-"""GETRANGE of no more than a record may have, as it is sent."""
 
 
 def load(calls: Calls, key: bytes, now: float, known: int | None) -> Deferred[Found]:
     """
-    See L{txsessions.interfaces.ISessionStore.load}.  No more is
-    read than a record may have.
+    See L{txsessions.interfaces.ISessionStore.load}.  No more is read than a record may
+    have.
     """
     at = now + calls.clock.offset
     name = calls.keys.record(key)
-    if known is None:
-        read = calls.client.send(_GET % (len(name), name))
-    else:
-        version = packVersion(known)
-        read = calls.script(_redis_scripts.LOAD, version, keys=[name])
+    version = b"" if known is None else packVersion(known)
+    read = calls.script(_redis_scripts.LOAD, version, keys=[name])
     return read.addCallbacks(
         _loaded, _notLoaded, (calls, key, at), errbackArgs=(calls, key)
     )
@@ -65,6 +62,8 @@ def _loaded(reply: Any, calls: Calls, key: bytes, at: float) -> Found | Deferred
     """
     Read what was loaded.
     """
+    if type(reply) is int:
+        return None
     if not reply:
         return _findOut(calls, key, at)
     try:
@@ -113,33 +112,60 @@ def _findOut(calls: Calls, key: bytes, at: float) -> Deferred[Found]:
     return there.addCallbacks(told, failed)
 
 
-def insert(calls: Calls, record: Record, now: float) -> Deferred[None]:
+def insert(
+    calls: Calls, record: Record, now: float, limit: SignInLimit | None
+) -> Deferred[None]:
     """
     See L{txsessions.interfaces.ISessionStore.insert}.
     """
     offset = calls.clock.offset
     try:
-        value = encode(record, offset)
-    except SessionTooLarge as error:
+        value = _made(record, offset)
+    except (SessionTooLarge, ValueError) as error:
         return fail(error)
+    script, arguments = _redis_scripts.INSERT, _NONE
+    keys: Sequence[bytes] = calls.keys.all(record.key)
+    if limit is not None and record.principal is not None:
+        script = _redis_scripts.INSERT_LIMITED
+        keys, arguments = _limited(calls, keys, record.principal, limit)
     done = calls.write(
-        _redis_scripts.INSERT,
-        record.key,
-        value,
-        packTime(now + offset),
-        keys=calls.keys.all(record.key),
+        script, record.key, value, packTime(now + offset), *arguments, keys=keys
     )
-    return _written(done, calls, record.key, record.key)
+    return _written(done, calls, record.key, record.key, limit)
+
+
+def _made(record: Record, offset: float) -> bytes:
+    """
+    Write a record that is to have a new key.
+
+    @raise ValueError: Nothing would find it at the end of its principal.
+    """
+    if record.principal is not None and record.handle is None:
+        raise ValueError("a record that has a principal has a handle, too")
+    return encode(record, offset)
+
+
+def _limited(
+    calls: Calls, keys: Sequence[bytes], principal: bytes, limit: SignInLimit
+) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    """
+    What a sign-in that is limited needs besides.
+
+    @return: All keys, and the last arguments.
+    """
+    arguments = (b"%d" % limit.most, b"%d" % limit.refuses)
+    return (*keys, *calls.keys.principals(principal)), arguments
 
 
 def replace(calls: Calls, record: Record, expected: int, now: float) -> Deferred[None]:
     """
-    See L{txsessions.interfaces.ISessionStore.replace}.
+    See L{txsessions.interfaces.ISessionStore.replace}.  One round trip, or two where
+    the record says that somebody else is signed in than is.
     """
     offset = calls.clock.offset
     try:
         value = encode(record, offset)
-    except SessionTooLarge as error:
+    except (SessionTooLarge, ValueError) as error:
         return fail(error)
     done = calls.write(
         _redis_scripts.REPLACE,
@@ -149,7 +175,15 @@ def replace(calls: Calls, record: Record, expected: int, now: float) -> Deferred
         packTime(now + offset),
         keys=calls.keys.all(record.key)[:3],
     )
-    return _written(done, calls, record.key, record.key)
+
+    def another(head: bytes) -> Deferred[None]:
+        stored = evolve(record, **signInOf(head))
+        if stored == record:
+            # Of an earlier version, whose principal counts for nothing.
+            raise Damaged
+        return replace(calls, stored, expected, now)
+
+    return _written(done, calls, record.key, record.key, another=another)
 
 
 def touch(
@@ -169,31 +203,42 @@ def touch(
 
 
 def rename(
-    calls: Calls, oldKey: bytes, record: Record, expected: int, now: float
+    calls: Calls,
+    oldKey: bytes,
+    record: Record,
+    expected: int,
+    now: float,
+    limit: SignInLimit | None,
 ) -> Deferred[None]:
     """
     See L{txsessions.interfaces.ISessionStore.rename}.
     """
     offset = calls.clock.offset
     try:
-        value = encode(record, offset)
-    except SessionTooLarge as error:
+        value = _made(record, offset)
+    except (SessionTooLarge, ValueError) as error:
         return fail(error)
+    script, arguments = _redis_scripts.RENAME, _NONE
+    keys: Sequence[bytes] = (
+        *calls.keys.all(oldKey),
+        *calls.keys.all(record.key),
+        calls.keys.became(oldKey),
+    )
+    if limit is not None and record.principal is not None:
+        script = _redis_scripts.RENAME_LIMITED
+        keys, arguments = _limited(calls, keys, record.principal, limit)
     done = calls.write(
-        _redis_scripts.RENAME,
+        script,
         oldKey,
         record.key,
         value,
         packVersion(expected),
         packTime(now + offset),
         packTime(now + offset + ROTATION_MARKER),
-        keys=[
-            *calls.keys.all(oldKey),
-            *calls.keys.all(record.key),
-            calls.keys.became(oldKey),
-        ],
+        *arguments,
+        keys=keys,
     )
-    return _written(done, calls, oldKey, record.key)
+    return _written(done, calls, oldKey, record.key, limit)
 
 
 def delete(calls: Calls, key: bytes) -> Deferred[bool]:
@@ -206,21 +251,34 @@ def delete(calls: Calls, key: bytes) -> Deferred[bool]:
 
 
 def _written(
-    done: Deferred[Any], calls: Calls, key: bytes, newKey: bytes
+    done: Deferred[Any],
+    calls: Calls,
+    key: bytes,
+    newKey: bytes,
+    limit: SignInLimit | None = None,
+    another: Callable[[bytes], Deferred[None]] | None = None,
 ) -> Deferred[None]:
     """
     Read what a script says.
 
     @param key: The session that was to be changed.
     @param newKey: The one that was to be made.
+    @param another: Writes it as another's, whose head it gets.
     """
 
-    def said(reply: Any) -> None:
-        if reply == _redis_scripts.DONE:
-            return
-        if reply == _redis_scripts.EXISTS:
+    def said(reply: Any) -> Deferred[None] | None:
+        if reply == DONE:
+            return None
+        if reply == EXISTS:
             raise SessionExists(tagOf(newKey))
-        if reply != _redis_scripts.GONE:
+        if reply == TOO_MANY and limit is not None:
+            raise TooManySessions(tagOf(newKey), limit.most)
+        if type(reply) is list and another is not None:
+            try:
+                return another(reply[0])
+            except Damaged:
+                reportDamage(key)
+        elif reply != GONE:
             _conflict(calls, key, reply)
         raise SessionGone(tagOf(key))
 

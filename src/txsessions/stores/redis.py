@@ -2,9 +2,8 @@
 Sessions in a Redis or Valkey server, shared by many machines.
 
 Owns the store's face: what L{ISessionStore} promises, put together from its parts.
-Works with Redis 6.2 and Valkey 7.2, and later.  Every verb is one round trip: a read
-is one command, a write one script (L{txsessions.stores._redis_scripts}), over one
-connection (L{txsessions.stores._redis_connection}) that is made again when it breaks
+Works with Redis 6.2 and Valkey 7.2, and later.  Every verb is one round trip of one
+script (L{txsessions.stores._redis_scripts}), over one connection (L{txsessions.stores._redis_connection}) that is made again when it breaks
 (L{txsessions.stores._redis_client}).  While it is broken every call fails at once.
 
 The server's clock is the one that counts: see L{txsessions.stores._redis_clock}.
@@ -19,11 +18,12 @@ A user of the server's ACL needs, on keys C{{PREFIX:*}} with the braces and for 
 the scripts do::
 
     +hello +auth +select +ping +role +client|setname +script|load +time +eval +evalsha
-    +getrange +setrange +strlen +exists +set +del +pexpireat +wait
-    +zadd +zrem +zscore +zcount +zrangebyscore +zrangebylex
+    +getrange +setrange +strlen +exists +set +del +pexpireat +pttl +wait
+    +scan +zadd +zrem +zscore +zcount +zrangebyscore +zrangebylex
     +info +config|get
 
-It may be denied the last line; then the server's promises are unknown.
+It may be denied the last line; then the server's promises are unknown; and C{+scan},
+if nobody calls L{RedisStore.verifyIndex}.
 """
 
 from __future__ import annotations
@@ -36,10 +36,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txsessions.core.forks import Forks
-from txsessions.core.record import Answer, Record
+from txsessions.core.record import Answer, Record, SignInLimit
 from txsessions.errors import StoreUnavailable
 from txsessions.interfaces import ISessionStore
-from txsessions.stores import _redis_endpoints, _redis_sweeping, _redis_verbs
+from txsessions.stores import (
+    _redis_endpoints,
+    _redis_principals,
+    _redis_sweeping,
+    _redis_verbs,
+)
 from txsessions.stores._reactor import globalReactor
 from txsessions.stores._redis_address import Settings, readAddress
 from txsessions.stores._redis_calls import Calls
@@ -136,11 +141,14 @@ class RedisStore:
         """
         return None
 
-    def insert(self, record: Record, now: float) -> Deferred[None]:
+    def insert(
+        self, record: Record, now: float, limit: SignInLimit | None = None
+    ) -> Deferred[None]:
         """
-        See L{ISessionStore.insert}.
+        See L{ISessionStore.insert}.  With a limit the script is over all shards, which
+        no cluster would run.
         """
-        return self._run(now, _redis_verbs.insert, record, now)
+        return self._run(now, _redis_verbs.insert, record, now, limit)
 
     def load(
         self, key: bytes, now: float, known: int | None = None
@@ -165,14 +173,19 @@ class RedisStore:
         return self._run(now, _redis_verbs.touch, key, touchedAt, expiresAt, now)
 
     def rename(
-        self, oldKey: bytes, record: Record, expected: int, now: float
+        self,
+        oldKey: bytes,
+        record: Record,
+        expected: int,
+        now: float,
+        limit: SignInLimit | None = None,
     ) -> Deferred[None]:
         """
         See L{ISessionStore.rename}.  One script over the shards of both keys, which
         no cluster would run: for that a new uid would have to be drawn again until
         its key falls into the shard of the old one.
         """
-        return self._run(now, _redis_verbs.rename, oldKey, record, expected, now)
+        return self._run(now, _redis_verbs.rename, oldKey, record, expected, now, limit)
 
     def delete(self, key: bytes) -> Deferred[bool]:
         """
@@ -208,6 +221,50 @@ class RedisStore:
         L{txsessions.stores._redis_sweeping.PAGE} records.
         """
         return self._run(None, self._walk, _redis_sweeping.page, cursor, limit)
+
+    def sessionsOf(
+        self,
+        principal: bytes,
+        now: float,
+        cursor: bytes | None = None,
+        limit: int = 100,
+    ) -> Deferred[tuple[list[Record], bytes | None]]:
+        """
+        See L{ISessionStore.sessionsOf}, and L{scan} for how long a page is.
+        """
+        return self._run(
+            now, self._walk, _redis_principals.page, principal, now, cursor, limit
+        )
+
+    def endPrincipal(
+        self, principal: bytes, now: float, but: bytes | None = None
+    ) -> Deferred[int]:
+        """
+        See L{ISessionStore.endPrincipal}.  One script, so that all have ended or none
+        has; where its answer is lost, which of the two is unknown, and it may be called
+        again.
+        """
+        return self._run(now, _redis_principals.endAll, principal, now, but)
+
+    def endSession(self, principal: bytes, handle: bytes, now: float) -> Deferred[bool]:
+        """
+        See L{ISessionStore.endSession}.
+        """
+        return self._run(now, _redis_principals.endOne, principal, handle, now)
+
+    def erasePrincipal(self, principal: bytes) -> Deferred[int]:
+        """
+        See L{ISessionStore.erasePrincipal}.
+        """
+        return self._run(None, _redis_principals.erase, principal)
+
+    def verifyIndex(
+        self, cursor: bytes | None = None, limit: int = 500
+    ) -> Deferred[tuple[int, bytes | None]]:
+        """
+        See L{ISessionStore.verifyIndex}.  It walks over all keys of the database.
+        """
+        return self._run(None, self._walk, _redis_principals.verify, cursor, limit)
 
     def _run(
         self, now: float | None, call: Callable[..., Deferred[Any]], *args: Any

@@ -1,0 +1,244 @@
+"""
+What the scripts that run inside the Redis server are made of.
+
+Owns the Lua that several of them need, and what they say.  A script gets only the
+functions that it names, for Lua makes them anew each time it runs.
+
+Of a record in which nobody is signed in C{isSigned} is false, and for it no function
+here asks the server anything about a principal.  The index and the epoch of a
+principal are in the shard of the record, so their keys are made of its key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from attrs import field, frozen
+
+from txsessions.stores._redis_rows import GRACE, HEAD, LIMIT, SIGNED_HEAD
+
+GONE, DONE, EXISTS, TOO_MANY, DAMAGED = 0, 1, 2, 3, -1
+"""What a script says; a record instead is the one that stands in the way."""
+
+
+@frozen
+class Script:
+    """
+    A script, and the name that the server gives it.
+    """
+
+    text: bytes = field(repr=False)
+    name: bytes = field(init=False)
+
+    @name.default
+    def _digest(self) -> bytes:
+        """
+        Redis' own name for it.
+        """
+        return hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
+
+
+def script(text: str, *needs: str) -> Script:
+    """
+    Make a script.
+
+    @param needs: Which of L{_FUNCTIONS} it needs, each behind those that it needs.
+    """
+    shared = "".join(_FUNCTIONS[name] for name in needs)
+    return Script((_SHARED + shared + text).strip().encode())
+
+
+_SHARED = """
+local call, pack, unpack_ = redis.call, struct.pack, struct.unpack
+"""
+_FUNCTIONS = {
+    "score": """
+local function score(at) return string.format('%.17g', at) end
+""",
+    "ttl": f"""
+local function ttl(at, now)
+  local latest = math.max(at, now) + {GRACE}
+  return string.format('%.0f', math.min(latest, 1e11) * 1000)
+end
+""",
+    "signed": """
+local function isSigned(found) return string.sub(found, 1, 2) == 'S2' end
+local function tagOf(key)
+  return string.sub(key, 1, string.find(key, '}:', 1, true) + 1)
+end
+""",
+    # An epoch that is no number, or was changed on the way, ends what it is about.
+    "ended": """
+local function ended(key, found)
+  if not isSigned(found) then return false end
+  local epoch = call('GETRANGE', tagOf(key) .. 'e:' .. string.sub(found, 89, 120),
+    0, -1)
+  if epoch == '' then return false end
+  local signed, check = unpack_('<i8i8', found, 57)
+  return signed < (tonumber(epoch) or math.huge) or signed ~= -1 - check
+end
+""",
+    "head": f"""
+local function head(key)
+  local found = redis.pcall('GETRANGE', key, 0, {SIGNED_HEAD - 1})
+  if type(found) == 'table' then return nil, {DAMAGED} end
+  local kind = string.sub(found, 1, 2)
+  if found == '' or kind == 'M1' then return nil, {GONE} end
+  if kind == 'S1' and #found >= {HEAD} then return found end
+  if kind == 'S2' and #found >= {SIGNED_HEAD} then return found end
+  return nil, {DAMAGED}
+end
+""",
+    "current": f"""
+local function current(key, expected, now)
+  local found, fault = head(key)
+  if not found then return nil, fault end
+  if unpack_('<d', found, 11) <= now or ended(key, found) then
+    return nil, {GONE}
+  end
+  if expected and string.sub(found, 3, 10) ~= expected then
+    return nil, call('GETRANGE', key, 0, {LIMIT})
+  end
+  return found
+end
+""",
+    "neverBack": """
+local function neverBack(value, found)
+  local expires, touched = unpack_('<dd', value, 11)
+  local oldExpires, oldTouched = unpack_('<dd', found, 11)
+  if oldTouched > touched then
+    expires, touched = math.max(oldExpires, expires), oldTouched
+    value = string.sub(value, 1, 10) .. pack('<ddd', expires, touched,
+      expires - touched) .. string.sub(value, 35)
+  end
+  return value, expires
+end
+""",
+    "free": """
+local function free(key, now)
+  local found = redis.pcall('GETRANGE', key, 0, 9)
+  if type(found) ~= 'string' then return false end
+  if found == '' then return call('EXISTS', key) == 0 end
+  return #found == 10 and string.sub(found, 1, 2) == 'M1'
+    and unpack_('<d', found, 3) <= now
+end
+""",
+    "insert": """
+local function insert(key, value, expires, now)
+  if call('SET', key, value, 'NX', 'PXAT', ttl(expires, now)) then return true end
+  if not free(key, now) then return false end
+  call('SET', key, value, 'PXAT', ttl(expires, now))
+  return true
+end
+""",
+    # Who signs in does so at the epoch of now.
+    "stamp": """
+local function stamp(key, value)
+  if not isSigned(value) then return value end
+  local epoch = call('GETRANGE', tagOf(key) .. 'e:' .. string.sub(value, 89, 120),
+    0, -1)
+  if epoch == '' then return value end
+  epoch = tonumber(epoch)
+  return string.sub(value, 1, 56) .. pack('<i8i8', epoch, -1 - epoch)
+    .. string.sub(value, 73)
+end
+""",
+    # The index lives as long as the longest of its records.
+    "list": """
+local function list(key, found, name, till)
+  if not isSigned(found) then return end
+  local index = tagOf(key) .. 'p:' .. string.sub(found, 89, 120)
+  call('ZADD', index, 0, string.sub(found, 73, 88) .. name)
+  if call('PTTL', index) < call('PTTL', key) then call('PEXPIREAT', index, till) end
+end
+""",
+    # With the last record of its shard goes the epoch.
+    "unlist": """
+local function unlist(key, found, name)
+  if not isSigned(found) then return end
+  local tag, principal = tagOf(key), string.sub(found, 89, 120)
+  local index = tag .. 'p:' .. principal
+  if call('ZREM', index, string.sub(found, 73, 88) .. name) == 1
+      and call('EXISTS', index) == 0 then
+    call('DEL', tag .. 'e:' .. principal)
+  end
+end
+""",
+    "drop": """
+local function drop(key, found, name)
+  local tag = tagOf(key)
+  local there = call('DEL', key)
+  call('ZREM', tag .. 'due', name)
+  call('ZREM', tag .. 'claims', name)
+  call('ZREM', tag .. 'index', name)
+  if found then unlist(key, found, name) end
+  return there
+end
+""",
+    # What an entry of an index is about.  One whose record is not there, or is not
+    # that of the entry, goes; one whose record is damaged stays.
+    "entry": f"""
+local function entryOf(index, entry)
+  local tag, name = tagOf(index), string.sub(entry, 17)
+  local key, principal = tag .. 's:' .. name, string.sub(index, #tag + 3)
+  local found, fault = head(key)
+  if found and (not isSigned(found) or string.sub(found, 73, 88) .. name ~= entry
+      or string.sub(found, 89, 120) ~= principal) then
+    found, fault = nil, {GONE}
+  end
+  if fault == {GONE} then
+    call('ZREM', index, entry)
+    if call('EXISTS', index) == 0 then call('DEL', tag .. 'e:' .. principal) end
+  end
+  return key, name, found, fault
+end
+""",
+    "alive": """
+local function isAlive(key, found, now)
+  return found and unpack_('<d', found, 11) > now and not ended(key, found)
+end
+""",
+    # Not Lua's own order of strings, which is that of the server's language.
+    "before": """
+local function before(one, two)
+  for i = 1, 16 do
+    local a, b = string.byte(one, i), string.byte(two, i)
+    if a ~= b then return a < b end
+  end
+  return false
+end
+""",
+    # Those that have to go for one more, the oldest first, by the server's clock.
+    "surplus": """
+local function surplus(first, most, now)
+  local living, over = {}, {}
+  for i = first, #KEYS do
+    for _, entry in ipairs(call('ZRANGEBYLEX', KEYS[i], '-', '+')) do
+      local key, name, found = entryOf(KEYS[i], entry)
+      if isAlive(key, found, now) then
+        local created, offset = unpack_('<dd', found, 35)
+        living[#living + 1] = {key, found, name, created + offset, entry}
+      end
+    end
+  end
+  if #living < most then return over end
+  table.sort(living, function(one, two)
+    if one[4] ~= two[4] then return one[4] < two[4] end
+    return before(one[5], two[5])
+  end)
+  for i = 1, #living + 1 - most do over[i] = living[i] end
+  return over
+end
+""",
+}
+"""What several scripts need."""
+
+__all__ = [
+    "DAMAGED",
+    "DONE",
+    "EXISTS",
+    "GONE",
+    "TOO_MANY",
+    "Script",
+    "script",
+]
