@@ -444,7 +444,7 @@ class ForeignTests(StoreCase):
             (lambda: store.endPrincipal(b"w" * 32, self.now), 1),
             (lambda: store.endSession(b"w" * 32, b"h" * 16, self.now), False),
             (lambda: store.erasePrincipal(b"w" * 32), 0),
-            (lambda: store.verifyIndex(), (0, b"\x01")),
+            (store.verifyIndex, (0, b"\x01")),
         ):
             self.command("SCRIPT", "FLUSH")
             self.assertEqual(await call(), expected)

@@ -42,10 +42,18 @@ def script(text: str, *needs: str) -> Script:
     """
     Make a script.
 
-    @param needs: Which of L{_FUNCTIONS} it needs, each behind those that it needs.
+    @param needs: See L{functions}.
     """
-    shared = "".join(_FUNCTIONS[name] for name in needs)
-    return Script((_SHARED + shared + text).strip().encode())
+    return Script((_SHARED + functions(*needs) + text).strip().encode())
+
+
+def functions(*needs: str) -> str:
+    """
+    Some of L{_FUNCTIONS}.
+
+    @param needs: Their names, each behind those that it needs.
+    """
+    return "".join(_FUNCTIONS[name] for name in needs)
 
 
 _SHARED = """
@@ -75,7 +83,7 @@ local function ended(key, found)
     0, -1)
   if epoch == '' then return false end
   local signed, check = unpack_('<i8i8', found, 57)
-  return signed < (tonumber(epoch) or math.huge) or signed ~= -1 - check
+  return not (signed >= (tonumber(epoch) or math.huge)) or signed ~= -1 - check
 end
 """,
     "head": f"""
@@ -143,13 +151,16 @@ local function stamp(key, value)
     .. string.sub(value, 73)
 end
 """,
-    # The index lives as long as the longest of its records.
-    "list": """
+    # The index lives as long as the longest of its records, and up to a day longer, so
+    # that few writes move that.  What was lost of it each write puts back.
+    "list": f"""
 local function list(key, found, name, till)
   if not isSigned(found) then return end
   local index = tagOf(key) .. 'p:' .. string.sub(found, 89, 120)
   call('ZADD', index, 0, string.sub(found, 73, 88) .. name)
-  if call('PTTL', index) < call('PTTL', key) then call('PEXPIREAT', index, till) end
+  if call('PTTL', index) < call('PTTL', key) then
+    call('PEXPIREAT', index, string.format('%.0f', till + {GRACE * 1000}))
+  end
 end
 """,
     # With the last record of its shard goes the epoch.
@@ -240,5 +251,6 @@ __all__ = [
     "GONE",
     "TOO_MANY",
     "Script",
+    "functions",
     "script",
 ]

@@ -105,7 +105,7 @@ for i, each in ipairs(entries) do
     said[#said + 1] = call('GETRANGE', key, 0, {LIMIT})
     room = room - #said[#said]
   end
-  if i == most or room <= 0 then
+  if i == most or room <= 0 and i < #entries then
     said[1] = string.sub(each[1], 1, 16)
     break
   end

@@ -22,27 +22,26 @@ from txsessions.stores._redis_functions import (
     GONE,
     TOO_MANY,
     Script,
+    functions,
     script,
 )
 from txsessions.stores._redis_rows import LIMIT, MARKER_GRACE, SIGNED_HEAD
 
-LOAD = script(
-    f"""
+LOAD = script(f"""
 local known = ARGV[1] ~= ''
 local last = known and {SIGNED_HEAD - 1} or {LIMIT}
 local found = call('GETRANGE', KEYS[1], 0, last)
-local signed = isSigned(found) and #found >= {SIGNED_HEAD}
-if signed and ended(KEYS[1], found) then return {GONE} end
+local kind = string.sub(found, 1, 2)
+if kind == 'S2' and #found >= {SIGNED_HEAD} then
+  {functions("signed", "ended")}
+  if ended(KEYS[1], found) then return {GONE} end
+end
 if not known then return found end
-if (signed or string.sub(found, 1, 2) == 'S1')
-    and string.sub(found, 3, 10) == ARGV[1] then
+if (kind == 'S1' or kind == 'S2') and string.sub(found, 3, 10) == ARGV[1] then
   return {{string.sub(found, 1, 34)}}
 end
 return call('GETRANGE', KEYS[1], 0, {LIMIT})
-""",
-    "signed",
-    "ended",
-)
+""")
 """Keys: record.  Arguments: the version known, or nothing."""
 
 _ADMIT = f"""
