@@ -194,6 +194,23 @@ class ForeignTests(PrincipalsCase):
             renamed = store.rename(anonymous.key, record, 1, self.now)
             await self.fails(renamed, ValueError)
 
+    @steps
+    async def test_noHandle(self):
+        """
+        What is no handle ends nothing, and the last of all handles only its own.
+        """
+        store = await self.on()
+        await self.signIn(store, "first", 0)
+        last = await self.signIn(store, "last", handle=b"\xff" * 16)
+        for handle in (b"", b"\0" * 15, b"\0" * 17, b"\xff" * 15, b"\xff" * 17):
+            self.assertFalse(await store.endSession(WHO, handle, self.now), handle)
+        self.assertEqual(len(await self.listOf(store)), 2)
+        page, cursor = await store.sessionsOf(WHO, self.now, None, 2)
+        self.assertEqual(page[-1], last)
+        self.assertEqual(await store.sessionsOf(WHO, self.now, cursor), ([], None))
+        self.assertTrue(await store.endSession(WHO, last.handle, self.now))
+        self.assertEqual(len(await self.listOf(store)), 1)
+
 
 class FailingTests(PrincipalsCase):
     """

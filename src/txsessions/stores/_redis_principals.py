@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from txsessions.core.record import Record
 from txsessions.stores import _redis_principal_scripts as _scripts
@@ -19,7 +19,8 @@ from txsessions.stores._redis_rows import SHARDS, packTime
 from txsessions.stores._redis_sweeping import PAGE, ROOM, SLICE, readable, together
 from txsessions.stores._redis_verbs import odd
 
-_HANDLES = 1 << 128
+_SIZE = 16
+"""How many bytes a handle has."""
 
 
 def endAll(
@@ -37,6 +38,8 @@ def endOne(calls: Calls, principal: bytes, handle: bytes, now: float) -> Deferre
     """
     See L{txsessions.interfaces.ISessionStore.endSession}.
     """
+    if len(handle) != _SIZE:
+        return succeed(False)
     done = _change(
         calls,
         _scripts.END_ONE,
@@ -96,9 +99,9 @@ def _behind(handle: bytes, edge: bytes) -> bytes:
     @param edge: How it is to be taken: C{(} or C{[}.
     """
     following = int.from_bytes(handle, "big") + 1
-    if following == _HANDLES or len(handle) != 16:
+    if following >> 8 * _SIZE:
         return b"+"
-    return edge + following.to_bytes(16, "big")
+    return edge + following.to_bytes(_SIZE, "big")
 
 
 async def verify(

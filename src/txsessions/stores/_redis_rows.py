@@ -52,7 +52,8 @@ SIGNED_HEAD = HEAD + _SIGN_IN.size
 """How long that of any other is."""
 
 _SIZES = (16, 32)
-_EPOCHS = struct.Struct("<qq")
+_FIRST_EPOCH = struct.pack("<qq", 0, -1)
+_COVERED = HEAD + len(_FIRST_EPOCH)
 _HEADS = {b"S1": HEAD, b"S2": SIGNED_HEAD}
 
 packTime = struct.Struct("<d").pack
@@ -141,18 +142,19 @@ def encode(record: Record, offset: float) -> bytes:
     @raise SessionTooLarge: It could not be read again.
     @raise ValueError: It has a handle and no principal, or one of another size.
     """
-    principal, handle = record.principal or b"", record.handle
+    signIn, handle, kind = record.principal or b"", record.handle, b"S1"
     expiresAt, touchedAt = record.expiresAt + offset, record.touchedAt + offset
-    length = -1 if record.principal is None else len(principal)
-    kind = b"S1"
+    size = HEAD + len(signIn) + len(record.payload)
+    length = -1 if record.principal is None else len(signIn)
+    epochs = b""
     if handle is not None:
         if (len(handle), length) != _SIZES:
             raise ValueError(
                 "a principal has 32 bytes and its handle 16, and there is none without "
                 f"the other; these have {max(length, 0)} and {len(handle)}"
             )
-        kind, principal = b"S2", _SIGN_IN.pack(0, -1, handle, principal)
-    size = HEAD + len(principal) + len(record.payload)
+        kind, signIn, epochs = b"S2", handle + signIn, _FIRST_EPOCH
+        size = SIGNED_HEAD + len(record.payload)
     if size > LIMIT or length > 0x7FFF:
         raise SessionTooLarge(record.tag, size, LIMIT)
     checksum = _sum(
@@ -161,7 +163,7 @@ def encode(record: Record, offset: float) -> bytes:
         record.createdAt,
         offset,
         length,
-        principal if handle is None else principal[_EPOCHS.size :],
+        signIn,
         record.payload,
     )
     return b"".join(
@@ -177,7 +179,8 @@ def encode(record: Record, offset: float) -> bytes:
                 checksum,
                 length,
             ),
-            principal,
+            epochs,
+            signIn,
             record.payload,
         )
     )
@@ -206,7 +209,7 @@ def decode(
         return None
     if kind == b"S2":
         principal, handle = signInOf(text).values()
-        signIn, payload = text[HEAD + _EPOCHS.size : SIGNED_HEAD], text[SIGNED_HEAD:]
+        signIn, payload = text[_COVERED:SIGNED_HEAD], text[SIGNED_HEAD:]
     else:
         end = HEAD + max(length, 0)
         signIn, payload = text[HEAD:end], text[end:]

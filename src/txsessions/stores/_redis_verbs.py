@@ -7,7 +7,7 @@ one should be is absent, and the operator is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from msgspec.structs import replace as evolve
@@ -62,10 +62,8 @@ def _loaded(reply: Any, calls: Calls, key: bytes, at: float) -> Found | Deferred
     """
     Read what was loaded.
     """
-    if type(reply) is int:
-        return None
     if not reply:
-        return _findOut(calls, key, at)
+        return None if reply == GONE else _findOut(calls, key, at)
     try:
         if type(reply) is list:
             return UNCHANGED if isAlive(reply[0], at) else None
@@ -176,14 +174,8 @@ def replace(calls: Calls, record: Record, expected: int, now: float) -> Deferred
         keys=calls.keys.all(record.key)[:3],
     )
 
-    def another(head: bytes) -> Deferred[None]:
-        stored = evolve(record, **signInOf(head))
-        if stored == record:
-            # Of an earlier version, whose principal counts for nothing.
-            raise Damaged
-        return replace(calls, stored, expected, now)
-
-    return _written(done, calls, record.key, record.key, another=another)
+    again = (record, expected, now)
+    return _written(done, calls, record.key, record.key, None, again)
 
 
 def touch(
@@ -256,14 +248,14 @@ def _written(
     key: bytes,
     newKey: bytes,
     limit: SignInLimit | None = None,
-    another: Callable[[bytes], Deferred[None]] | None = None,
+    again: tuple[Record, int, float] | None = None,
 ) -> Deferred[None]:
     """
     Read what a script says.
 
     @param key: The session that was to be changed.
     @param newKey: The one that was to be made.
-    @param another: Writes it as another's, whose head it gets.
+    @param again: What L{replace} was to write, when, for who is signed in there.
     """
 
     def said(reply: Any) -> Deferred[None] | None:
@@ -273,16 +265,29 @@ def _written(
             raise SessionExists(tagOf(newKey))
         if reply == TOO_MANY and limit is not None:
             raise TooManySessions(tagOf(newKey), limit.most)
-        if type(reply) is list and another is not None:
-            try:
-                return another(reply[0])
-            except Damaged:
-                reportDamage(key)
+        if type(reply) is list and again is not None:
+            record = _asThere(again[0], reply[0])
+            if record is not None:
+                return replace(calls, record, *again[1:])
         elif reply != GONE:
             _conflict(calls, key, reply)
         raise SessionGone(tagOf(key))
 
     return done.addCallbacks(said, odd, errbackArgs=(calls,))
+
+
+def _asThere(record: Record, head: bytes) -> Record | None:
+    """
+    Make a record one of those who are signed in according to what is stored.
+
+    @return: L{None} where it cannot be told.
+    """
+    try:
+        stored = evolve(record, **signInOf(head))
+    except Damaged:
+        reportDamage(record.key)
+        return None
+    return None if stored == record else stored
 
 
 def _conflict(calls: Calls, key: bytes, reply: Any) -> None:
