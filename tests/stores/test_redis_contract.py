@@ -5,11 +5,14 @@ The contract, run against Valkey and Redis, with both parsers.
 from __future__ import annotations
 
 import time
+from typing import Any
 
+from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from tests.stores.valkeys import REDIS, shared
+from txsessions.core.record import Record
 from txsessions.interfaces import ISessionStore
 from txsessions.stores import _redis_clock, _redis_resp, openStore
 from txsessions.testing import StoreContract
@@ -82,6 +85,21 @@ class PureValkeyContractTests(ValkeyContractTests):
     """
 
     makeReader = _redis_resp.PureReader
+
+
+class OneShardContractTests(ValkeyContractTests):
+    """
+    The same where all sessions are in one shard, and so under one epoch.
+    """
+
+    def record(self, name: str = "one", **changes: Any) -> Record:
+        """
+        See L{StoreContract.record}.
+        """
+        record = super().record(name, **changes)
+        if "key" in changes:
+            return record
+        return evolve(record, key=b"\0" + record.key[1:])
 
 
 class AnotherDatabaseContractTests(ValkeyContractTests):

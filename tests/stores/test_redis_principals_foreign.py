@@ -52,6 +52,26 @@ class ForeignTests(PrincipalsCase):
             await store.delete(record.key)
 
     @steps
+    async def test_damaged(self):
+        """
+        A damaged record is nobody's who lives, and goes when its entry says so, with
+        all that there was of its principal.
+        """
+        store = await self.on()
+        for call, expected in (
+            (lambda: store.endSession(WHO, record.handle, self.now), False),
+            (lambda: store.erasePrincipal(WHO), 1),
+        ):
+            record = await self.signIn(store)
+            await store.endPrincipal(WHO, self.now)
+            self.command("SETRANGE", self.names.record(record.key), 0, "XX")
+            self.assertEqual(await self.listOf(store), [])
+            self.assertEqual(await store.endPrincipal(WHO, self.now), 0)
+            self.assertEqual(await self.misfits(store), 1)
+            self.assertEqual(await call(), expected)
+            self.assertEqual(self.shared.names(), [])
+
+    @steps
     async def test_aLostEntry(self):
         """
         One that lost its entry is counted by the look at the index, and has ended as
@@ -200,7 +220,7 @@ class ForeignTests(PrincipalsCase):
         What is no handle ends nothing, and the last of all handles only its own.
         """
         store = await self.on()
-        await self.signIn(store, "first", 0)
+        await self.signIn(store, "first", handle=b"\0" * 16)
         last = await self.signIn(store, "last", handle=b"\xff" * 16)
         for handle in (b"", b"\0" * 15, b"\0" * 17, b"\xff" * 15, b"\xff" * 17):
             self.assertFalse(await store.endSession(WHO, handle, self.now), handle)
@@ -210,6 +230,28 @@ class ForeignTests(PrincipalsCase):
         self.assertEqual(await store.sessionsOf(WHO, self.now, cursor), ([], None))
         self.assertTrue(await store.endSession(WHO, last.handle, self.now))
         self.assertEqual(len(await self.listOf(store)), 1)
+
+
+class ClocksTests(PrincipalsCase):
+    """
+    Where machines have different clocks.
+    """
+
+    @steps
+    async def test_theOldestByOneClock(self):
+        """
+        Who is the oldest does not depend on whose clock was fast.
+        """
+        store, fast = await self.on(), await self.on()
+        late = self.now + 1000
+        times = {"createdAt": late, "touchedAt": late, "expiresAt": late + IDLE}
+        await fast.insert(self.signedIn("oldest", 200, **times), late)
+        await self.signIn(store, "younger", 100, createdAt=self.now + 500)
+        new = self.signedIn("new", createdAt=self.now + 600)
+        two = SignInLimit(most=2, refuses=False)
+        await store.insert(new, self.now, two)
+        left = [record.createdAt - self.now for record in await self.listOf(store)]
+        self.assertEqual(sorted(left), [500, 600])
 
 
 class FailingTests(PrincipalsCase):

@@ -164,14 +164,19 @@ local function list(key, found, name, till)
 end
 """,
     # With the last record of its shard goes the epoch.
+    "forget": """
+local function forget(index, entry)
+  if call('ZREM', index, entry) == 1 and call('EXISTS', index) == 0 then
+    local tag = tagOf(index)
+    call('DEL', tag .. 'e:' .. string.sub(index, #tag + 3))
+  end
+end
+""",
     "unlist": """
 local function unlist(key, found, name)
-  if not isSigned(found) then return end
-  local tag, principal = tagOf(key), string.sub(found, 89, 120)
-  local index = tag .. 'p:' .. principal
-  if call('ZREM', index, string.sub(found, 73, 88) .. name) == 1
-      and call('EXISTS', index) == 0 then
-    call('DEL', tag .. 'e:' .. principal)
+  if isSigned(found) then
+    forget(tagOf(key) .. 'p:' .. string.sub(found, 89, 120),
+      string.sub(found, 73, 88) .. name)
   end
 end
 """,
@@ -197,10 +202,7 @@ local function entryOf(index, entry)
       or string.sub(found, 89, 120) ~= principal) then
     found, fault = nil, {GONE}
   end
-  if fault == {GONE} then
-    call('ZREM', index, entry)
-    if call('EXISTS', index) == 0 then call('DEL', tag .. 'e:' .. principal) end
-  end
+  if fault == {GONE} then forget(index, entry) end
   return key, name, found, fault
 end
 """,

@@ -54,6 +54,7 @@ return count
     "signed",
     "ended",
     "head",
+    "forget",
     "entry",
     "alive",
 )
@@ -70,7 +71,7 @@ for _, index in ipairs(KEYS) do
     if found or fault == {DAMAGED} then
       local wasAlive = isAlive(key, found, now)
       drop(key, found, name)
-      call('ZREM', index, entry)
+      forget(index, entry)
       return wasAlive and {DONE} or {DAMAGED}
     end
   end
@@ -80,6 +81,7 @@ return 0
     "signed",
     "ended",
     "head",
+    "forget",
     "unlist",
     "drop",
     "entry",
@@ -115,6 +117,7 @@ return said
     "signed",
     "ended",
     "head",
+    "forget",
     "entry",
     "alive",
     "before",
@@ -139,6 +142,7 @@ return count
 """,
     "signed",
     "head",
+    "forget",
     "unlist",
     "drop",
     "entry",

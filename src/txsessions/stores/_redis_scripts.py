@@ -59,7 +59,7 @@ for _, each in ipairs(over) do drop(each[1], each[2], each[3]) end
 """
 """What comes behind it."""
 
-_LIMITED = ("unlist", "drop", "entry", "alive", "before", "surplus")
+_LIMITED = ("forget", "unlist", "drop", "entry", "alive", "before", "surplus")
 """What the two need."""
 
 
@@ -202,6 +202,7 @@ return {DONE}
         "insert",
         "stamp",
         "list",
+        "forget",
         "unlist",
         *needs,
     )
@@ -213,7 +214,7 @@ the old one became.  Arguments: old name, new name, value, version expected, now
 the marker runs out.  What was alive until now stamps the epoch of now, also where its
 principal stays the same: the new shard counts by itself."""
 
-RENAME_LIMITED = _rename(_ADMIT, _EVICT, *_LIMITED[1:])
+RENAME_LIMITED = _rename(_ADMIT, _EVICT, *_LIMITED[2:])
 """Keys: those of L{RENAME}, then the index of the new principal in each shard.
 Arguments: those of L{RENAME}, then as for L{INSERT_LIMITED}."""
 
@@ -234,6 +235,7 @@ return drop(key, found, name)
 """,
     "signed",
     "head",
+    "forget",
     "unlist",
     "drop",
 )
@@ -292,6 +294,7 @@ return {DONE}
 """,
     "signed",
     "head",
+    "forget",
     "unlist",
 )
 """Keys: claims, index, then records.  Arguments: two that mean nothing, then the

@@ -74,7 +74,7 @@ class AdmittingContract(ContractCase):
         """
         Or the oldest are deleted: by their age, of the same age by their handle.
         """
-        handles = iter([b"c" * 16, b"b" * 16, b"a" * 16, b"d" * 16, b"e" * 16])
+        handles = iter([b"c" * 16, b"b" * 16, b"f" * 16, b"d" * 16, b"e" * 16])
         ages = {"same 1": 5, "same 2": 5, "older": 9, "youngest": 1, "new": 0}
         records = {
             name: self.signedIn(name, handle=next(handles), createdAt=self.now - age)
