@@ -79,7 +79,7 @@ class EmbeddedContractTests(StoreContract, TestCase):
             self.addCleanup(store.close)
         self.addCleanup(
             shared(self.programs).do,
-            f"DROP TABLE IF EXISTS {self.table}, {self.table}_meta",
+            f"DROP TABLE IF EXISTS {self.table}, {self.table}_meta, {self.table}_epochs",
         )
 
     def makeStore(self) -> ISessionStore:

@@ -50,6 +50,13 @@ _ROWS: tuple[tuple[str, str, Verdict, bool, str], ...] = (
     ),
     ("23505", "unique_violation", _CONFLICT, False, "the key is taken"),
     (
+        "25001",
+        "active_sql_transaction",
+        _UNAVAILABLE,
+        False,
+        "set default_transaction_isolation to 'read committed' for this role",
+    ),
+    (
         "25006",
         "read_only_sql_transaction",
         _UNAVAILABLE,

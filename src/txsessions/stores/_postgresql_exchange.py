@@ -16,7 +16,12 @@ import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus
 from twisted.internet.defer import Deferred
 
-from txsessions.stores._postgresql_statements import Statement
+from txsessions.stores._postgresql_statements import (
+    LOCK_ALONE,
+    LOCK_SHARED,
+    Statement,
+    number,
+)
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -38,6 +43,8 @@ class Call:
     @ivar due: When whoever waits is told that it is too late.
     @ivar commit: How its transaction is to be committed: see L{COMMITS}.
     @ivar alone: Whether its unit holds no other call.
+    @ivar lock: An advisory lock that its unit takes before it does anything else, and
+        whether it is not shared.
     @ivar retried: Whether it has been made twice.
     """
 
@@ -48,6 +55,7 @@ class Call:
         "deferred",
         "due",
         "keys",
+        "lock",
         "more",
         "retried",
         "statement",
@@ -64,6 +72,7 @@ class Call:
         commit: int = 0,
         *,
         alone: bool = False,
+        lock: tuple[int, bool] | None = None,
     ) -> None:
         self.statement = statement
         self.values = values
@@ -72,6 +81,7 @@ class Call:
         self.keys = keys
         self.commit = commit
         self.alone = alone
+        self.lock = lock
         self.more: tuple[Statement, Sequence[bytes | None]] | None = None
         self.retried = False
         self.deferred: Deferred[Any] = Deferred()
@@ -100,8 +110,8 @@ class Unit:
 
     @ivar due: When the first of them is too late.
     @ivar statements: All statements and their values, in the order of sending: the
-        setup if there is one, then each call's, then their second ones, like beside
-        like.
+        setup if there is one, then the locks in one order, each call's, and their
+        second ones, like beside like.
     @ivar results: One for each statement that was answered.
     @ivar failed: Which statement met an error, or the number of statements for the
         commit; L{None} if none did.
@@ -110,6 +120,7 @@ class Unit:
     """
 
     __slots__ = (
+        "_before",
         "_owners",
         "calls",
         "code",
@@ -123,39 +134,58 @@ class Unit:
     def __init__(self, calls: Sequence[Call], setup: Statement | None) -> None:
         self.calls = calls
         self.due = min([call.due for call in calls])
-        self._owners: list[Call | None] = [*calls]
-        self.statements: list[tuple[Statement, Sequence[bytes | None]]]
-        self.statements = [(call.statement, call.values) for call in calls]
+        self._owners: list[Sequence[Call]] = []
+        self.statements: list[tuple[Statement, Sequence[bytes | None]]] = []
         if setup is not None:
-            self._owners.insert(0, None)
-            self.statements.insert(0, (setup, ()))
+            self._owners.append(calls)
+            self.statements.append((setup, ()))
+        if any(call.lock for call in calls):
+            self._lock()
+        self._before = len(self.statements)
+        self._owners += [(call,) for call in calls]
+        self.statements += [(call.statement, call.values) for call in calls]
         more = [(call.more, call) for call in calls if call.more is not None]
         for pair, call in sorted(more, key=lambda each: each[0][0].name):
-            self._owners.append(call)
+            self._owners.append((call,))
             self.statements.append(pair)
         self.results: list[PGresult] = []
         self.failed: int | None = None
         self.code = ""
         self.said = ""
 
+    def _lock(self) -> None:
+        """
+        Take each lock that a call wants, once, shared if that is enough for all.  One
+        order for everybody, and rows are locked later, so that no two wait for each
+        other.
+        """
+        wanted: dict[int, list[Call]] = {}
+        for call in self.calls:
+            if call.lock is not None:
+                wanted.setdefault(call.lock[0], []).append(call)
+        for place, callers in sorted(wanted.items(), key=lambda each: each[0]):
+            alone = any(call.lock is not None and call.lock[1] for call in callers)
+            self._owners.append(callers)
+            statement = LOCK_ALONE if alone else LOCK_SHARED
+            self.statements.append((statement, (number(place),)))
+
     def answers(self) -> list[tuple[Call, list[PGresult]]]:
         """
         The calls with what they were answered.
         """
         found: dict[Call, list[PGresult]] = {call: [] for call in self.calls}
-        for owner, result in zip(self._owners, self.results, strict=True):
-            if owner is not None:
-                found[owner].append(result)
+        owners, results = self._owners[self._before :], self.results[self._before :]
+        for (owner,), result in zip(owners, results, strict=True):
+            found[owner].append(result)
         return list(found.items())
 
     def blamed(self) -> list[Call]:
         """
-        The call that met the error; all, if it was the setup or the commit.
+        The call that met the error, or those that wanted a lock together; all, if it
+        was the setup or the commit.
         """
         if self.failed is not None and self.failed < len(self._owners):
-            owner = self._owners[self.failed]
-            if owner is not None:
-                return [owner]
+            return list(self._owners[self.failed])
         return list(self.calls)
 
 

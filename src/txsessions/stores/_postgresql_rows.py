@@ -27,6 +27,9 @@ Value = bytes | None
 FARTHEST = 1 << 62
 """The last microsecond that a row can hold; what is later becomes this."""
 
+HANDLE_AT, PAYLOAD_AT, KEY_AT = 7, 9, 10
+"""Where in the columns of an answer these are; the key where it is asked for."""
+
 _log = Logger()
 _head = struct.Struct("!qqq").pack
 _times = struct.Struct("!qqqq").unpack
@@ -51,33 +54,32 @@ def instant(seconds: float, offset: int) -> int:
 
 
 def checksumOf(
-    key: bytes, version: int, createdAt: int, rest: tuple[Value, bytes]
+    key: bytes, version: int, createdAt: int, rest: tuple[Value, Value, bytes]
 ) -> int:
     """
-    The checksum over all of a row but its times.
+    The checksum over all of a row but its times and its epoch.
 
-    @param rest: The principal and the payload.
+    @param rest: The principal, the handle and the payload.
     """
-    principal, payload = rest
+    principal, handle, payload = rest
     length = -1 if principal is None else len(principal)
     head = key + _head(version, createdAt, length) + (principal or b"")
-    return crc32(payload, crc32(head))
+    return crc32(payload, crc32(head + (handle or b"")))
 
 
 def valuesOf(record: Record, offset: int) -> tuple[Value, ...]:
     """
-    The values of a row but its key, in this order: version, three times, principal,
-    checksum, payload.
+    The values of a row but its key, in this order: version, three times, checksum,
+    payload; without who is signed in.
     """
     createdAt = instant(record.createdAt, offset)
-    rest = (record.principal, record.payload)
+    rest = (record.principal, record.handle, record.payload)
     checksum = checksumOf(record.key, record.version, createdAt, rest)
     return (
         number(record.version),
         number(createdAt),
         number(instant(record.touchedAt, offset)),
         number(instant(record.expiresAt, offset)),
-        record.principal,
         number(checksum),
         record.payload,
     )
@@ -87,20 +89,22 @@ def recordOf(key: bytes, result: PGresult, row: int, offset: int) -> Record:
     """
     Make the record of a row, if it is undamaged.
 
-    @param result: With the columns version, three times, span, principal, checksum
-        and payload.
+    @param result: With the columns version, three times, span, principal, checksum,
+        handle, epoch and payload.
     @raise Damaged: It is not.
     """
     get = result.get_value
     times = b"".join([get(row, column) or b"" for column in (1, 2, 3, 4)])
-    version, checksum, payload = get(row, 0), get(row, 6), get(row, 7)
+    version, checksum, payload = get(row, 0), get(row, 6), get(row, PAYLOAD_AT)
     if version is None or checksum is None or payload is None or len(times) != 32:
         raise Damaged
     createdAt, touchedAt, expiresAt, span = _times(times)
     counted = int.from_bytes(version, "big", signed=True)
-    principal = get(row, 5)
-    found = checksumOf(key, counted, createdAt, (principal, payload))
-    if number(found) != checksum or expiresAt - touchedAt != span:
+    principal, handle = get(row, 5), get(row, HANDLE_AT)
+    found = checksumOf(key, counted, createdAt, (principal, handle, payload))
+    # The epoch, of four bytes as it stands there, and the checksum.
+    sealed = (get(row, 8) or b"")[4:] + found.to_bytes(4, "big")
+    if sealed != checksum or expiresAt - touchedAt != span:
         raise Damaged
     return Record(
         key=key,
@@ -109,6 +113,7 @@ def recordOf(key: bytes, result: PGresult, row: int, offset: int) -> Record:
         touchedAt=(touchedAt - offset) / 1e6,
         expiresAt=(expiresAt - offset) / 1e6,
         principal=principal,
+        handle=handle,
         payload=payload,
     )
 
@@ -146,6 +151,9 @@ def found(key: bytes, known: int | None, result: PGresult, offset: int) -> Found
 
 __all__ = [
     "FARTHEST",
+    "HANDLE_AT",
+    "KEY_AT",
+    "PAYLOAD_AT",
     "Damaged",
     "Found",
     "Value",

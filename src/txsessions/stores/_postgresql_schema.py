@@ -50,14 +50,35 @@ CREATE {logged} TABLE {sessions} (
     payload bytea NOT NULL
 ) WITH (fillfactor = 60)
 """
+_ADD_HANDLE = "ALTER TABLE {sessions} ADD COLUMN IF NOT EXISTS handle bytea"
+_ADD_EPOCH = """
+ALTER TABLE {sessions} ADD COLUMN IF NOT EXISTS epoch bigint NOT NULL DEFAULT 0
+"""
+# Never unlogged: where the sessions outlive a crash, so must their end.
+_CREATE_EPOCHS = """
+CREATE TABLE IF NOT EXISTS {epochs} (
+    principal bytea PRIMARY KEY NOT NULL,
+    epoch bigint NOT NULL,
+    until bigint NOT NULL
+)
+"""
+_CREATE_UNTIL = "CREATE INDEX IF NOT EXISTS {until} ON {epochs} (until)"
+_CREATE_PRINCIPAL = """
+CREATE INDEX IF NOT EXISTS {principal} ON {sessions} (principal, handle)
+WHERE principal IS NOT NULL
+"""
+_NEEDS_SCHEMA_2 = """
+UPDATE {meta} SET value = 2 WHERE name = 'compatible' AND value < 2
+"""
 # A sealed payload cannot be compressed, so it is not tried.
 _STORE = "ALTER TABLE {sessions} ALTER COLUMN payload SET STORAGE EXTERNAL"
 _CREATE_DUE = "CREATE INDEX {due} ON {sessions} (due)"
 _CHECK = """
 SELECT key, version, created_at, touched_at, expires_at, span, due, claimed_until,
-    checksum, principal, payload
+    checksum, principal, payload, handle, epoch
 FROM {sessions} LIMIT 0
 """
+_CHECK_EPOCHS = "SELECT principal, epoch, until FROM {epochs} LIMIT 0"
 _FACTS = """
 SELECT current_setting('synchronous_commit'), current_setting('fsync'),
     current_setting('synchronous_standby_names'), relpersistence::text
@@ -88,7 +109,26 @@ def _create(execute: Execute) -> None:
         execute(statement)
 
 
-STEPS: tuple[Step, ...] = (_create,)
+def _knowPrincipals(execute: Execute) -> None:
+    """
+    Schema 2: who is signed in: see L{txsessions.stores._postgresql_principals}.
+    C{until} is when the sweeper has to look whether an epoch can be forgotten.
+
+    Earlier code does not know that a session of an earlier epoch has ended, so it is
+    shut out.
+    """
+    for statement in (
+        _ADD_HANDLE,
+        _ADD_EPOCH,
+        _CREATE_EPOCHS,
+        _CREATE_UNTIL,
+        _CREATE_PRINCIPAL,
+        _NEEDS_SCHEMA_2,
+    ):
+        execute(statement)
+
+
+STEPS: tuple[Step, ...] = (_create, _knowPrincipals)
 """Step n makes schema n + 1 of schema n.  A step that older code cannot live with
 sets C{compatible} in the second table to the lowest schema whose code still
 works."""
@@ -120,7 +160,9 @@ def migrate(
             for step in steps[found:]:
                 step(execute)
             execute(_SET, [max(found, len(steps))])
-    execute(_CHECK)
+    if len(steps) > 1:
+        execute(_CHECK)
+        execute(_CHECK_EPOCHS)
     row = execute(_FACTS, [names.sessions]).fetchone()
     assert row is not None
     return Facts(*map(str, row))
@@ -134,7 +176,10 @@ def _executor(connection: psycopg.Connection, names: Names, unlogged: bool) -> E
         "schema": sql.Identifier(names.schema),
         "meta": sql.SQL(names.meta),
         "sessions": sql.SQL(names.sessions),
+        "epochs": sql.SQL(names.epochs),
         "due": sql.Identifier(f"{names.table}_due"),
+        "until": sql.Identifier(f"{names.table}_until"),
+        "principal": sql.Identifier(f"{names.table}_principal"),
         "logged": sql.SQL("UNLOGGED" if unlogged else ""),
     }
 

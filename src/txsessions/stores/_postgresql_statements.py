@@ -7,10 +7,13 @@ pooler may put every transaction on another one.  There is no upsert here, and n
 may come.
 
 Times are whole microseconds of the server's clock.  A marker of a rotation is a row
-without version, whose payload is the new key; earlier code left it empty.  C{span} is C{expires_at - touched_at}, a check on both.  C{due} is
-when the sweeper has to look at a row, never later than its deadline; only the
-sweeper moves it on, so that a touch changes no indexed column and PostgreSQL can
-keep the new row beside the old one (a "HOT" update).
+without version, whose payload is the new key; earlier code left it empty.  C{span}
+is C{expires_at - touched_at}, a check on both.  C{due} is when the sweeper has to look
+at a row, never later than its deadline; only the sweeper moves it on, so that a touch
+changes no indexed column and PostgreSQL can keep the new row beside the old one (a
+"HOT" update).  C{epoch} is that of the principal when it signed in; it stands in the
+checksum, too.  What is about principals is in
+L{txsessions.stores._postgresql_principals}.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from txsessions.errors import ConfigurationError
+from txsessions.stores import _postgresql_principals as principals
 
 BYTEA, BIGINT, BYTEAS = 17, 20, 1001
 """The numbers of PostgreSQL's types."""
@@ -29,16 +33,24 @@ BYTEA, BIGINT, BYTEAS = 17, 20, 1001
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST = 48
 
-_COLUMNS = "version, created_at, touched_at, expires_at, span, principal, checksum"
-_NEW = (
-    "key, version, created_at, touched_at, expires_at, span, due, principal, "
-    "checksum, payload"
+_COLUMNS = (
+    "version, created_at, touched_at, expires_at, span, principal, checksum, handle, "
+    "epoch"
+)
+_NEW = "key, version, created_at, touched_at, expires_at, span, due, checksum, payload"
+_MARKER = (
+    "version = NULL, created_at = 0, touched_at = 0, expires_at = $11, span = $11, "
+    "due = $11, claimed_until = NULL, checksum = 0, principal = NULL, handle = NULL, "
+    "epoch = 0, payload = $4"
 )
 # What a deadline becomes where a slower writer meets a later touch.
 _LATER = "CASE WHEN touched_at > $T THEN GREATEST(expires_at, $E) ELSE $E END"
 _WORDS = {
     "columns": _COLUMNS,
     "new": _NEW,
+    "marker": _MARKER,
+    "alive": principals.ALIVE,
+    "unit": str(principals.EPOCH_UNIT),
     "replaced": _LATER.replace("$T", "$5").replace("$E", "$6"),
     "renamed": _LATER.replace("$T", "$7").replace("$E", "$8"),
 }
@@ -82,6 +94,20 @@ class Names:
         """
         return f'"{self.schema}"."{self.table}_meta"'
 
+    @property
+    def epochs(self) -> str:
+        """
+        The table of the epochs, quoted.
+        """
+        return f'"{self.schema}"."{self.table}_epochs"'
+
+    @property
+    def byPrincipal(self) -> str:
+        """
+        The index by which the sessions of a principal are found, quoted.
+        """
+        return f'"{self.schema}"."{self.table}_principal"'
+
 
 def namesOf(schema: str, table: str) -> Names:
     """
@@ -98,50 +124,90 @@ def namesOf(schema: str, table: str) -> Names:
     return Names(schema, table)
 
 
+def statementOf(name: str, text: str, *types: int) -> Statement:
+    """
+    Make a statement.
+    """
+    sql = " ".join(text.split()).encode()
+    return Statement(b"txsessions_" + name.encode(), sql, [*types], [1] * len(types))
+
+
+LOCK_ALONE = statementOf("lock_alone", principals.LOCK_ALONE, BIGINT)
+LOCK_SHARED = statementOf("lock_shared", principals.LOCK_SHARED, BIGINT)
+
+
 class Statements:
     """
     All statements on one table.
+
+    @ivar names: Where that is.
     """
 
     def __init__(self, names: Names) -> None:
         """
         @param names: Checked: see L{namesOf}.
         """
-        self._names = names
-        self.all: list[Statement] = []
+        self.names = names
+        self._words = {
+            **_WORDS,
+            "sessions": names.sessions,
+            "epochs": names.epochs,
+            "byPrincipal": names.byPrincipal,
+        }
+        self.all: list[Statement] = [LOCK_ALONE, LOCK_SHARED]
         self.clock = self._make(
             "clock", "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8"
         )
         key, big = BYTEA, BIGINT
         self.load = self._make("load", _LOAD, key, big, big)
-        row = (big, big, big, big)
-        rest = (key, big, key)
-        self.insert = self._make("insert", _INSERT, key, *row, *rest)
-        self.replace = self._make("replace", _REPLACE, key, big, *row, *rest, big)
+        row = (big, big, big, big, big, key)
+        self.insert = self._make("insert", _INSERT, key, *row)
+        self.replace = self._make("replace", _REPLACE, key, big, *row, big)
         self.replaced = self._make("replaced", _REPLACED, key, big, big, big)
         self.touch = self._make("touch", _TOUCH, key, big, big, big)
         self.touched = self._make("touched", _TOUCHED, key, big)
-        self.rename = self._make(
-            "rename", _RENAME, key, big, big, key, *row, *rest, big
-        )
+        rename = (key, big, big, key, *row, big)
+        self.rename = self._make("rename", _RENAME, *rename)
         self.delete = self._make("delete", _DELETE, key)
         self.follow = self._make("follow", _FOLLOW, key)
         self.claim = self._make("claim", _CLAIM, big, big, big)
         self.shelve = self._make("shelve", _SHELVE, key)
         self.acknowledge = self._make("acknowledge", _ACKNOWLEDGE, BYTEAS)
-        self.count = self._make("count", _COUNT, big)
+        self.count = self._make("count", principals.COUNT, big)
         self.scan = self._make("scan", _SCAN, key, big)
+        signed, limit = (key, key), (big, big)
+        self.replaceSignedIn = self._make(
+            "replace_signed_in", _REPLACE_SIGNED_IN, key, big, *row, big, *signed
+        )
+        self.signIn = self._make(
+            "sign_in", principals.SIGN_IN, key, *row, *signed, big, *limit
+        )
+        self.renameSignedIn = self._make(
+            "rename_signed_in", principals.RENAME_SIGNED_IN, *rename, *signed, *limit
+        )
+        self.sessionsOf = self._make(
+            "sessions_of", principals.SESSIONS_OF, key, key, big, big
+        )
+        self.endPrincipal = self._make(
+            "end_principal", principals.END_PRINCIPAL, key, big, key
+        )
+        self.endSession = self._make(
+            "end_session", principals.END_SESSION, key, key, big
+        )
+        self.erasePrincipal = self._make(
+            "erase_principal", principals.ERASE_PRINCIPAL, key
+        )
+        self.dueEpochs = self._make("due_epochs", principals.DUE_EPOCHS, big, big)
+        self.forgetEpoch = self._make("forget_epoch", principals.FORGET_EPOCH, key, big)
+        self.misfits = self._make("misfits", principals.MISFITS)
 
     def _make(self, name: str, text: str, *types: int) -> Statement:
         """
         Make a statement for this table.
         """
-        sql = " ".join(text.split())
-        for word, meaning in {**_WORDS, "sessions": self._names.sessions}.items():
-            sql = sql.replace(f"{{{word}}}", meaning)
-        made = Statement(
-            b"txsessions_" + name.encode(), sql.encode(), [*types], [1] * len(types)
-        )
+        for word, meaning in self._words.items():
+            text = text.replace(f"{{{word}}}", meaning)
+        made = statementOf(name, text, *types)
         self.all.append(made)
         return made
 
@@ -187,52 +253,58 @@ def keysOf(keys: Sequence[bytes]) -> bytes:
 
 _LOAD = """
 SELECT {columns}, CASE WHEN version = $2 THEN NULL ELSE payload END
-FROM {sessions} WHERE key = $1 AND expires_at > $3
+FROM {sessions} AS s WHERE key = $1 AND expires_at > $3 AND {alive}
 """
 _INSERT = """
-INSERT INTO {sessions} ({new})
-VALUES ($1, $2, $3, $4, $5, $5 - $4, $5, $6, $7, $8)
+INSERT INTO {sessions} ({new}) VALUES ($1, $2, $3, $4, $5, $5 - $4, $5, $6, $7)
 ON CONFLICT DO NOTHING
 """
 _REPLACE = """
 UPDATE {sessions} SET version = $3, created_at = $4,
     touched_at = GREATEST(touched_at, $5), expires_at = {replaced},
     span = {replaced} - GREATEST(touched_at, $5), due = LEAST(due, {replaced}),
-    claimed_until = NULL, principal = $7, checksum = $8, payload = $9
-WHERE key = $1 AND version = $2 AND expires_at > $10
+    claimed_until = NULL, checksum = $7, payload = $8
+WHERE key = $1 AND version = $2 AND expires_at > $9 AND principal IS NULL
+"""
+_REPLACE_SIGNED_IN = """
+UPDATE {sessions} AS s SET version = $3, created_at = $4,
+    touched_at = GREATEST(touched_at, $5), expires_at = {replaced},
+    span = {replaced} - GREATEST(touched_at, $5), due = LEAST(due, {replaced}),
+    claimed_until = NULL, checksum = $7 + epoch * {unit}, payload = $8
+WHERE key = $1 AND version = $2 AND expires_at > $9 AND principal = $10
+    AND handle IS NOT DISTINCT FROM $11 AND {alive}
 """
 _REPLACED = """
-SELECT {columns}, payload FROM {sessions}
+SELECT {columns}, payload FROM {sessions} AS s
 WHERE key = $1 AND expires_at > $2 AND version IS NOT NULL
-    AND (version <> $3 OR checksum <> $4)
+    AND (version <> $3 OR checksum % {unit} <> $4) AND {alive}
 """
 _TOUCH = """
-UPDATE {sessions} SET touched_at = $2, expires_at = GREATEST(expires_at, $3),
+UPDATE {sessions} AS s SET touched_at = $2, expires_at = GREATEST(expires_at, $3),
     span = GREATEST(expires_at, $3) - $2,
     due = LEAST(due, GREATEST(expires_at, $3)), claimed_until = NULL
 WHERE key = $1 AND version IS NOT NULL AND expires_at > $4 AND touched_at < $2
+    AND {alive}
 """
 _TOUCHED = """
-SELECT touched_at FROM {sessions}
-WHERE key = $1 AND expires_at > $2 AND version IS NOT NULL
+SELECT touched_at FROM {sessions} AS s
+WHERE key = $1 AND expires_at > $2 AND version IS NOT NULL AND {alive}
 """
 # The division fails, and so undoes both, where only one of the two was done.
 _RENAME = """
 WITH found AS (
-    SELECT {columns}, payload FROM {sessions}
-    WHERE key = $1 AND expires_at > $3 AND version IS NOT NULL
+    SELECT {columns}, payload FROM {sessions} AS s
+    WHERE key = $1 AND expires_at > $3 AND version IS NOT NULL AND {alive}
     FOR UPDATE
 ), made AS (
     INSERT INTO {sessions} ({new})
     SELECT $4, $5, $6, GREATEST(touched_at, $7), {renamed},
-        {renamed} - GREATEST(touched_at, $7), {renamed}, $9, $10, $11
+        {renamed} - GREATEST(touched_at, $7), {renamed}, $9, $10
     FROM found WHERE version = $2
     ON CONFLICT DO NOTHING
     RETURNING 1
 ), marked AS (
-    UPDATE {sessions} SET version = NULL, created_at = 0, touched_at = 0,
-        expires_at = $12, span = $12, due = $12, claimed_until = NULL,
-        checksum = 0, principal = NULL, payload = $4
+    UPDATE {sessions} SET {marker}
     WHERE key = $1 AND EXISTS (SELECT FROM made)
     RETURNING 1
 )
@@ -287,9 +359,6 @@ WITH found AS (
 )
 DELETE FROM {sessions} AS old USING found WHERE old.key = found.key
 """
-_COUNT = """
-SELECT count(*) FROM {sessions} WHERE version IS NOT NULL AND expires_at > $1
-"""
 _SCAN = """
 SELECT {columns}, payload, key FROM {sessions}
 WHERE key >= $1 AND version IS NOT NULL ORDER BY key LIMIT $2
@@ -300,6 +369,8 @@ __all__ = [
     "BIGINT",
     "BYTEA",
     "BYTEAS",
+    "LOCK_ALONE",
+    "LOCK_SHARED",
     "Names",
     "Statement",
     "Statements",
@@ -307,4 +378,5 @@ __all__ = [
     "namesOf",
     "number",
     "setupOf",
+    "statementOf",
 ]

@@ -13,18 +13,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from txsessions.core.record import Record, tagOf
-from txsessions.errors import SessionConflict, SessionExists, SessionGone
-from txsessions.interfaces import ROTATION_MARKER
+from txsessions.core.record import Record, sameSignIn, tagOf
+from txsessions.errors import SessionConflict, SessionGone
 from txsessions.stores._postgresql_exchange import Call
 from txsessions.stores._postgresql_outcomes import Again
+from txsessions.stores._postgresql_principal_verbs import (
+    EASY,
+    FINAL,
+    USUAL,
+    PrincipalVerbs,
+    countOf,
+    nothing,
+)
 from txsessions.stores._postgresql_rows import (
+    KEY_AT,
+    PAYLOAD_AT,
     Found,
     found,
     instant,
     readable,
     valuesOf,
 )
+from txsessions.stores._postgresql_signing import SigningVerbs
 from txsessions.stores._postgresql_statements import Statements, keysOf, number
 
 if TYPE_CHECKING:
@@ -32,11 +42,8 @@ if TYPE_CHECKING:
 
 _NO_VERSION, _NO_CHECKSUM = number(0), number(-1)
 
-EASY, USUAL, FINAL = 0, 1, 2
-"""How a call is committed: see L{txsessions.stores._postgresql_exchange.COMMITS}."""
 
-
-class Verbs:
+class Verbs(SigningVerbs, PrincipalVerbs):
     """
     Makes calls.  C{offset} is how far the server's clock is ahead, C{due} when it
     is too late, in all of them.
@@ -65,19 +72,6 @@ class Verbs:
 
         return Call(self._all.load, values, decode, due)
 
-    def insert(self, record: Record, offset: int, due: float) -> Call:
-        """
-        See L{txsessions.interfaces.ISessionStore.insert}.
-        """
-        key = record.key
-
-        def decode(result: PGresult) -> None:
-            if not result.command_tuples:
-                raise SessionExists(tagOf(key))
-
-        values = (key, *valuesOf(record, offset))
-        return Call(self._all.insert, values, decode, due, (key,), self._usual)
-
     def replace(
         self, record: Record, expected: int, now: float, offset: int, due: float
     ) -> Call:
@@ -85,9 +79,18 @@ class Verbs:
         See L{txsessions.interfaces.ISessionStore.replace}.
         """
         key, version = record.key, number(expected)
-        row = valuesOf(record, offset)
         present = number(instant(now, offset))
         all_ = (key, present, _NO_VERSION, _NO_CHECKSUM)
+
+        def write(record: Record) -> None:
+            row = valuesOf(record, offset)
+            call.statement = self._all.replace
+            call.values = (key, version, *row, present)
+            if record.principal is not None:
+                call.statement = self._all.replaceSignedIn
+                call.values += (record.principal, record.handle)
+            # Not the payload, where it is the one that was just written.
+            call.more = (self._all.replaced, (key, present, row[0], row[4]))
 
         def decode(result: PGresult, look: PGresult) -> None:
             if result.command_tuples:
@@ -98,17 +101,17 @@ class Verbs:
                 raise Again
             if not look.ntuples:
                 raise SessionGone(tagOf(key))
-            if look.get_value(0, 0) == version:
-                raise Again
             current = readable(key, look, 0, offset)
             if current is None:
                 raise SessionGone(tagOf(key))
+            if look.get_value(0, 0) == version:
+                # Somebody was faster, or else it has another principal.
+                write(sameSignIn(record, current))
+                raise Again
             raise SessionConflict(current)
 
-        values = (key, version, *row, present)
-        call = Call(self._all.replace, values, decode, due, (key,), self._usual)
-        # Not the payload, where it is the one that was just written.
-        call.more = (self._all.replaced, (key, present, row[0], row[5]))
+        call = Call(self._all.replace, (), decode, due, (key,), self._usual)
+        write(record)
         return call
 
     def touch(
@@ -140,44 +143,6 @@ class Verbs:
         call = Call(self._all.touch, values, decode, due, (key,), self._easy)
         call.more = (self._all.touched, (key, present))
         return call
-
-    def rename(
-        self,
-        oldKey: bytes,
-        record: Record,
-        expected: int,
-        now: float,
-        offset: int,
-        due: float,
-    ) -> Call:
-        """
-        See L{txsessions.interfaces.ISessionStore.rename}.
-        """
-        version = number(expected)
-
-        def decode(result: PGresult) -> None:
-            if not result.ntuples:
-                raise SessionGone(tagOf(oldKey))
-            if result.get_value(0, 8) != number(0):
-                return
-            if result.get_value(0, 0) == version:
-                raise SessionExists(record.tag)
-            current = readable(oldKey, result, 0, offset)
-            if current is None:
-                raise SessionGone(tagOf(oldKey))
-            raise SessionConflict(current)
-
-        until = instant(now + ROTATION_MARKER, offset)
-        values = (
-            oldKey,
-            version,
-            number(instant(now, offset)),
-            record.key,
-            *valuesOf(record, offset),
-            number(until),
-        )
-        keys = (oldKey, record.key)
-        return Call(self._all.rename, values, decode, due, keys, FINAL)
 
     def delete(self, key: bytes, offset: int, due: float) -> Call:
         """
@@ -219,8 +184,8 @@ class Verbs:
         def decode(result: PGresult) -> tuple[list[Record], list[bytes], bool]:
             claimed, damaged = [], []
             for row in range(result.ntuples):
-                key = result.get_value(row, 8) or b""
-                if result.get_value(row, 7) is None:
+                key = result.get_value(row, KEY_AT) or b""
+                if result.get_value(row, PAYLOAD_AT) is None:
                     continue
                 record = readable(key, result, row, offset)
                 if record is None:
@@ -236,7 +201,7 @@ class Verbs:
         """
         Have the sweeper not look at a damaged row again.
         """
-        return Call(self._all.shelve, (key,), _nothing, due, (key,), EASY)
+        return Call(self._all.shelve, (key,), nothing, due, (key,), EASY)
 
     def acknowledge(self, keys: Sequence[bytes], offset: int, due: float) -> Call:
         """
@@ -244,19 +209,15 @@ class Verbs:
         """
         values = (keysOf(keys),)
         return Call(
-            self._all.acknowledge, values, _nothing, due, commit=FINAL, alone=True
+            self._all.acknowledge, values, nothing, due, commit=FINAL, alone=True
         )
 
     def count(self, now: float, offset: int, due: float) -> Call:
         """
         See L{txsessions.interfaces.ISessionStore.countSessions}.
         """
-
-        def decode(result: PGresult) -> int:
-            return int.from_bytes(result.get_value(0, 0) or b"", "big")
-
         values = (number(instant(now, offset)),)
-        return Call(self._all.count, values, decode, due, alone=True)
+        return Call(self._all.count, values, countOf, due, alone=True)
 
     def scan(self, cursor: bytes | None, limit: int, offset: int, due: float) -> Call:
         """
@@ -266,7 +227,8 @@ class Verbs:
         first = b"" if cursor is None else cursor + b"\0"
 
         def decode(result: PGresult) -> tuple[list[Record], bytes | None]:
-            keys = [result.get_value(row, 8) or b"" for row in range(result.ntuples)]
+            rows = range(result.ntuples)
+            keys = [result.get_value(row, KEY_AT) or b"" for row in rows]
             records = [
                 readable(key, result, row, offset) for row, key in enumerate(keys)
             ]
@@ -274,12 +236,6 @@ class Verbs:
             return [record for record in records if record is not None], following
 
         return Call(self._all.scan, (first, number(limit)), decode, due, alone=True)
-
-
-def _nothing(result: PGresult) -> None:
-    """
-    That it was done is all that there is to know.
-    """
 
 
 __all__ = ["EASY", "FINAL", "USUAL", "Verbs"]

@@ -1,0 +1,237 @@
+"""
+The opening and closing of a PostgreSQL store, and how its calls get to the lines.
+
+Owns what a store was told and the one L{Database
+<txsessions.stores._postgresql_database.Database>} that it has at a time.  Knows no
+verb.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from txsessions.errors import ConfigurationError, StoreUnavailable
+from txsessions.stores import _postgresql_address, _postgresql_schema
+from txsessions.core.forks import Forks
+from txsessions.stores._postgresql_database import Database, Settings
+from txsessions.stores._postgresql_exchange import Call
+from txsessions.stores._postgresql_line import Line
+from txsessions.stores._postgresql_statements import Statements, namesOf
+from txsessions.stores._postgresql_verbs import Verbs
+from txsessions.stores._reactor import IStoreReactor, globalReactor
+from txsessions.stores._worker import IWorker, WorkerThread
+
+_DURABILITY = ("server", "full", "normal")
+
+
+class Opening:
+    """
+    See the module.
+
+    @ivar address: See L{ISessionStore.address
+        <txsessions.interfaces.ISessionStore.address>}; without user and password.
+    """
+
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        reactor: IStoreReactor | None = None,
+        deadline: float = 2.0,
+        schema: str = "public",
+        table: str = "txsessions",
+        durability: str = "server",
+        unlogged: bool = False,
+        prepare: bool = False,
+        makeWorker: Callable[[str], IWorker] = WorkerThread,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """
+        Nothing is connected yet, so a store may be made before a fork.
+
+        @param conninfo: What libpq is told: a URL or C{name=value} pairs.  What it
+            leaves out comes from the environment, as with every program of
+            PostgreSQL.
+        @param reactor: By default the program's own, looked up by L{open}.
+        @param deadline: After how many seconds a call fails.
+        @param schema: Where the tables are; made if it is missing.
+        @param table: What the table is called; a second one is called so with
+            C{_meta} behind it.
+        @param durability: C{"server"}: what the server, or the role, has set as
+            C{synchronous_commit}.  C{"full"}: every commit waits for the disk.
+            C{"normal"}: only a logout or a change of id does.
+        @param unlogged: Whether a table that is made now is unlogged: faster, and
+            empty after a crash of the server.
+        @param prepare: Whether statements are prepared once for each connection.
+        @param makeWorker: Makes the threads that connect, by name; for tests.
+        @param chance: Gives numbers from 0 to 1, to spread reconnecting.
+        """
+        if durability not in _DURABILITY:
+            raise ConfigurationError(
+                f"durability is 'server', 'full' or 'normal', not {durability!r}"
+            )
+        if not 0 < deadline < float("inf"):
+            raise ConfigurationError(
+                f"deadline is a positive number of seconds, not {deadline!r}"
+            )
+        names = namesOf(schema, table)
+        self.address = _postgresql_address.shown(conninfo, schema, table)
+        told, secrets = _postgresql_address.completed(conninfo, deadline)
+        self._settings = Settings(
+            conninfo=told,
+            secrets=secrets,
+            place=self.address,
+            names=names,
+            deadline=float(deadline),
+            durability=durability,
+            unlogged=unlogged,
+            prepare=prepare,
+        )
+        self._statements = Statements(names)
+        self._verbs = Verbs(self._statements, durability)
+        self._reactor = reactor
+        self._makeWorker = makeWorker
+        self._chance = chance
+        self._database: Database | None = None
+        self._facts: _postgresql_schema.Facts | None = None
+
+    @property
+    def durability(self) -> str:
+        """
+        See L{txsessions.interfaces.ISessionStore.durability}: what the server said when it was last
+        connected.
+        """
+        if self._database is not None and self._database.facts is not None:
+            self._facts = self._database.facts
+        if self._facts is None:
+            return "what the PostgreSQL server promises: it was not asked yet"
+        return _postgresql_schema.promised(self._facts, self._settings.durability)
+
+    def open(self) -> Deferred[None]:
+        """
+        See L{txsessions.interfaces.ISessionStore.open}.  Fails if the first attempt to connect does, and
+        leaves nothing behind then; one that takes longer than the deadline goes on,
+        and opening again waits for it.
+        """
+        database = self._database
+        if database is not None and database.fork != Forks.count:
+            database = None
+        if database is not None and database.closing:
+            return Deferred.fromCoroutine(self._openAgain(database))
+        if database is None:
+            if self._reactor is None:
+                self._reactor = globalReactor()
+            database = self._database = Database(
+                self._settings,
+                self._statements,
+                self._reactor,
+                self._makeWorker,
+                self._chance,
+            )
+        return database.whenOpen()
+
+    async def _openAgain(self, database: Database) -> None:
+        """
+        Open after the end of an earlier opening.
+        """
+        await database.close()
+        if self._database is database:
+            self._database = None
+        await self.open()
+
+    def close(self) -> Deferred[None]:
+        """
+        See L{txsessions.interfaces.ISessionStore.close}.
+        """
+        if self._database is None or self._database.fork != Forks.count:
+            return succeed(None)
+        return self._database.close()
+
+    def changes(self) -> int | None:
+        """
+        See L{txsessions.interfaces.ISessionStore.changes}: only C{load} can tell.
+        """
+        return None
+
+    def _read(
+        self, now: float | None, make: Callable[[int, float], Call]
+    ) -> Deferred[Any]:
+        """
+        Make a call that changes nothing.
+        """
+        database = self._database
+        if database is None or not database.isOpen or database.fork != Forks.count:
+            return fail(self._notOpen())
+        return self._call(database.reads, now, make)
+
+    def _write(
+        self, now: float | None, make: Callable[[int, float], Call]
+    ) -> Deferred[Any]:
+        """
+        Make a call that changes something.
+        """
+        database = self._database
+        if database is None or not database.isOpen or database.fork != Forks.count:
+            return fail(self._notOpen())
+        return self._call(database.writes, now, make)
+
+    def _call(
+        self, line: Line, now: float | None, make: Callable[[int, float], Call]
+    ) -> Deferred[Any]:
+        """
+        Make a call.
+
+        @param now: The caller's clock, if the call brings it.
+        @param make: Takes how far the server's clock is ahead, and when it is too
+            late.
+        """
+        assert self._database is not None
+        assert self._reactor is not None
+        clock = self._database.clock
+        due = self._reactor.seconds() + self._settings.deadline
+        if now is None or clock.isFresh():
+            return line.submit(make(clock.offset, due))
+        return clock.when(line, now, due, lambda: line.submit(make(clock.offset, due)))
+
+    async def _aside(
+        self, now: float | None, make: Callable[[int, float], Call]
+    ) -> Any:
+        """
+        Make a call that reads, on the line for what is slow.
+        """
+        _ = self._opened()
+        assert self._database is not None
+        line = await self._database.aside()
+        return await self._call(line, now, make)
+
+    def _opened(self) -> IStoreReactor:
+        """
+        The reactor of an open store.
+
+        @raise StoreUnavailable: It is not open.
+        """
+        database = self._database
+        if database is None or not database.isOpen or database.fork != Forks.count:
+            raise self._notOpen()
+        assert self._reactor is not None
+        return self._reactor
+
+    def _notOpen(self) -> StoreUnavailable:
+        """
+        Say that the store is not open.
+        """
+        if self._database is not None and self._database.fork != Forks.count:
+            return StoreUnavailable(
+                f"the session database {self.address} was opened before this process "
+                "was forked: open stores after the fork"
+            )
+        return StoreUnavailable(
+            f"the session database {self.address} is not open: call open() first"
+        )
+
+
+__all__ = ["Opening"]
