@@ -82,6 +82,19 @@ class EmbeddedContractTests(StoreContract, TestCase):
             f"DROP TABLE IF EXISTS {self.table}, {self.table}_meta, {self.table}_epochs",
         )
 
+    def remembers(self, principal: bytes) -> bool:
+        """
+        See L{StoreContract.remembers}.
+        """
+        found = shared(self.programs).do(
+            f"SELECT principal FROM {self.table} WHERE principal = %s "
+            f"UNION SELECT principal FROM {self.table}_epochs "
+            "WHERE principal = %s",
+            principal,
+            principal,
+        )
+        return bool(found)
+
     def makeStore(self) -> ISessionStore:
         """
         See L{StoreContract.makeStore}.

@@ -16,6 +16,9 @@ from txsessions.errors import StoreCorrupt, StoreUnavailable
 from txsessions.stores._postgresql_schema import STEPS, Facts, promised
 from txsessions.testing._case import steps
 
+NEXT = len(STEPS) + 1
+"""The schema of the next version, in these tests."""
+
 CHILD = """
 import sys
 from twisted.internet import reactor
@@ -41,7 +44,7 @@ def incompatible(execute) -> None:
     """
     A step of a later version, which older code cannot live with.
     """
-    execute("UPDATE {meta} SET value = 3 WHERE name = 'compatible'")
+    execute("UPDATE {meta} SET value = 4 WHERE name = 'compatible'")
 
 
 def killed(execute) -> None:
@@ -80,7 +83,7 @@ class MigrationTests(PostgresCase):
         stores = [self.version(another) for _ in range(6)]
         found = await self.outcomes([store.open() for store in stores])
         self.assertEqual([each for each in found if each], [])
-        self.assertEqual(self.schema(), 2)
+        self.assertEqual(self.schema(), NEXT)
 
     def test_processesAtOnce(self) -> None:
         """
@@ -114,7 +117,7 @@ class MigrationTests(PostgresCase):
         await old.insert(kept, self.now)
         new = self.version(another)
         await new.open()
-        self.assertEqual(self.schema(), 2)
+        self.assertEqual(self.schema(), NEXT)
         # The clocks are compared now: a store takes what it is told for the time.
         self.now = time.time()
         self.assertEqual(await new.load(kept.key, self.now), kept)
@@ -126,7 +129,7 @@ class MigrationTests(PostgresCase):
         again = await self.open()
         self.now = time.time()
         self.assertEqual(await again.load(fresh.key, self.now), fresh)
-        self.assertEqual(self.schema(), 2)
+        self.assertEqual(self.schema(), NEXT)
 
     @steps
     async def test_tooNew(self) -> None:
@@ -137,7 +140,7 @@ class MigrationTests(PostgresCase):
         await new.open()
         error = await self.fails(self.make().open(), StoreCorrupt)
         self.assertIn("upgrade it", str(error))
-        self.assertIn("schema 3", str(error))
+        self.assertIn(f"schema {NEXT + 1}", str(error))
         error = await self.fails(self.version(another).open(), StoreCorrupt)
         await self.version(another, incompatible).open()
 
@@ -148,7 +151,7 @@ class MigrationTests(PostgresCase):
         """
         await self.open()
         await self.fails(self.version(killed).open(), StoreUnavailable)
-        self.assertEqual(self.schema(), 1)
+        self.assertEqual(self.schema(), len(STEPS))
         columns = self.server.do(
             "SELECT count(*) FROM information_schema.columns "
             "WHERE table_name = %s AND column_name = 'half'",
@@ -156,7 +159,7 @@ class MigrationTests(PostgresCase):
         )
         self.assertEqual(columns, [(0,)])
         await self.version(another).open()
-        self.assertEqual(self.schema(), 2)
+        self.assertEqual(self.schema(), NEXT)
 
     @steps
     async def test_somebodyElsesTable(self) -> None:
@@ -193,7 +196,8 @@ class MigrationTests(PostgresCase):
         error = await self.fails(self.make(address).open())
         self.assertIn("42501", str(error))
         self.server.do(
-            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {self.table} TO {role}"
+            "GRANT SELECT, INSERT, UPDATE, DELETE "
+            f"ON {self.table}, {self.table}_epochs TO {role}"
         )
         self.server.do(f"GRANT SELECT ON {self.table}_meta TO {role}")
         store = await self.open(address)

@@ -9,8 +9,10 @@ from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stores.postgres_case import record
+from txsessions.core.record import Record
 from txsessions.errors import SessionGone
 from txsessions.stores._postgresql_outcomes import Again
+from txsessions.stores._postgresql_rows import valuesOf
 from txsessions.stores._postgresql_statements import Statements, namesOf, number
 from txsessions.stores._postgresql_verbs import EASY, FINAL, USUAL, Verbs
 
@@ -41,6 +43,16 @@ class Result:
 NOTHING = Result()
 
 
+def rowOf(stored: Record, epoch: int = 0) -> Result:
+    """
+    What the server answers who looks at a record.
+    """
+    version, *times, checksum, payload = valuesOf(stored, 0)
+    span = number(round((stored.expiresAt - stored.touchedAt) * 1e6))
+    signed = (stored.principal, checksum, stored.handle, number(epoch))
+    return Result(0, ((version, *times, span, *signed, payload),))
+
+
 class OvertakenTests(SynchronousTestCase):
     """
     What was overtaken looks again.
@@ -59,7 +71,7 @@ class OvertakenTests(SynchronousTestCase):
         expected, is made again.
         """
         call = self.verbs.replace(record(version=3), 2, 0.0, 0, 9.0)
-        self.assertRaises(Again, call.decode, NOTHING, Result(0, ((number(2),),)))
+        self.assertRaises(Again, call.decode, NOTHING, rowOf(record(version=2)))
         self.assertIsNone(call.decode(Result(1), NOTHING))
 
     def test_replaceOfNothing(self) -> None:
@@ -111,9 +123,11 @@ class OvertakenTests(SynchronousTestCase):
             ("normal", EASY, EASY),
         ):
             verbs = Verbs(self.statements, durability)
-            self.assertEqual(verbs.insert(one, 0, 9.0).commit, usual)
+            self.assertEqual(verbs.insert(one, 0.0, None, 0, 9.0).commit, usual)
             self.assertEqual(verbs.replace(one, 1, 0.0, 0, 9.0).commit, usual)
             self.assertEqual(verbs.touch(b"k", (1.0, 2.0), 0.0, 0, 9.0).commit, easy)
             self.assertEqual(verbs.delete(b"k", 0, 9.0).commit, FINAL)
-            self.assertEqual(verbs.rename(b"k", one, 1, 0.0, 0, 9.0).commit, FINAL)
+            self.assertEqual(
+                verbs.rename(b"k", one, 1, 0.0, None, 0, 9.0).commit, FINAL
+            )
             self.assertEqual(verbs.acknowledge([b"k"], 0, 9.0).commit, FINAL)

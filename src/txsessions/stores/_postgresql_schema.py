@@ -16,6 +16,7 @@ from attrs import frozen
 from psycopg import sql
 
 from txsessions.errors import StoreCorrupt
+from txsessions.stores._postgresql_principals import EPOCH_OF
 from txsessions.stores._postgresql_statements import Names
 
 _LOCK = 0x74785365
@@ -78,7 +79,9 @@ SELECT key, version, created_at, touched_at, expires_at, span, due, claimed_unti
     checksum, principal, payload, handle, epoch
 FROM {sessions} LIMIT 0
 """
-_CHECK_EPOCHS = "SELECT principal, epoch, until FROM {epochs} LIMIT 0"
+_CHECK_EPOCHS = """
+SELECT principal, epoch, until, {epochOf}(principal) FROM {epochs} LIMIT 0
+"""
 _FACTS = """
 SELECT current_setting('synchronous_commit'), current_setting('fsync'),
     current_setting('synchronous_standby_names'), relpersistence::text
@@ -122,6 +125,7 @@ def _knowPrincipals(execute: Execute) -> None:
         _ADD_EPOCH,
         _CREATE_EPOCHS,
         _CREATE_UNTIL,
+        EPOCH_OF,
         _CREATE_PRINCIPAL,
         _NEEDS_SCHEMA_2,
     ):
@@ -177,6 +181,7 @@ def _executor(connection: psycopg.Connection, names: Names, unlogged: bool) -> E
         "meta": sql.SQL(names.meta),
         "sessions": sql.SQL(names.sessions),
         "epochs": sql.SQL(names.epochs),
+        "epochOf": sql.SQL(names.epochOf),
         "due": sql.Identifier(f"{names.table}_due"),
         "until": sql.Identifier(f"{names.table}_until"),
         "principal": sql.Identifier(f"{names.table}_principal"),

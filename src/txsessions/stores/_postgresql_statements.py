@@ -102,6 +102,13 @@ class Names:
         return f'"{self.schema}"."{self.table}_epochs"'
 
     @property
+    def epochOf(self) -> str:
+        """
+        The function that tells the epoch of a principal, quoted.
+        """
+        return f'"{self.schema}"."{self.table}_epoch_of"'
+
+    @property
     def byPrincipal(self) -> str:
         """
         The index by which the sessions of a principal are found, quoted.
@@ -152,6 +159,7 @@ class Statements:
             **_WORDS,
             "sessions": names.sessions,
             "epochs": names.epochs,
+            "epochOf": names.epochOf,
             "byPrincipal": names.byPrincipal,
         }
         self.all: list[Statement] = [LOCK_ALONE, LOCK_SHARED]
