@@ -165,5 +165,5 @@ if PGBOUNCER is not None:
             The address of the pooler.
             """
             if PooledContractTests.pooler is None:
-                PooledContractTests.pooler = Pooler(shared())
+                PooledContractTests.pooler = Pooler(shared(self.programs))
             return PooledContractTests.pooler.address

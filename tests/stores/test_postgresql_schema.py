@@ -10,9 +10,12 @@ import sys
 import time
 
 from attrs import evolve
+from msgspec.structs import replace as evolve_
 
 from tests.stores.postgres_case import PostgresCase, record
+from txsessions.core.record import Record
 from txsessions.errors import StoreCorrupt, StoreUnavailable
+from txsessions.stores._postgresql_rows import valuesOf
 from txsessions.stores._postgresql_schema import STEPS, Facts, promised
 from txsessions.testing._case import steps
 
@@ -90,6 +93,14 @@ class MigrationTests(PostgresCase):
         So do processes.
         """
         address = f"{self.server.address}&table={self.table}&schema=s_{self.table}"
+        self.assertEqual(self.openedBy(address, 2), ["opened\n"] * 2)
+
+    def openedBy(self, address: str, count: int) -> list[str]:
+        """
+        Have processes open a store at one moment.
+
+        @return: What each says.
+        """
         children = [
             subprocess.Popen(
                 [sys.executable, "-c", CHILD, address],
@@ -98,14 +109,12 @@ class MigrationTests(PostgresCase):
                 text=True,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             )
-            for _ in range(2)
+            for _ in range(count)
         ]
         for child in children:
             child.stdin.write("\n")
             child.stdin.flush()
-        for child in children:
-            said, _ = child.communicate(timeout=60)
-            self.assertEqual(said, "opened\n")
+        return [child.communicate(timeout=60)[0] for child in children]
 
     @steps
     async def test_oldAndNew(self) -> None:
@@ -160,6 +169,124 @@ class MigrationTests(PostgresCase):
         self.assertEqual(columns, [(0,)])
         await self.version(another).open()
         self.assertEqual(self.schema(), NEXT)
+
+    async def earlier(self) -> list[Record]:
+        """
+        Make the tables as schema 1 had them, with sessions in them.
+        """
+        store = self.make()
+        store._settings = evolve(store._settings, steps=STEPS[:1])
+        await store.open()
+        await store.close()
+        records = [record("plain"), record("signed", principal=b"p" * 32)]
+        for each in records:
+            version, *times, checksum, _ = [
+                int.from_bytes(value[-8:], "big") for value in valuesOf(each, 0)
+            ]
+            self.server.do(
+                f"INSERT INTO {self.table} (key, version, created_at, touched_at, "
+                "expires_at, span, due, checksum, principal, payload) "
+                "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                *(each.key, version, *times, times[2] - times[1], times[2]),
+                *(checksum, each.principal, each.payload),
+            )
+        return records
+
+    async def keeps(self, store, records) -> None:
+        """
+        Check that these can be used and ended as any other.
+        """
+        now = time.time()
+        for each in records:
+            self.assertEqual(await store.load(each.key, now), each)
+            await store.replace(evolve_(each, version=2), 1, now)
+            await store.touch(each.key, now + 1, now + 901, now)
+        self.assertEqual(await store.endPrincipal(b"p" * 32, now), 1)
+        found = [await store.load(each.key, now) is None for each in records]
+        self.assertEqual(found, [each.principal is not None for each in records])
+
+    @steps
+    async def test_fromSchema1(self) -> None:
+        """
+        The sessions of schema 1 are kept, whoever opens first; code that knows no
+        epochs is shut out.
+        """
+        records = await self.earlier()
+        stores = [self.make() for _ in range(6)]
+        found = await self.outcomes([store.open() for store in stores])
+        self.assertEqual(found, [None] * 6)
+        await self.keeps(stores[0], records)
+        old = self.make()
+        old._settings = evolve(old._settings, steps=STEPS[:1])
+        error = await self.fails(old.open(), StoreCorrupt)
+        self.assertIn("upgrade it", str(error))
+
+    @steps
+    async def test_processesFromSchema1(self) -> None:
+        """
+        So it is with processes.
+        """
+        records = await self.earlier()
+        address = f"{self.server.address}&table={self.table}"
+        self.assertEqual(self.openedBy(address, 3), ["opened\n"] * 3)
+        await self.keeps(await self.open(), records)
+
+    @steps
+    async def test_schema2KilledHalfWay(self) -> None:
+        """
+        Whoever is killed on the way to schema 2, at any step, loses nothing.
+        """
+        records = await self.earlier()
+        for last in range(1, 8):
+            store = self.make()
+            done: list[str] = []
+
+            def some(execute, last=last, done=done) -> None:
+                def until(statement, *values):
+                    done.append(statement)
+                    if len(done) > last:
+                        execute("SELECT pg_terminate_backend(pg_backend_pid())")
+                    return execute(statement, *values)
+
+                STEPS[1](until)
+                execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+            store._settings = evolve(store._settings, steps=(STEPS[0], some))
+            await self.fails(store.open(), StoreUnavailable)
+            self.assertGreaterEqual(len(done), last)
+            self.assertEqual(self.schema(), 1)
+            found = self.server.do(
+                "SELECT to_regclass(%s), to_regproc(%s)",
+                f"{self.table}_epochs",
+                f"{self.table}_epoch_of",
+            )
+            self.assertEqual(found, [(None, None)])
+        await self.keeps(await self.open(), records)
+
+    @steps
+    async def test_schema2Twice(self) -> None:
+        """
+        The step to schema 2 may be made where it was made: nobody comes back.
+        """
+        store = await self.open()
+        await store.insert(record(principal=b"p" * 32, handle=b"h" * 16), self.now)
+        await store.endPrincipal(b"p" * 32, self.now)
+        self.server.do(f"UPDATE {self.table}_meta SET value = 1")
+        again = await self.open()
+        self.assertEqual(self.schema(), len(STEPS))
+        self.assertIsNone(await again.load(record().key, time.time()))
+        self.assertEqual(self.count(), 1)
+
+    @steps
+    async def test_epochsMissing(self) -> None:
+        """
+        Where somebody dropped the epochs they are not begun anew: that would bring
+        back who was ended.
+        """
+        await self.open()
+        self.server.do(f"DROP TABLE {self.table}_epochs")
+        error = await self.fails(self.make().open(), StoreCorrupt)
+        self.assertIn("42P01", str(error))
 
     @steps
     async def test_somebodyElsesTable(self) -> None:

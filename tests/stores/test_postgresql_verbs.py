@@ -9,8 +9,8 @@ from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stores.postgres_case import record
-from txsessions.core.record import Record
-from txsessions.errors import SessionGone
+from txsessions.core.record import Record, SignInLimit
+from txsessions.errors import SessionExists, SessionGone, TooManySessions
 from txsessions.stores._postgresql_outcomes import Again
 from txsessions.stores._postgresql_rows import valuesOf
 from txsessions.stores._postgresql_statements import Statements, namesOf, number
@@ -48,8 +48,9 @@ def rowOf(stored: Record, epoch: int = 0) -> Result:
     What the server answers who looks at a record.
     """
     version, *times, checksum, payload = valuesOf(stored, 0)
+    sealed = number(epoch)[4:] + checksum[4:]
     span = number(round((stored.expiresAt - stored.touchedAt) * 1e6))
-    signed = (stored.principal, checksum, stored.handle, number(epoch))
+    signed = (stored.principal, sealed, stored.handle, number(epoch))
     return Result(0, ((version, *times, span, *signed, payload),))
 
 
@@ -73,6 +74,57 @@ class OvertakenTests(SynchronousTestCase):
         call = self.verbs.replace(record(version=3), 2, 0.0, 0, 9.0)
         self.assertRaises(Again, call.decode, NOTHING, rowOf(record(version=2)))
         self.assertIsNone(call.decode(Result(1), NOTHING))
+
+    def test_replaceOfAnother(self) -> None:
+        """
+        One whose record has another principal than what is stored is made again with
+        that one.
+        """
+        stored = record(version=2, principal=b"p" * 32, handle=b"h" * 16)
+        call = self.verbs.replace(record(version=3), 2, 0.0, 0, 9.0)
+        self.assertRaises(Again, call.decode, NOTHING, rowOf(stored, 5))
+        self.assertEqual(call.values[-2:], (stored.principal, stored.handle))
+
+    def test_replaceOfTheDamaged(self) -> None:
+        """
+        One that meets a row whose epoch does not fit its checksum is over.
+        """
+        stored = record(version=2, principal=b"p" * 32, handle=b"h" * 16)
+        row = rowOf(stored, 5).rows[0]
+        damaged = Result(0, ((*row[:8], number(6), row[9]),))
+        call = self.verbs.replace(record(version=3), 2, 0.0, 0, 9.0)
+        self.assertRaises(SessionGone, call.decode, NOTHING, damaged)
+
+    def test_signIn(self) -> None:
+        """
+        A sign-in that made nothing though there was room lost its key to somebody; one
+        that found too many makes room, alone, if it may.
+        """
+        signed = record(principal=b"p" * 32, handle=b"h" * 16)
+        no, two, three = number(0), number(2), number(3)
+        for refuses, refusal in ((True, TooManySessions), (False, Again)):
+            limit = SignInLimit(most=3, refuses=refuses)
+            for verb in (
+                lambda limit=limit: self.verbs.insert(signed, 0.0, limit, 0, 9.0),
+                lambda limit=limit: self.verbs.rename(
+                    b"k", signed, 1, 0.0, limit, 0, 9.0
+                ),
+            ):
+                call = verb()
+                before = ()
+                if call.statement is self.statements.renameSignedIn:
+                    before = rowOf(record()).rows[0]
+                self.assertEqual((call.alone, call.lock[1]), (False, True))
+                answer = Result(1, ((*before, no, two, no),))
+                self.assertRaises(SessionExists, call.decode, answer)
+                answer = Result(1, ((*before, no, three, number(1)),))
+                self.assertRaises(SessionExists, call.decode, answer)
+                answer = Result(1, ((*before, no, three, no),))
+                self.assertRaises(refusal, call.decode, answer)
+                self.assertEqual(call.alone, not refuses)
+                self.assertEqual(call.values[-1], number(int(not refuses)))
+                if not refuses:
+                    self.assertRaises(SessionExists, call.decode, answer)
 
     def test_replaceOfNothing(self) -> None:
         """
@@ -131,3 +183,10 @@ class OvertakenTests(SynchronousTestCase):
                 verbs.rename(b"k", one, 1, 0.0, None, 0, 9.0).commit, FINAL
             )
             self.assertEqual(verbs.acknowledge([b"k"], 0, 9.0).commit, FINAL)
+            for call in (
+                verbs.endPrincipal(b"p" * 32, 0.0, None, 0, 9.0),
+                verbs.endSession(b"p" * 32, b"h" * 16, 0.0, 0, 9.0),
+                verbs.erasePrincipal(b"p" * 32, 0, 9.0),
+            ):
+                self.assertEqual((call.commit, call.alone), (FINAL, True))
+                self.assertEqual(call.lock[1], True)

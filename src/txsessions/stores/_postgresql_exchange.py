@@ -44,7 +44,7 @@ class Call:
     @ivar commit: How its transaction is to be committed: see L{COMMITS}.
     @ivar alone: Whether its unit holds no other call.
     @ivar lock: An advisory lock that its unit takes before it does anything else, and
-        whether it is not shared.
+        whether it is not shared; only where a unit has a setup.
     @ivar retried: Whether it has been made twice.
     """
 
@@ -139,8 +139,8 @@ class Unit:
         if setup is not None:
             self._owners.append(calls)
             self.statements.append((setup, ()))
-        if any(call.lock for call in calls):
-            self._lock()
+            if any(call.lock is not None for call in calls):
+                self._lock()
         self._before = len(self.statements)
         self._owners += [(call,) for call in calls]
         self.statements += [(call.statement, call.values) for call in calls]

@@ -14,9 +14,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 
+from txsessions.core.forks import Forks
 from txsessions.errors import ConfigurationError, StoreUnavailable
 from txsessions.stores import _postgresql_address, _postgresql_schema
-from txsessions.core.forks import Forks
 from txsessions.stores._postgresql_database import Database, Settings
 from txsessions.stores._postgresql_exchange import Call
 from txsessions.stores._postgresql_line import Line

@@ -22,8 +22,9 @@ forgotten yet."""
 # the server keeps the plan: as a part of the statement it would be planned each time,
 # for anonymous rows too, and that costs more than half of what a load does.
 ALIVE = "(s.principal IS NULL OR s.epoch >= {epochOf}(s.principal))"
+DROP_EPOCH_OF = "DROP FUNCTION IF EXISTS {epochOf} (bytea)"
 EPOCH_OF = """
-CREATE OR REPLACE FUNCTION {epochOf} (whose bytea) RETURNS bigint
+CREATE FUNCTION {epochOf} (whose bytea) RETURNS bigint
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN coalesce(
@@ -223,6 +224,7 @@ LOCK_SHARED = _LOCK.format(lock="pg_advisory_xact_lock_shared")
 __all__ = [
     "ALIVE",
     "COUNT",
+    "DROP_EPOCH_OF",
     "DUE_EPOCHS",
     "END_PRINCIPAL",
     "END_SESSION",

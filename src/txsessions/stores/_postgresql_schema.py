@@ -16,7 +16,7 @@ from attrs import frozen
 from psycopg import sql
 
 from txsessions.errors import StoreCorrupt
-from txsessions.stores._postgresql_principals import EPOCH_OF
+from txsessions.stores._postgresql_principals import DROP_EPOCH_OF, EPOCH_OF
 from txsessions.stores._postgresql_statements import Names
 
 _LOCK = 0x74785365
@@ -125,6 +125,7 @@ def _knowPrincipals(execute: Execute) -> None:
         _ADD_EPOCH,
         _CREATE_EPOCHS,
         _CREATE_UNTIL,
+        DROP_EPOCH_OF,
         EPOCH_OF,
         _CREATE_PRINCIPAL,
         _NEEDS_SCHEMA_2,

@@ -170,7 +170,8 @@ class Statements:
         self.load = self._make("load", _LOAD, key, big, big)
         row = (big, big, big, big, big, key)
         self.insert = self._make("insert", _INSERT, key, *row)
-        self.replace = self._make("replace", _REPLACE, key, big, *row, big)
+        signed, limit = (key, key), (big, big)
+        self.replace = self._make("replace", _REPLACE, key, big, *row, big, *signed)
         self.replaced = self._make("replaced", _REPLACED, key, big, big, big)
         self.touch = self._make("touch", _TOUCH, key, big, big, big)
         self.touched = self._make("touched", _TOUCHED, key, big)
@@ -183,10 +184,6 @@ class Statements:
         self.acknowledge = self._make("acknowledge", _ACKNOWLEDGE, BYTEAS)
         self.count = self._make("count", principals.COUNT, big)
         self.scan = self._make("scan", _SCAN, key, big)
-        signed, limit = (key, key), (big, big)
-        self.replaceSignedIn = self._make(
-            "replace_signed_in", _REPLACE_SIGNED_IN, key, big, *row, big, *signed
-        )
         self.signIn = self._make(
             "sign_in", principals.SIGN_IN, key, *row, *signed, big, *limit
         )
@@ -268,19 +265,12 @@ INSERT INTO {sessions} ({new}) VALUES ($1, $2, $3, $4, $5, $5 - $4, $5, $6, $7)
 ON CONFLICT DO NOTHING
 """
 _REPLACE = """
-UPDATE {sessions} SET version = $3, created_at = $4,
-    touched_at = GREATEST(touched_at, $5), expires_at = {replaced},
-    span = {replaced} - GREATEST(touched_at, $5), due = LEAST(due, {replaced}),
-    claimed_until = NULL, checksum = $7, payload = $8
-WHERE key = $1 AND version = $2 AND expires_at > $9 AND principal IS NULL
-"""
-_REPLACE_SIGNED_IN = """
 UPDATE {sessions} AS s SET version = $3, created_at = $4,
     touched_at = GREATEST(touched_at, $5), expires_at = {replaced},
     span = {replaced} - GREATEST(touched_at, $5), due = LEAST(due, {replaced}),
     claimed_until = NULL, checksum = $7 + epoch * {unit}, payload = $8
-WHERE key = $1 AND version = $2 AND expires_at > $9 AND principal = $10
-    AND handle IS NOT DISTINCT FROM $11 AND {alive}
+WHERE key = $1 AND version = $2 AND expires_at > $9 AND {alive}
+    AND principal IS NOT DISTINCT FROM $10 AND handle IS NOT DISTINCT FROM $11
 """
 _REPLACED = """
 SELECT {columns}, payload FROM {sessions} AS s

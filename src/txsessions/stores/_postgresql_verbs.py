@@ -84,11 +84,8 @@ class Verbs(SigningVerbs, PrincipalVerbs):
 
         def write(record: Record) -> None:
             row = valuesOf(record, offset)
-            call.statement = self._all.replace
-            call.values = (key, version, *row, present)
-            if record.principal is not None:
-                call.statement = self._all.replaceSignedIn
-                call.values += (record.principal, record.handle)
+            signed = (record.principal, record.handle)
+            call.values = (key, version, *row, present, *signed)
             # Not the payload, where it is the one that was just written.
             call.more = (self._all.replaced, (key, present, row[0], row[4]))
 
