@@ -8,9 +8,14 @@ from __future__ import annotations
 from msgspec.structs import replace as evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.stores.postgres_case import PostgresCase, pause, record
-from txsessions.core.record import Record, SignInLimit
-from txsessions.errors import SessionGone, StoreUnavailable, TooManySessions
+from tests.stores.postgres_case import PostgresCase, record
+from txsessions.core.record import ROTATED, Record, SignInLimit
+from txsessions.errors import (
+    SessionExists,
+    SessionGone,
+    StoreUnavailable,
+    TooManySessions,
+)
 from txsessions.stores._postgresql_exchange import Call, Unit
 from txsessions.stores._postgresql_principal_verbs import lockOf
 from txsessions.stores._postgresql_statements import (
@@ -449,18 +454,88 @@ class OthersTests(PrincipalCase):
         self.assertIn("'read committed'", str(error))
 
     @steps
-    async def test_aSweepThatCannotForget(self) -> None:
+    async def test_aSweepForgetsNobodyWhoSignsIn(self) -> None:
         """
-        A claim hands out what it has where the epochs cannot be looked at.
+        The epoch of somebody who is signing in, whom nobody can see yet, is not
+        forgotten; and the claim hands out what it has.
         """
         store = await self.open()
-        over = signedIn("over", expiresAt=self.now)
-        await store.insert(over, self.now)
+        ended, over = signedIn("ended"), record("over", expiresAt=self.now)
+        for each in (ended, over):
+            await store.insert(each, self.now)
         await store.endPrincipal(SOMEBODY, self.now)
+        await store.delete(ended.key)
+        late = self.now + 2000
         with self.server.connect() as other, other.transaction():
-            other.execute("SELECT pg_advisory_xact_lock(%s)", [self.place()])
-            self.assertEqual(await store.claimExpired(self.now, 9, 60.0), [over])
-        await pause(0)
+            other.execute("SELECT pg_advisory_xact_lock_shared(%s)", [self.place()])
+            self.assertEqual(await store.claimExpired(late, 9, 60.0), [over])
+        left = f"SELECT epoch FROM {self.table}_epochs"
+        self.assertEqual(self.server.do(left), [(1,)])
+        await store.claimExpired(late, 9, 60.0)
+        self.assertEqual(self.server.do(left), [])
+
+    @steps
+    async def test_whoMakesRoomSignsOut(self) -> None:
+        """
+        Where the oldest is given a new key as nobody's meanwhile, its marker stays.
+        """
+        store = await self.open()
+        one = SignInLimit(most=1, refuses=False)
+        anonymous = record("anonymous")
+        await store.insert(anonymous, self.now)
+        renamed = signedIn("renamed", version=2)
+        for name, call in (
+            ("insert", lambda: store.insert(signedIn("made"), self.now, one)),
+            (
+                "rename",
+                lambda: store.rename(anonymous.key, renamed, 1, self.now, one),
+            ),
+        ):
+            old = signedIn(name, createdAt=self.now - 99)
+            await store.insert(old, self.now, one)
+            with self.server.connect() as other, other.transaction():
+                other.execute(
+                    f"UPDATE {self.table} SET version = NULL, principal = NULL "
+                    "WHERE key = %s",
+                    [old.key],
+                )
+                signing = call()
+                await self.until(self.waiting)
+            await signing
+            self.assertIs(await store.load(old.key, self.now), ROTATED)
+
+    @steps
+    async def test_whoLosesTheKeyEvictsNobody(self) -> None:
+        """
+        Where somebody else takes the key meanwhile nobody has to go.
+        """
+        store = await self.open()
+        one = SignInLimit(most=1, refuses=False)
+        anonymous = record("anonymous")
+        for each in (anonymous, signedIn("old")):
+            await store.insert(each, self.now)
+        for name, call in (
+            ("made", lambda: store.insert(signedIn("made"), self.now, one)),
+            (
+                "renamed",
+                lambda: store.rename(
+                    anonymous.key, signedIn("renamed", version=2), 1, self.now, one
+                ),
+            ),
+        ):
+            with self.server.connect() as other, other.transaction():
+                other.execute(
+                    f"INSERT INTO {self.table} SELECT %s, version, created_at, "
+                    "touched_at, expires_at, span, due, NULL, checksum, NULL, payload "
+                    f"FROM {self.table} WHERE key = %s",
+                    [record(name).key, anonymous.key],
+                )
+                signing = call()
+                await self.until(self.waiting)
+            await self.fails(signing, SessionExists)
+            found = await store.load(signedIn("old").key, self.now)
+            self.assertIsInstance(found, Record)
+        self.assertEqual(await store.load(anonymous.key, self.now), anonymous)
 
 
 class UnitTests(SynchronousTestCase):

@@ -279,15 +279,15 @@ class Additions:
 
     def logout(self: Any, request: Any, *, clear: Sequence[str] = ()) -> Deferred[None]:
         """
-        End the session, as L{expire} does, and delete the cookie on the response to
+        End the session, as C{expire} does, and delete the cookie on the response to
         C{request}.  The next C{request.getSession()} begins a new one.
 
         @param clear: What else the browser is to forget of this site, by
             C{Clear-Site-Data} (which browsers heed over TLS only): C{["cache"]},
             C{["cache", "storage"]}, C{["*"]}.
-        @return: As L{expire} does.
+        @return: As C{expire} does.
         @raise ConfigurationError: C{request} did not get the session by
-            C{request.getSession()}: use L{expire} for that of somebody else.  Or a
+            C{request.getSession()}: use C{expire} for that of somebody else.  Or a
             browser would not know what to clear.
         """
         demandThread()

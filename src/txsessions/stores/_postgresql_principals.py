@@ -90,7 +90,9 @@ SELECT (SELECT count(*) FROM made), {counted},
     M="$11",
     E="$12",
 )
-# As RENAME beside it, but for the rows that have to make room: all locks in one order.
+# As the rename of an anonymous session, but for the rows that have to make room: all are
+# locked in the order of their keys.  What is alive has the epoch of now already, so that
+# with the same principal it is kept.
 RENAME_SIGNED_IN = _made(
     """
 WITH {living}, locked AS (
@@ -104,13 +106,9 @@ WITH {living}, locked AS (
 ), made AS (
     INSERT INTO {sessions} ({new}, principal, handle, epoch)
     SELECT $4, $5, $6, GREATEST(touched_at, $7), {renamed},
-        {renamed} - GREATEST(touched_at, $7), {renamed}, $9 + kept * {unit},
-        $10, $12, $13, kept
-    FROM (
-        SELECT found.*,
-            CASE WHEN principal = $12 THEN found.epoch ELSE since.epoch END AS kept
-        FROM found, since
-    ) AS old
+        {renamed} - GREATEST(touched_at, $7), {renamed},
+        $9 + since.epoch * {unit}, $10, $12, $13, since.epoch
+    FROM found, since
     WHERE version = $2 AND (principal = $12 OR {room})
     ON CONFLICT DO NOTHING
     RETURNING 1
@@ -120,7 +118,7 @@ WITH {living}, locked AS (
     RETURNING 1
 ), evicted AS (
     DELETE FROM {sessions} AS old USING locked
-    WHERE old.key = locked.key AND locked.key <> $1 AND locked.principal = $12
+    WHERE old.key = locked.key AND locked.key <> $1
         AND EXISTS (SELECT FROM made)
 )
 SELECT {columns}, payload,
