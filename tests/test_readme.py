@@ -7,6 +7,7 @@ The two commands themselves are run by C{.ci/run}, since one of them runs this t
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import subprocess
@@ -20,6 +21,31 @@ from tests.served import ROOT, Program, Visitor
 
 README = ROOT / "README.md"
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("newsfragments/*.md")]
+
+# A module or a folder, and perhaps a class in it, and perhaps a test of that.
+TEST_NAME = re.compile(r"\btests(?:\.[a-z]\w*)+(?:\.[A-Z]\w*(?:\.test_\w+)?)?")
+
+
+def isTest(name):
+    """
+    Whether C{name} is a module or a folder of tests, a class in one, or a test that
+    stands in that class itself.
+    """
+    module, *inside = re.split(r"\.(?=[A-Z])", name)
+    inside = inside[0].split(".") if inside else []
+    path = ROOT.joinpath(*module.split("."))
+    if not inside and (path / "__init__.py").is_file():
+        return True
+    path = path.with_suffix(".py")
+    if not path.is_file():
+        return False
+    tree = ast.parse(path.read_text())
+    for each in inside:
+        found = [one for one in tree.body if getattr(one, "name", None) == each]
+        if not found:
+            return False
+        tree = found[0]
+    return True
 
 
 class CommandTests(SynchronousTestCase):
@@ -136,15 +162,20 @@ class PageTests(SynchronousTestCase):
         Each test that a page names can be found.
         """
         for page in PAGES:
-            for name in re.findall(r"\btests(?:\.[a-z]\w*)+", page.read_text()):
-                self.assertTrue(self.isTest(name), f"{page.name}: {name} is not there")
+            for name in TEST_NAME.findall(page.read_text()):
+                self.assertTrue(isTest(name), f"{page.name}: {name} is not there")
 
-    def isTest(self, name):
+    def test_wouldBeMissed(self):
         """
-        Whether C{name} is a module or a folder of tests.
+        A module, a class or a test that is called otherwise is not found.
         """
-        path = ROOT.joinpath(*name.split("."))
-        return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+        good = "tests.test_readme.PageTests.test_wouldBeMissed"
+        self.assertEqual(TEST_NAME.findall(f"`{good}`"), [good])
+        self.assertTrue(isTest(good))
+        self.assertTrue(isTest("tests.test_readme.PageTests"))
+        self.assertTrue(isTest("tests.web"))
+        for name in ("test_readme", "PageTests", "test_wouldBeMissed"):
+            self.assertFalse(isTest(good.replace(name, name + "s")), name)
 
     def test_code(self):
         """
@@ -168,3 +199,56 @@ class PageTests(SynchronousTestCase):
         }
         told = set(re.findall(r"^\| `(--[a-z-]+)", README.read_text(), re.MULTILINE))
         self.assertEqual(told, ours)
+
+
+class AuditTests(SynchronousTestCase):
+    """
+    The tables for auditors are whole.
+    """
+
+    page = ROOT / "docs" / "security.md"
+
+    states = ("by default", "with a call", "yours", "not there")
+
+    # How many items each section of OWASP ASVS 5.0 has.
+    sections = (
+        ("7.1", 3),
+        ("7.2", 4),
+        ("7.3", 2),
+        ("7.4", 5),
+        ("7.5", 3),
+        ("7.6", 2),
+        ("3.3", 5),
+    )
+
+    def rows(self):
+        """
+        The rows about items, cut into columns.
+        """
+        lines = re.findall(r"^\|( \d.*)\|$", self.page.read_text(), re.MULTILINE)
+        return [[each.strip() for each in line.split("|")] for line in lines]
+
+    def test_items(self):
+        """
+        Each item of ASVS has one row.
+        """
+        expected = [
+            f"{section}.{item}"
+            for section, items in self.sections
+            for item in range(1, items + 1)
+        ]
+        found = [row[0].split()[0] for row in self.rows()]
+        self.assertEqual([each for each in found if each in expected], expected)
+
+    def test_shown(self):
+        """
+        Each row has four columns, and says in one of four ways how things stand: what
+        the library is said to do names a test that shows it.
+        """
+        for row in self.rows():
+            self.assertEqual(len(row), 4, row)
+            state = re.match(r"\*\*(.*?)\*\*", row[1])
+            self.assertIsNotNone(state, row)
+            self.assertIn(state[1], self.states)
+            if state[1] in self.states[:2]:
+                self.assertRegex(row[2], TEST_NAME, row[0])
