@@ -171,7 +171,7 @@ class PostgreSQL:
                             record.expiresAt,
                         )
                     )
-                    rest = (None, record.payload)
+                    rest = (None, None, record.payload)
                     checksum = checksumOf(record.key, record.version, created, rest)
                     span = expires - touched
                     times = (created, touched, expires, span, expires)

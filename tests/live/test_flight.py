@@ -94,7 +94,7 @@ class FlightTests(LiveCase):
         """
         That is tried so often, and no more.
         """
-        self.inner.insert = lambda record, now: fail(SessionExists(record.tag))
+        self.inner.insert = lambda record, *_: fail(SessionExists(record.tag))
         waiter = self.settle()
         self.assertEqual(waiter.heard, ["SessionExists"])
         self.assertEqual(self.store.calls.count("insert"), MAX_TRIES + 1)
@@ -103,7 +103,7 @@ class FlightTests(LiveCase):
         """
         If none can be drawn the write has failed.
         """
-        self.inner.insert = lambda record, now: fail(SessionExists(record.tag))
+        self.inner.insert = lambda record, *_: fail(SessionExists(record.tag))
 
         def dry(size):
             raise OSError("no entropy")

@@ -412,11 +412,12 @@ class TimeTests(SynchronousTestCase):
 
     def test_short(self) -> None:
         """
-        64 KiB of anything are read in less than 5 ms.
+        64 KiB of anything are read in less than 5 ms, or five times that where
+        coverage is measured too and the machine is busy.
         """
         for what, headers in _crowds(64 * KIB).items():
             spent = cpuSecondsOf(partial(readCookie, headers, NAME))
-            self.assertLess(spent, 0.005, what)
+            self.assertLess(spent, 0.025, what)
 
     def test_linear(self) -> None:
         """
