@@ -4,10 +4,17 @@ The sessions of one principal: found, ended, and limited.
 
 from __future__ import annotations
 
+import os
+
+from msgspec.structs import replace as evolve
+
+from tests.slowstore import SlowStore
 from tests.web.pages import OUTAGE
 from tests.web.signing import SignInCase
 from txsessions import SignInLimit
+from txsessions.core.keyring import KeyRing, RootKey
 from txsessions.errors import (
+    ConfigurationError,
     SignInNeeded,
     StoreUnavailable,
     TooManySessions,
@@ -283,8 +290,7 @@ class EndTests(PrincipalCase):
 
     def test_othersOutage(self):
         """
-        Where the store fails nobody is told that the others have ended, and nobody is
-        out.
+        Where the store fails nobody is told that the others have ended.
         """
         other, client, fails = self.enter(), self.enter(), []
 
@@ -403,6 +409,44 @@ class LimitTests(PrincipalCase):
         self.assertEqual(client.fetch("/in?level=2&keep=no").body, b"ann 2 0")
 
 
+class UnreadableTests(PrincipalCase):
+    """
+    Records that cannot be read.
+    """
+
+    def test_damaged(self):
+        """
+        One that is damaged does not hide those behind it.
+        """
+        for _ in range(3):
+            self.enter(site=self.there)
+        every, found, after = self.handles(), [], None
+        for slot in self.store.inner._slots.values():
+            record = slot.record
+            if record is not None and record.handle.hex() == every[0]:
+                slot.record = evolve(record, payload=record.payload[:-1] + b"?")
+        while page := self.successResultOf(self.site.sessionsOf("ann", after, 1)):
+            found += [each.handle for each in page]
+            after = found[-1]
+        self.assertEqual(found, every[1:])
+
+    def test_unknownKey(self):
+        """
+        One that is sealed with a key that is not here does not keep the others away.
+        """
+        client = self.enter()
+        self.enter()
+        more = RootKey(secret=os.urandom(32))
+        ring = KeyRing(active=more, others=(self.keys.active,))
+        slow = SlowStore(self.store.inner)
+        slow.sharedWithOthers = True
+        self.stores.append(slow)
+        site = self.serve(self.root, store=slow, keys=ring)
+        self.twin(client, site=site).fetch("/count")
+        self.assertEqual(len(self.handles(site=site)), 2)
+        self.assertEqual(len(self.handles()), 1)
+
+
 class WithoutAStoreTests(PrincipalCase):
     """
     A site whose sessions live in this process.
@@ -433,6 +477,18 @@ class WithoutAStoreTests(PrincipalCase):
         self.assertEqual(self.who(*clients), ["nobody", "nobody", "bob"])
         self.assertEqual(self.successResultOf(self.site.erasePrincipal("bob")), 1)
         self.assertEqual(self.who(*clients), ["nobody"] * 3)
+
+    def test_limit(self):
+        """
+        Nobody would keep to a limit.
+        """
+        limit = SignInLimit(most=1, refuses=False)
+        error = self.assertRaises(
+            ConfigurationError, setattr, self.site, "signInLimit", limit
+        )
+        self.assertIn("memory:", str(error))
+        self.site.signInLimit = None
+        self.assertIsNone(self.site.signInLimit)
 
     def test_others(self):
         """

@@ -325,7 +325,7 @@ class StateTests(SignInCase):
     def test_changedElsewhere(self):
         """
         What another process has saved meanwhile is there too where the state is kept,
-        and is not where it is not.
+        the limits with it, and is not where it is not.
         """
         there = self.serveElsewhere(self.root)
 
@@ -347,7 +347,7 @@ class StateTests(SignInCase):
             self.assertEqual(self.seen(self.twin(client, there)), told)
             (session,) = self.site.sessions.values()
             self.assertEqual("other" in session, keep == "yes")
-            self.assertEqual(session.sessionTimeout, 300)
+            self.assertEqual(session.sessionTimeout, 300 if keep == "yes" else 900)
             self.site.sessions.clear()
 
     def test_savedMeanwhile(self):

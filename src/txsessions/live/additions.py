@@ -260,7 +260,10 @@ class Additions:
         something.
 
         @return: How many have ended; may be ignored, since the response waits for
-            it.  Fails with C{StoreUnavailable}: then that is unknown.
+            it.  Fails with C{StoreUnavailable}: then that is unknown, and this one is
+            lost too if it has its new uid already; or with C{SessionGone}, and the
+            answer is 503, if another request has given it a new uid since C{request}
+            came.
         @raise SignInNeeded: Nobody is signed in.
         @raise ResponseStarted: The headers have been sent.
         @raise SessionStale: It was dropped because it could not be saved.

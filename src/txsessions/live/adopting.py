@@ -63,7 +63,7 @@ def adopt(entry: Entry, record: Record) -> None:
         state.signIn,
     )
     entry.version = record.version
-    if not changedHere:
+    if keeps and not changedHere:
         setLimits(session, state)
     _noticeTouch(entry, record.touchedAt)
 

@@ -185,7 +185,7 @@ class Flight:
             table.tell(EventKind.ROTATED, entry)
         signIn = self.terms[-1]
         if signIn is not None and before[-1:] != (signIn,):
-            signin.tell(table, session)
+            signin.tell(table, session, signIn, record.tag)
 
     def _refused(self, failure: Failure) -> None:
         """

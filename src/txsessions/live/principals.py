@@ -21,7 +21,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 
 from txsessions.core.principals import HANDLE_BYTES, PrincipalHashes
-from txsessions.errors import RecordDamaged
+from txsessions.errors import RecordDamaged, UnknownKey
 from txsessions.live.events import EventKind
 
 if TYPE_CHECKING:
@@ -121,23 +121,30 @@ class Principals:
                 if start is None or signIn.handle > start
             ][:limit]
         await table.lifecycle.whenOpen()
-        records: list[Record] = []
+        shown: list[tuple[bytes, SignedIn]] = []
         for name in self.hashes.all(principal):
-            page, _ = await table.store.sessionsOf(name, table.seconds(), start, limit)
-            records += page
-        records.sort(key=lambda record: record.handle or b"")
-        shown = []
-        for record in records[:limit]:
-            try:
-                signIn = table.loader.open(record).signIn
-            except RecordDamaged:
-                # Nobody can use it; it goes when its time is over.
-                continue
-            if signIn is not None:
-                entry = table.byKey.get(record.key)
-                live = 0.0 if entry is None else entry.session.lastModified
-                shown.append(_shown(signIn, max(record.touchedAt, live)))
-        return shown
+            found, after = 0, start
+            while found < limit:
+                # What nobody can read takes no room on the page.
+                page, after = await table.store.sessionsOf(
+                    name, table.seconds(), after, limit
+                )
+                for record in page:
+                    try:
+                        signIn = table.loader.open(record).signIn
+                    except (RecordDamaged, UnknownKey):
+                        # Nobody can use it here; it goes when its time is over.
+                        continue
+                    if signIn is not None:
+                        found += 1
+                        entry = table.byKey.get(record.key)
+                        live = 0.0 if entry is None else entry.session.lastModified
+                        used = max(record.touchedAt, live)
+                        shown.append((signIn.handle, _shown(signIn, used)))
+                if after is None:
+                    break
+        shown.sort(key=lambda each: each[0])
+        return [each for _, each in shown[:limit]]
 
     def endSession(self, principal: str, handle: str) -> Deferred[bool]:
         """

@@ -94,16 +94,16 @@ def supersede(table: LiveTable, old: Session, new: Session) -> None:
     _ = old._end("login")
 
 
-def tell(table: LiveTable, session: Session) -> None:
+def tell(table: LiveTable, session: Session, signIn: SignIn | None, tag: str) -> None:
     """
     Tell that somebody has signed in.
     """
     table.announcer.tell(
         EventKind.SIGNED_IN,
-        table.tagOf(session._uid),
+        tag,
         table.seconds(),
         createdAt=session._createdAt,
-        signIn=session._signIn,
+        signIn=signIn,
     )
 
 

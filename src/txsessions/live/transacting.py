@@ -197,7 +197,8 @@ class Transaction:
         """
         if self._isOver:
             return None
-        if session._phase >= ENDED:
+        if session._phase >= ENDED or session._uid != self._uid:
+            # Under another id it may be somebody else's.
             raise SessionGone(self._table.tagOf(self._uid))
         entry, subject = session._entry, session
         if entry is not None:

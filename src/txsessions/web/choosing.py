@@ -14,6 +14,7 @@ from twisted.internet.error import AlreadyCalled
 from txsessions.errors import ConfigurationError, ResponseStarted, SessionGone
 from txsessions.live.phases import ENDED
 from txsessions.live.session import Session
+from txsessions.web.visit import HELD_ON
 
 if TYPE_CHECKING:
     from txsessions.web.visit import Visit
@@ -33,9 +34,10 @@ def choose(visit: Visit, session: Any, *, cookie: bool) -> None:
         _letGo(visit)
         if exchange.isOver or exchange.request._disconnected:
             # Nobody would release it.
-            visit.session = session
+            visit.session, visit.left = session, session._signIn
         else:
             visit.take(session)
+            visit.left = HELD_ON
     visit.acquired = True
     visit.homeless = visit.rotatedHere = visit.outrun = False
     visit.knew = visit.former = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 
 from txsessions.core.uid import isUid
-from txsessions.errors import SessionUnavailable
+from txsessions.errors import ConfigurationError, SessionUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,13 +105,19 @@ class SiteOfSessions:
     def signInLimit(self: Any) -> SignInLimit | None:
         """
         How many sessions one principal may have, L{None} for any number.  One for all
-        sites that share a store and a name in this process.
+        sites that share a store and a name in this process.  Setting it raises
+        C{ConfigurationError} where there is no store, which would have to keep to it.
         """
         limit: SignInLimit | None = self._live.principals.limit
         return limit
 
     @signInLimit.setter
     def signInLimit(self: Any, limit: SignInLimit | None) -> None:
+        if limit is not None and self._live.store is None:
+            raise ConfigurationError(
+                "signInLimit needs a store: without a database it is Site(..., "
+                "store='memory:')"
+            )
         self._live.principals.limit = limit
 
     @property

@@ -29,7 +29,7 @@ from txsessions.errors import (
     SessionGone,
     TooManySessions,
 )
-from txsessions.live import signin
+from txsessions.live import signin, tokens
 from txsessions.live.ignorable import IgnorableDeferred
 from txsessions.live.phases import ENDED, NEW
 from txsessions.live.session import Session
@@ -121,6 +121,7 @@ class SigningIn:
         self._waitFor(visit, table.save(successor))
         for other in others:
             other.part()
+            other.became = successor
 
     def _takeAnother(self, visit: Visit) -> None:
         """
@@ -144,7 +145,9 @@ class SigningIn:
         The store is told.
         """
         if self._exchange.table.store is None and visit.session is not None:
-            signin.tell(self._exchange.table, visit.session)
+            table, session = self._exchange.table, visit.session
+            tag = table.tagOf(session._uid)
+            signin.tell(table, session, session._signIn, tag)
         _ = saved.addCallbacks(self.done.callback, self._refused, errbackArgs=(visit,))
 
     def _refused(self, failure: Failure, visit: Visit) -> None:
@@ -205,8 +208,12 @@ def endsOthers(exchange: Any, session: Session) -> Deferred[int]:
     done: IgnorableDeferred[int] = IgnorableDeferred()
     signIn = session._signIn
     if signIn is None or not exchange.rotates(session):
-        done.fail(Failure(SessionGone(session._tag())))
+        # No answer may say that the others have ended.
+        failure = Failure(SessionGone(session._tag()))
+        exchange.unavailable(failure)
+        done.fail(failure)
         return done
+    tokens.dropSecret(session)
     exchange.waitForMore()
 
     def rotated(_: object) -> Deferred[int]:
@@ -248,7 +255,7 @@ def logsOut(exchange: Any, session: Session, clear: Sequence[str]) -> Deferred[N
         headers = exchange.request.responseHeaders
         headers.setRawHeaders(b"Clear-Site-Data", [named.encode("ascii")])
     done = _end(session)
-    for other in (visit.session, visit.former):
+    for other in (visit.session, visit.former, visit.became):
         # The one that the request came by has become another's meanwhile: whoever
         # logs out wants an end of that too.
         if other is not None and other is not session:

@@ -1,9 +1,8 @@
 """
 One request's dealings with one session.
 
-Owns which session the request came with, which it uses, and the line that its
-response says about the cookie.  There are two at most: the secure one and the
-other.  Knows nothing of how the reply is held.
+Owns which session the request came with, which it uses, and the line that its response
+says about the cookie.  There are two at most: the secure one and the other.
 """
 
 from __future__ import annotations
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
 
 _log = Logger(namespace="txsessions")
 
+HELD_ON: Any = object()
+"""In the place of who was signed in when a request let go: it still holds on."""
+
 
 class Visit:
     """
@@ -40,17 +42,16 @@ class Visit:
     @ivar session: The session: the one that came, then the one in use.
     @ivar acquired: Whether the application has asked for it.
     @ivar failure: Why it is not known whether there is one.
-    @ivar line: The C{Set-Cookie} value that this visit put into
-        C{request.cookies}.
+    @ivar line: The C{Set-Cookie} value that it put into C{request.cookies}.
     @ivar heldLine: What that was when the reply was held.
     @ivar homeless: Whether the session may not get a cookie.
-    @ivar endedHere: Whether it was this request that ended the session that it
-        came with.
+    @ivar endedHere: Whether it was this request that ended what it came with.
     @ivar rotatedHere: Whether it was this request that rotated it.
     @ivar outrun: Whether another request has rotated it since this one came.
-    @ivar knew: Who was signed in before, on a session that is no longer this
-        request's.
+    @ivar knew: Who was signed in on a session that is no longer this request's.
     @ivar former: A session that this request had before another took its place.
+    @ivar became: What took the place of the one that it had, by another request.
+    @ivar left: Who was signed in when this request let go of it, or L{HELD_ON}.
     @ivar undecided: Whether it is still open if a new session is kept.
     @ivar taken: Which messages this request took, see L{txsessions.live.flashes}.
     """
@@ -60,6 +61,8 @@ class Visit:
     # What is seldom changed is the class's until it is.
     session: Session | None = None
     former: Session | None = None
+    became: Session | None = None
+    left: Any = HELD_ON
     knew: SignIn | None = None
     acquired = homeless = undecided = endedHere = rotatedHere = outrun = False
     failure: Failure | None = None
@@ -106,7 +109,11 @@ class Visit:
         session = self.session
         if session is not None and session._phase < ENDED:
             if self.acquired:
-                return session
+                if self.left is HELD_ON or self.left is session._signIn:
+                    return session
+                # Somebody has signed in since it was over.
+                self.former, self.session, self.homeless = session, None, True
+                return self._make()
             scheme = session._scheme
             if scheme is None or scheme == (self.secure, self.name):
                 try:
@@ -166,6 +173,7 @@ class Visit:
         finally:
             table.isMaking = False
         table.receive(session, (self.secure, self.name))
+        self.left = HELD_ON
         if exchange.isOver:
             # Nobody would release it.
             table.leave(session)
@@ -375,6 +383,7 @@ class Visit:
         """
         session = self.session
         if session is not None:
+            self.left = session._signIn
             if session._isNew and self.acquired:
                 session._isNew = False
             visits = session._visits

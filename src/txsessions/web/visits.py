@@ -131,7 +131,7 @@ class Visits:
         if self.frozen:
             raise ResponseStarted
         visit = self.visitOf(session, "rotate")
-        if visit.outrun or visit.session is not session:
+        if visit.outrun or visit.session is not session or self.isOver:
             return False
         _ = visit.rotates(session)
         return True
