@@ -146,8 +146,9 @@ class Server:
 
     def start(self):
         """
-        Start it, and wait until it listens.
+        Start it, and wait until it listens, on all of its ports.
         """
+        ports = sum(word.startswith("--listen=") for word in self.line) or 1
         output = self.folder / "output"
         before = len(self.output) if output.exists() else 0
         self.launch()
@@ -156,7 +157,7 @@ class Server:
             said = self.output[before:]
             if self.process.poll() is not None:
                 raise AssertionError(f"it ended by itself: {said}")
-            return " starting on " in said
+            return said.count(" starting on ") >= ports
 
         waitFor(listening, "the server to listen")
 
