@@ -171,13 +171,9 @@ class Additions:
         @raise ResponseStarted: The headers have been sent.
         @raise SessionStale: It was dropped because it could not be saved.
         """
-        table = _demandUse(self)
-        change = getattr(request, "_sessionRotates", None)
-        if table is None or change is None:
-            raise ConfigurationError(
-                "rotate() needs a session of a txsessions Site and the request "
-                "that is to carry the new cookie"
-            )
+        table, change = _demandRequest(
+            _demandUse(self), request, "_sessionRotates", "rotate"
+        )
         if self._phase == ENDED:
             return _gone(self)
         if not change(self):
@@ -243,13 +239,9 @@ class Additions:
             the level no whole number from 1 to 1000, or C{request} did not get the
             session by C{request.getSession()}.
         """
-        table = _demandUse(self)
-        change = getattr(request, "_sessionSignsIn", None)
-        if table is None or change is None:
-            raise ConfigurationError(
-                "login() needs a session of a txsessions Site and the request "
-                "that is to carry the new cookie"
-            )
+        _, change = _demandRequest(
+            _demandUse(self), request, "_sessionSignsIn", "login"
+        )
         done: Deferred[None] = change(self, principal, level, keep)
         return done
 
@@ -268,13 +260,9 @@ class Additions:
         @raise ResponseStarted: The headers have been sent.
         @raise SessionStale: It was dropped because it could not be saved.
         """
-        table = _demandUse(self)
-        change = getattr(request, "_sessionEndsOthers", None)
-        if table is None or change is None:
-            raise ConfigurationError(
-                "endOthers() needs a session of a txsessions Site and the request "
-                "that is to carry the new cookie"
-            )
+        _, change = _demandRequest(
+            _demandUse(self), request, "_sessionEndsOthers", "endOthers"
+        )
         if self._signIn is None or self._phase == ENDED:
             raise SignInNeeded(self._tag(), 0.0, 1, None)
         done: Deferred[int] = change(self)
@@ -294,12 +282,9 @@ class Additions:
             browser would not know what to clear.
         """
         demandThread()
-        change = getattr(request, "_sessionLogsOut", None)
-        if self._table() is None or change is None:
-            raise ConfigurationError(
-                "logout() needs a session of a txsessions Site and the request "
-                "that is to delete the cookie"
-            )
+        _, change = _demandRequest(
+            self._table(), request, "_sessionLogsOut", "logout", "delete the cookie"
+        )
         done: Deferred[None] = change(self, clear)
         return done
 
@@ -356,6 +341,30 @@ def _demandUse(session: Any) -> LiveTable | None:
         raise SessionStale(session._tag())
     table: LiveTable | None = session._table()
     return table
+
+
+def _demandRequest(
+    table: LiveTable | None,
+    request: Any,
+    method: str,
+    name: str,
+    purpose: str = "carry the new cookie",
+) -> tuple[LiveTable, Callable[..., Any]]:
+    """
+    What it takes to do something that shows in the response to a request.
+
+    @param method: What the request's part of it is called.
+    @param name: What the application calls, and C{purpose} what for; for the error.
+    @return: The table, and the request's part.
+    @raise ConfigurationError: The session, or the request, is none of a site of ours.
+    """
+    change: Callable[..., Any] | None = getattr(request, method, None)
+    if table is None or change is None:
+        raise ConfigurationError(
+            f"{name}() needs a session of a txsessions Site and the request that is "
+            f"to {purpose}"
+        )
+    return table, change
 
 
 def _gone(session: Any) -> Deferred[None]:
