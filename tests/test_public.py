@@ -24,6 +24,7 @@ PUBLIC = {
         "keep",
         "openStore",
     ],
+    "txsessions.auth": ["LoginForm", "SessionGuard", "Throttle"],
     "txsessions.errors": [
         "AddressError",
         "CSRFRefused",

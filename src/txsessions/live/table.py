@@ -20,6 +20,7 @@ from txsessions.core.record import tagOf
 from txsessions.core.uid import storeKeyOf
 from txsessions.errors import SessionError, SessionUnavailable, UnknownKey
 from txsessions.live.checking import Checks
+from txsessions.live.companions import Companions
 from txsessions.live.deadlines import deadlinesOf
 from txsessions.live.draining import Writes
 from txsessions.live.ending import endByLimit
@@ -99,6 +100,7 @@ class LiveTable:
         self.isMaking = False
         self.writes = Writes(self)
         self.parked: dict[bytes, Parked] = {}
+        self.companions = Companions()
         self.rotated = Rotated()
         self.pins = Pins(strict=strict)
         self.tombstones = Tombstones(self)
@@ -234,6 +236,8 @@ class LiveTable:
         self.sessions.leave(session)
         session._unwatch()
         entry = session._entry
+        if self.companions:
+            self.companions.left(session)
         if entry is not None:
             self.resting.forget(entry)
             self.watching.end(entry)
@@ -348,9 +352,8 @@ class LiveTable:
         """
         if session._phase == NEW and session._entry is None:
             session._phase = STORED
-            tag = self.tagOf(session._uid)
-            now, createdAt = self.seconds(), session._createdAt
-            self.announcer.tell(EventKind.CREATED, tag, now, "", createdAt)
+            tag, at = self.tagOf(session._uid), session._createdAt
+            self.announcer.tell(EventKind.CREATED, tag, self.seconds(), "", at)
 
     def save(self, session: Session) -> Deferred[None]:
         """
@@ -379,8 +382,6 @@ class LiveTable:
         elif not failure.check(SessionError):
             _log.failure("the session store failed unexpectedly", failure=failure)
         self.tell(EventKind.UNAVAILABLE, entry, str(failure.value))
-
-    # -- the end of the process
 
     def forgetAll(self) -> None:
         """

@@ -1,0 +1,76 @@
+"""
+The page to sign out.
+
+Owns that it takes a form of this session to do so: else another site could sign its
+visitors out, by an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.web.resource import Resource
+
+from txsessions.auth._page import logoutPage
+from txsessions.auth._places import Places, addressOf
+from txsessions.auth._showing import demandStyle, harden, redirect
+from txsessions.live import tokens
+from txsessions.live.session import Session
+
+
+class Logout(Resource):
+    """
+    The page to sign out: shows a button, or does it.
+    """
+
+    isLeaf = True
+
+    def __init__(self, places: Places, clear: Sequence[str]) -> None:
+        """
+        @param clear: As for C{session.logout}.
+        """
+        super().__init__()
+        self._places = places
+        self._clear = clear
+
+    def render_GET(self, request: Any) -> bytes:
+        """
+        Show the button, to who is signed in.
+        """
+        base, session = addressOf(request.prepath[:-1]), request.getSession()
+        if session._signIn is None:
+            return redirect(request, base)
+        harden(request)
+        demandStyle(request)
+        action = self._places.logoutAt(base).decode("ascii")
+        return logoutPage(action, tokens.makeToken(session))
+
+    def render_POST(self, request: Any) -> bytes:
+        """
+        Sign out.
+        """
+        _ = Session.logout(request.getSession(), request, clear=self._clear)
+        return redirect(request, addressOf(request.prepath[:-1]))
+
+
+class StaleLogout(Resource):
+    """
+    What is shown if the form was not of this session: the button once more, or, if
+    nobody is signed in any more, nothing.
+    """
+
+    isLeaf = True
+
+    def __init__(self, page: Logout) -> None:
+        super().__init__()
+        self._page = page
+
+    def render(self, request: Any) -> bytes:
+        """
+        See C{IResource.render}.
+        """
+        return self._page.render_GET(request)
+
+
+__all__ = ["Logout", "StaleLogout"]
