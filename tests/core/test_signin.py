@@ -14,6 +14,7 @@ from txsessions.core.signin import (
     MAX_CLIENT,
     MAX_LEVEL,
     MAX_PRINCIPAL,
+    MAX_REMEMBER,
     SignIn,
     checkSignIn,
     isFresh,
@@ -36,12 +37,14 @@ class CheckTests(SynchronousTestCase):
             for level in (1, MAX_LEVEL):
                 for at in (0.0, MAX_SECONDS):
                     checkSignIn(SignIn(principal, level, at, HANDLE))
+        for remember in (1, MAX_REMEMBER):
+            checkSignIn(SignIn("a", 1, NOW, HANDLE, remember=remember))
 
     def test_bad(self) -> None:
         """
         Everything else; and no error says who it is.
         """
-        good: list[Any] = ["annabel", 1, NOW, HANDLE, None, None]
+        good: list[Any] = ["annabel", 1, NOW, HANDLE, None, None, None]
         wrong: Any
         for index, wrong in (
             (0, ""),
@@ -70,6 +73,11 @@ class CheckTests(SynchronousTestCase):
             (4, b"x"),
             (5, 7),
             (5, "x" * (MAX_CLIENT + 1)),
+            (6, 0),
+            (6, MAX_REMEMBER + 1),
+            (6, True),
+            (6, 60.0),
+            (6, "60"),
         ):
             fields = list(good)
             fields[index] = wrong

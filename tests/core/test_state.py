@@ -15,7 +15,7 @@ from msgspec.msgpack import encode
 from twisted.trial.unittest import SynchronousTestCase
 
 from txsessions.core.lifetime import MAX_SECONDS
-from txsessions.core.signin import MAX_LEVEL, MAX_PRINCIPAL, SignIn
+from txsessions.core.signin import MAX_LEVEL, MAX_PRINCIPAL, MAX_REMEMBER, SignIn
 from txsessions.core.state import (
     ATTRIBUTE,
     COMPONENT,
@@ -70,6 +70,7 @@ states = st.builds(
         st.binary(min_size=16, max_size=16),
         st.none() | st.text(max_size=30),
         st.none() | st.text(max_size=30),
+        st.none() | st.integers(min_value=1, max_value=MAX_REMEMBER),
     ),
     parts=st.dictionaries(
         st.builds(partName, kinds, st.binary(max_size=20)), st.binary(max_size=50)
@@ -118,6 +119,20 @@ class PackTests(SynchronousTestCase):
         The bytes never change: stored sessions would be lost.
         """
         self.assertEqual(packState(STATE), encode(FIELDS))
+
+    def test_remembered(self) -> None:
+        """
+        For how long somebody is remembered stands behind what older versions wrote, and
+        is not written where nobody is; neither form passes for the other.
+        """
+        assert STATE.signIn is not None
+        state = evolve(STATE, signIn=STATE.signIn._replace(remember=60))
+        fields = [*FIELDS[:6], [*FIELDS[6], 60], FIELDS[7]]
+        self.assertEqual(packState(state), encode(fields))
+        self.assertEqual(unpackState(encode(fields)), state)
+        for wrong in (None, 0, -1, MAX_REMEMBER + 1, "1", 1.0):
+            fields[6][-1] = wrong
+            self.assertRaises(ValueError, unpackState, encode(fields))
 
     @settings(deadline=None)
     @given(states)

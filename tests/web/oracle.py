@@ -25,7 +25,25 @@ from txsessions.core.keyring import KeyRing
 from txsessions.stores.memory import MemoryStore
 
 FINE = frozenset(
-    {200, 201, 204, 206, 302, 303, 304, 307, 400, 403, 404, 405, 409, 416, 501, 503}
+    {
+        200,
+        201,
+        204,
+        206,
+        302,
+        303,
+        304,
+        307,
+        400,
+        403,
+        404,
+        405,
+        409,
+        416,
+        429,
+        501,
+        503,
+    }
 )
 """What may be answered; 500 only where a case expects it."""
 

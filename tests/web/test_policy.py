@@ -386,6 +386,7 @@ class TogetherTests(SynchronousTestCase):
                 policy = CookiePolicy(**{**options, which: "n" * size})
                 sitepath = [b"s" * 256] if policy.perSitePath else []
                 longest = max(
+                    len(policy.render(UID, secure, sitepath, MAX_AGE_LIMIT)),
                     len(policy.render(UID, secure, sitepath)),
                     len(policy.renderDeletion(secure, sitepath)),
                 )

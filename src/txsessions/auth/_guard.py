@@ -27,7 +27,8 @@ from txsessions.auth._login import Login, StaleLogin, Terms, isWrong
 from txsessions.auth._logout import Logout, StaleLogout
 from txsessions.auth._places import Places, addressOf
 from txsessions.auth._showing import LoginPage, Showing, redirect
-from txsessions.auth._throttling import Throttle
+from txsessions.auth._throttling import Guesses, Throttle
+from txsessions.core.signin import MAX_REMEMBER
 from txsessions.errors import ConfigurationError
 from txsessions.web.csrf import CSRFProtected
 
@@ -85,6 +86,13 @@ class SessionGuard:
         @param origins: As for C{CSRFProtected}, where a proxy changes C{Host}.
         @raise ConfigurationError: One of these cannot work.
         """
+        if remember is not None and (
+            type(remember) is not int or not 0 < remember <= MAX_REMEMBER
+        ):
+            raise ConfigurationError(
+                f"remember takes whole seconds from 1 to {MAX_REMEMBER}, or None, not "
+                f"{remember!r}"
+            )
         places = Places(login, logout)
         showing = Showing(places=places, page=page, remembers=remember is not None)
         self._portal = portal
@@ -93,7 +101,13 @@ class SessionGuard:
         self._avatars = Avatars(portal)
         self._children: dict[bytes, Any] = {}
         origins = list(origins)
-        signingIn = Login(portal, self._avatars, showing, Terms(level=level, keep=keep))
+        signingIn = Login(
+            portal,
+            self._avatars,
+            showing,
+            Terms(level=level, keep=keep, remember=remember),
+            None if throttle is None else Guesses(throttle),
+        )
         signingOut = Logout(places, clear)
         self._own = {
             login: CSRFProtected(signingIn, page=StaleLogin(showing), origins=origins),

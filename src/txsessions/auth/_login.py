@@ -9,6 +9,7 @@ the checker itself has failed, which says nothing about either.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any, cast
 from urllib.parse import parse_qs
 
@@ -24,15 +25,21 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from txsessions.auth._avatars import Avatar, Avatars
-from txsessions.auth._form import NAME, PASSWORD
+from txsessions.auth._form import NAME, PASSWORD, REMEMBER
 from txsessions.auth._names import avatarIdOf, principalOf
 from txsessions.auth._places import addressOf
 from txsessions.auth._showing import LoginPage, Showing, redirect
+from txsessions.auth._throttling import Guess, Guesses, normalised
 from txsessions.errors import SessionError, SessionGone, SessionUnavailable
+from txsessions.live.events import EventKind
 from txsessions.live.session import Session
 from txsessions.web.failing import RETRY_AFTER
+from txsessions.web.forwarded import clientHostOf
 
 _log = Logger(namespace="txsessions")
+
+TOO_MANY_REQUESTS = 429
+"""The status for who has tried too often (RFC 6585, 4)."""
 
 MAX_NAME = 256
 """The longest name that is looked at, in characters."""
@@ -75,10 +82,12 @@ class Terms:
 
     @ivar level: How sure it is who that is.
     @ivar keep: What becomes of what is in the session, as for C{session.login}.
+    @ivar remember: For how long who wants that is remembered.
     """
 
     level: int
     keep: bool | None
+    remember: int | None
 
 
 class Login(Resource):
@@ -89,17 +98,24 @@ class Login(Resource):
     isLeaf = True
 
     def __init__(
-        self, portal: Any, avatars: Avatars, showing: Showing, terms: Terms
+        self,
+        portal: Any,
+        avatars: Avatars,
+        showing: Showing,
+        terms: Terms,
+        guesses: Guesses | None,
     ) -> None:
         """
         @param portal: A C{twisted.cred.portal.Portal}.
         @param avatars: Where those of its realm are kept.
+        @param guesses: What slows guesses down, if anything does.
         """
         super().__init__()
         self._portal = portal
         self._avatars = avatars
         self._showing = showing
         self._terms = terms
+        self._guesses = guesses
 
     def render_GET(self, request: Any) -> Any:
         """
@@ -127,23 +143,34 @@ class Login(Resource):
         """
         Check what was entered, and answer.
         """
+        session: Session = request.getSession()
         username, password = _entered(request)
-        shown = _shown(username)
+        shown, tag = _shown(username), session._tag()
         if not username or not password or len(shown) > MAX_NAME:
             # An empty password never is one, though some directories let it pass.
             self._refuse(request, "wrong", FORBIDDEN, shown)
+            return
+        guess = self._begin(request, session, shown)
+        if isinstance(guess, float):
+            _tell(request, tag, "guesses")
+            self._refuse(request, "throttled", TOO_MANY_REQUESTS, shown, ceil(guess))
             return
         try:
             principal, found = await self._check(username, password)
         except Exception as error:
             if isWrong(error):
+                _tell(request, tag, "password")
                 self._refuse(request, "wrong", FORBIDDEN, shown)
             else:
                 _log.failure("a name and a password could not be checked")
+                if guess is not None:
+                    guess.wasNotChecked()
                 self._refuse(
                     request, "unavailable", SERVICE_UNAVAILABLE, shown, RETRY_AFTER
                 )
             return
+        if guess is not None:
+            guess.wasRight()
         asked: Deferred[Any] = Deferred()
         avatar = Avatar(principal, asked)
         asked.callback(found)
@@ -152,6 +179,22 @@ class Login(Resource):
         except BaseException:
             avatar()
             raise
+
+    def _begin(self, request: Any, session: Session, name: str) -> Guess | float | None:
+        """
+        Ask whether a password may be tried.
+
+        @return: The try; for how many seconds there may be none; or L{None}, where
+            nothing is counted.
+        """
+        guesses = self._guesses
+        if guesses is None:
+            return None
+        signIn, handle = session._signIn, None
+        if signIn is not None and normalised(signIn.principal) == normalised(name):
+            handle = signIn.handle
+        now = request._sessionExchange().table.seconds()
+        return guesses.begin(name, clientHostOf(request), handle, now)
 
     async def _check(self, username: bytes, password: bytes) -> Any:
         """
@@ -175,7 +218,12 @@ class Login(Resource):
         terms, session = self._terms, request.getSession()
         try:
             await Session.login(
-                session, request, principal, level=terms.level, keep=terms.keep
+                session,
+                request,
+                principal,
+                level=terms.level,
+                keep=terms.keep,
+                remember=terms.remember if _wantsToBeRemembered(request) else None,
             )
         except SessionGone:
             avatar()
@@ -289,6 +337,21 @@ def _shown(username: bytes) -> str:
     """
     text = username[: 4 * MAX_NAME + 4].decode("utf-8", "replace")
     return "".join(character for character in text if character.isprintable())
+
+
+def _wantsToBeRemembered(request: Any) -> bool:
+    """
+    Whether the box is ticked.
+    """
+    return bool(request.args.get(REMEMBER.encode("ascii")))
+
+
+def _tell(request: Any, tag: str, reason: str) -> None:
+    """
+    Tell that somebody could not sign in, and on which session; not who.
+    """
+    table = request._sessionExchange().table
+    table.announcer.tell(EventKind.REFUSED, tag, table.seconds(), reason)
 
 
 def _isOver(request: Any) -> bool:

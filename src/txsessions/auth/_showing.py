@@ -8,6 +8,7 @@ page of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from attrs import frozen
@@ -157,7 +158,9 @@ class LoginPage:
         See C{IResource.render}.
         """
         showing = self._showing
-        request.setResponseCode(self._code)
+        request.setResponseCode(
+            self._code, HTTPStatus(self._code).phrase.encode("ascii")
+        )
         retryAfter = self._said["retryAfter"]
         if retryAfter is not None:
             request.setHeader(b"Retry-After", b"%d" % retryAfter)

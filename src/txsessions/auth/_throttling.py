@@ -1,20 +1,268 @@
 """
 How guesses at passwords are slowed down.
 
-Owns how many failures there may be, and how long the next try then has to wait.  Knows
-no request and no clock.
+Owns how many wrong tries there may be, and how long the next one then has to wait.
+Knows no request and no clock.
+
+Theory of operation.  A try counts from when it begins, so that a thousand at once are a
+thousand; one that was right is taken back, and so is one that could not be checked.
+They count for the name that was tried, be there such a user or not, and for the network
+that they came from.  After some free ones each has to wait, twice as long each time, up
+to a limit; what comes earlier is refused, is not checked and does not count, so that
+whoever keeps trying makes the wait no longer.
+
+Nobody can be locked out by that where he has been before: who tries a name from a
+network from which it was right lately, or in a session that is signed in as that,
+counts by himself, and does not wait for what strangers have done.  For others the wait
+is bounded, and what was counted is forgotten after a while.
 """
 
 from __future__ import annotations
 
+import unicodedata
+from collections import OrderedDict
+from collections.abc import Hashable
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
 from attrs import frozen
+
+from txsessions.core.lifetime import validSeconds
+from txsessions.errors import ConfigurationError
+
+MAX_KEYS: Final = 10_000
+"""How many names, and how many networks, are counted at a time."""
+
+_NETWORK: Final = 64
+"""How many bits of an IPv6 address are not the network's."""
 
 
 @frozen(kw_only=True)
 class Throttle:
     """
-    How guesses are slowed down.
+    How guesses at passwords are slowed down.
+
+    @ivar perName: How many wrong tries of one name are free.
+    @ivar perAddress: How many from one address (IPv4), or one /64 network (IPv6).
+    @ivar firstDelay: How long the next try has to wait then, in seconds; the one after
+        it waits twice as long, and so on.
+    @ivar longestDelay: The longest wait, in seconds.
+    @ivar window: How long after the last wrong try all is forgotten, in seconds.
     """
 
+    perName: int = 5
+    perAddress: int = 50
+    firstDelay: float = 2.0
+    longestDelay: float = 900.0
+    window: float = 3600.0
 
-__all__ = ["Throttle"]
+    def __attrs_post_init__(self) -> None:
+        """
+        @raise ConfigurationError: One of these cannot be, or they do not go together.
+        """
+        for count in (self.perName, self.perAddress):
+            if type(count) is not int or count < 1:
+                raise ConfigurationError(
+                    f"a Throttle counts in whole numbers from 1, not {count!r}"
+                )
+        names = ("firstDelay", "longestDelay", "window")
+        first, longest, window = (validSeconds(getattr(self, n), n) for n in names)
+        if not first <= longest < window:
+            raise ConfigurationError(
+                "a Throttle's firstDelay is at most its longestDelay, and that is less "
+                "than its window, or nothing would be counted for long enough; found "
+                f"{first:g}, {longest:g} and {window:g}"
+            )
+
+
+class _Counts:
+    """
+    Wrong tries, by whatever they count for.
+    """
+
+    def __init__(self, throttle: Throttle, free: int) -> None:
+        self._throttle = throttle
+        self._free = free
+        self._counted: OrderedDict[Hashable, tuple[int, float]] = OrderedDict()
+
+    def waits(self, key: Hashable, now: float) -> float:
+        """
+        How long the next try has to wait yet, in seconds.
+        """
+        count, last = self._counted.get(key, (0, now))
+        delay = self._delayAfter(count)
+        # Not longer, if the clock was set back.
+        return min(delay, last + delay - now)
+
+    def _delayAfter(self, count: int) -> float:
+        """
+        How long the try after so many has to wait.
+        """
+        throttle, beyond = self._throttle, count - self._free
+        if beyond < 0:
+            return 0.0
+        # No float has more doublings.
+        longer = throttle.firstDelay * 2.0 ** min(beyond, 500)
+        return min(longer, throttle.longestDelay)
+
+    def add(self, key: Hashable, now: float) -> None:
+        """
+        Count one try.
+        """
+        counted = self._counted
+        # The oldest stand first.
+        while counted and self._isOld(now):
+            counted.popitem(last=False)
+        count, _ = counted.get(key, (0, now))
+        counted[key] = count + 1, now
+        counted.move_to_end(key)
+        if len(counted) > MAX_KEYS:
+            counted.popitem(last=False)
+
+    def _isOld(self, now: float) -> bool:
+        """
+        Whether the oldest is to be forgotten.
+        """
+        _, last = next(iter(self._counted.values()))
+        return now - last >= self._throttle.window
+
+    def takeBack(self, key: Hashable) -> None:
+        """
+        One try does not count.
+        """
+        count, last = self._counted.get(key, (0, 0.0))
+        if count > 1:
+            self._counted[key] = count - 1, last
+        else:
+            self.forget(key)
+
+    def forget(self, key: Hashable) -> None:
+        """
+        None of them counts.
+        """
+        self._counted.pop(key, None)
+
+
+class Guess:
+    """
+    A try that is under way.
+    """
+
+    def __init__(
+        self,
+        guesses: Guesses,
+        mine: tuple[_Counts, Hashable],
+        network: Hashable | None,
+        known: Hashable | None,
+    ) -> None:
+        """
+        @param mine: Where it counts for the name.
+        @param network: The network that it counts for, if it does.
+        @param known: What is known from now on if it was right.
+        """
+        self._guesses = guesses
+        self._mine = mine
+        self._network = network
+        self._known = known
+
+    def wasRight(self) -> None:
+        """
+        The name and the password go together.  The tries of other names from the same
+        network still count: else whoever has an account could guess at all others.
+        """
+        counts, key = self._mine
+        counts.forget(key)
+        self._takeBackNetwork()
+        if self._known is not None:
+            self._guesses.learn(self._known)
+
+    def wasNotChecked(self) -> None:
+        """
+        Nobody knows.
+        """
+        counts, key = self._mine
+        counts.takeBack(key)
+        self._takeBackNetwork()
+
+    def _takeBackNetwork(self) -> None:
+        """
+        It does not count for its network.
+        """
+        if self._network is not None:
+            self._guesses.networks.takeBack(self._network)
+
+
+class Guesses:
+    """
+    The tries at one guard, in this process.
+
+    @ivar networks: The counts by network.
+    """
+
+    def __init__(self, throttle: Throttle) -> None:
+        self._names = _Counts(throttle, throttle.perName)
+        self._own = _Counts(throttle, throttle.perName)
+        self.networks = _Counts(throttle, throttle.perAddress)
+        self._known: OrderedDict[Hashable, None] = OrderedDict()
+
+    def begin(
+        self, name: str, address: str | None, handle: bytes | None, now: float
+    ) -> Guess | float:
+        """
+        Somebody tries a password.
+
+        @param name: The name that is tried.
+        @param address: The client's address, if it has one.
+        @param handle: The handle of a session that is signed in by this name, if the
+            request has one.
+        @param now: The time, in seconds.
+        @return: The try, or for how many seconds there may be none.
+        """
+        name = normalised(name)
+        network = None if address is None else networkOf(address)
+        known = None if network is None else (name, network)
+        if handle is not None or known in self._known:
+            mine: tuple[_Counts, Hashable] = (self._own, handle or known)
+            network = None
+        else:
+            mine = self._names, name
+        counts, key = mine
+        waits = counts.waits(key, now)
+        if network is not None:
+            waits = max(waits, self.networks.waits(network, now))
+        if waits > 0:
+            return float(waits)
+        counts.add(key, now)
+        if network is not None:
+            self.networks.add(network, now)
+        return Guess(self, mine, network, known)
+
+    def learn(self, known: Hashable) -> None:
+        """
+        Remember from where a name was right.
+        """
+        self._known[known] = None
+        self._known.move_to_end(known)
+        if len(self._known) > MAX_KEYS:
+            self._known.popitem(last=False)
+
+
+def normalised(name: str) -> str:
+    """
+    A name as it is counted: many checkers take several spellings for one.
+    """
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return unicodedata.normalize("NFKC", folded).strip()
+
+
+def networkOf(address: str) -> Hashable:
+    """
+    What an address counts for: who has one of IPv6 has all of its network.
+    """
+    found = ip_address(address)
+    if isinstance(found, IPv6Address):
+        return int(found) >> _NETWORK
+    return address
+
+
+__all__ = ["MAX_KEYS", "Guess", "Guesses", "Throttle", "networkOf", "normalised"]

@@ -7,7 +7,7 @@ that tells a fresh one.  Knows no clock, and nothing of how anybody proves anyth
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from txsessions.core.lifetime import MAX_SECONDS, SKEW
 from txsessions.core.principals import HANDLE_BYTES
@@ -23,6 +23,11 @@ MAX_CLIENT: Final = 256
 characters."""
 
 
+MAX_REMEMBER: Final = 400 * 24 * 60 * 60
+"""For how long somebody may be remembered, in seconds: no browser keeps a cookie for
+longer."""
+
+
 class SignIn(NamedTuple):
     """
     That somebody is signed in.
@@ -34,6 +39,8 @@ class SignIn(NamedTuple):
         chance, which stay when the same one signs in again.
     @ivar userAgent: What the browser said that it is, where the site keeps that.
     @ivar address: Where the client was, where the site keeps that.
+    @ivar remember: For how many seconds the session lasts, and its cookie, if that is
+        not what the site's do.
     """
 
     principal: str
@@ -42,6 +49,7 @@ class SignIn(NamedTuple):
     handle: bytes
     userAgent: str | None = None
     address: str | None = None
+    remember: int | None = None
 
     def __repr__(self) -> str:
         """
@@ -56,7 +64,7 @@ def checkSignIn(signIn: SignIn) -> None:
 
     @raise ValueError: It is none; the message does not say whose.
     """
-    principal, level, authenticatedAt, handle, *client = signIn
+    principal, level, authenticatedAt, handle, *client, remember = signIn
     if type(principal) is not str or not 0 < len(principal) <= MAX_PRINCIPAL:
         raise ValueError(f"a principal is a text of 1 to {MAX_PRINCIPAL} characters")
     if type(level) is not int or not 0 < level <= MAX_LEVEL:
@@ -68,6 +76,22 @@ def checkSignIn(signIn: SignIn) -> None:
     for text in client:
         if text is not None and (type(text) is not str or len(text) > MAX_CLIENT):
             raise ValueError(f"of a client {MAX_CLIENT} characters are kept")
+    if remember is not None and (
+        type(remember) is not int or not 0 < remember <= MAX_REMEMBER
+    ):
+        raise ValueError(
+            f"somebody is remembered for whole seconds from 1 to {MAX_REMEMBER}"
+        )
+
+
+def writtenSignIn(signIn: SignIn | None) -> tuple[Any, ...] | None:
+    """
+    A sign-in as it stands in a record: as before there was anything to remember, if
+    there is not.
+    """
+    if signIn is None or signIn.remember is not None:
+        return signIn
+    return signIn[:-1]
 
 
 def isFresh(now: float, authenticatedAt: float, usedAt: float, seconds: float) -> bool:
@@ -89,7 +113,9 @@ __all__ = [
     "MAX_CLIENT",
     "MAX_LEVEL",
     "MAX_PRINCIPAL",
+    "MAX_REMEMBER",
     "SignIn",
     "checkSignIn",
     "isFresh",
+    "writtenSignIn",
 ]

@@ -17,7 +17,7 @@ from msgspec.msgpack import Decoder, Encoder
 
 from txsessions.core.lifetime import MAX_SECONDS
 from txsessions.core.plain import MAX_PAYLOAD
-from txsessions.core.signin import SignIn, checkSignIn
+from txsessions.core.signin import SignIn, checkSignIn, writtenSignIn
 from txsessions.errors import CannotBeKept, SessionTooLarge
 
 FORMAT: Final = 1
@@ -146,7 +146,7 @@ def packFields(
                 float(lifetime),
                 secure,
                 cookieName,
-                signIn,
+                writtenSignIn(signIn),
                 parts if type(parts) is dict else dict(parts),
             )
         )
@@ -173,9 +173,10 @@ def unpackState(data: bytes) -> State:
         raise ValueError("a kept session is malformed") from None
     # Written again it is the same, unless a part stands twice or a number is
     # written in another way than we would.
-    if fields[0] != FORMAT or _toBytes(fields) != data:
+    version, createdAt, idle, lifetime, secure, cookieName, signIn, parts = fields
+    again = _toBytes((*fields[:-2], writtenSignIn(signIn), parts))
+    if version != FORMAT or again != data:
         raise ValueError("a kept session is not written as we would")
-    _, createdAt, idle, lifetime, secure, cookieName, signIn, parts = fields
     if len(parts) > MAX_PARTS:
         raise ValueError("a kept session has more parts than we would write")
     _check(createdAt, idle, lifetime)

@@ -210,6 +210,7 @@ class Additions:
         *,
         level: int = 1,
         keep: bool | None = None,
+        remember: int | None = None,
     ) -> Deferred[None]:
         """
         Somebody has proved who he or she is, at first or once more: give the session
@@ -229,6 +230,10 @@ class Additions:
         @param keep: Whether what is in the session stays.  If not given, it does,
             unless somebody else was signed in: the cart of a visitor becomes that
             of the user, and never that of one user another's.
+        @param remember: For how many seconds the session lasts, used or not, and the
+            browser keeps its cookie, over its own end: 400 days at most.  If not given,
+            the session's limits are those of its class, and its cookie the policy's,
+            also if it was remembered before.
         @return: Fires when the store has acknowledged it; may be ignored, since the
             response waits for it too.  Fails with C{SessionGone} if the client has
             left, or if the principal was signed in already and this is no longer so:
@@ -236,13 +241,13 @@ class Additions:
         @raise ResponseStarted: The headers have been sent.
         @raise SessionStale: It was dropped because it could not be saved.
         @raise ConfigurationError: The principal is no text of 1 to 256 characters,
-            the level no whole number from 1 to 1000, or C{request} did not get the
-            session by C{request.getSession()}.
+            the level no whole number from 1 to 1000, C{remember} no whole number of
+            seconds, or C{request} did not get the session by C{request.getSession()}.
         """
         _, change = _demandRequest(
             _demandUse(self), request, "_sessionSignsIn", "login"
         )
-        done: Deferred[None] = change(self, principal, level, keep)
+        done: Deferred[None] = change(self, principal, level, keep, remember)
         return done
 
     def endOthers(self: Any, request: Any) -> Deferred[int]:

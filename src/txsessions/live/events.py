@@ -67,7 +67,8 @@ class SessionEvent:
         L{EventKind.EXPIRED} C{"idle"} or C{"lifetime"}; for
         L{EventKind.REFUSED} C{"duplicate"}, C{"malformed"}, C{"scheme"},
         C{"damaged"}, C{"future"}, C{"csrf"} (a request that may be forged),
-        C{"limit"} (the principal had too many); for L{EventKind.PRINCIPAL_ENDED} how
+        C{"limit"} (the principal had too many), C{"password"} (a wrong one, or a name
+        that nobody has), C{"guesses"} (too many of them); for L{EventKind.PRINCIPAL_ENDED} how
         many sessions there were; else what went wrong.
     @ivar createdAt: When the session was made, where that is known.
     @ivar touchedAt: When it was last used, for L{EventKind.ENDED} and

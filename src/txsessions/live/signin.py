@@ -15,6 +15,7 @@ object, so that what one user left is never seen where another is signed in.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from txsessions.core.signin import SignIn, checkSignIn
@@ -33,19 +34,20 @@ def signInAs(
     now: float,
     handle: bytes,
     client: tuple[str | None, str | None] = (None, None),
+    remember: int | None = None,
 ) -> SignIn:
     """
     Make a sign-in of what the application says.
 
     @param handle: One of chance.
     @param client: The user agent and the address, as far as the site keeps them.
-
+    @param remember: For how long the session is to last, if not as others.
     @raise ConfigurationError: It cannot be kept as one; the message does not say who
         it is.
     """
     name = str.__str__(principal) if isinstance(principal, str) else principal
     # What is wrong with it is found below.
-    signIn = SignIn(name, level, float(now), handle, *client)  # type: ignore[arg-type]
+    signIn = SignIn(name, level, float(now), handle, *client, remember)  # type: ignore[arg-type]
     try:
         checkSignIn(signIn)
         signIn.principal.encode("utf-8")
@@ -69,9 +71,25 @@ def begin(session: Session, signIn: SignIn) -> None:
     if entry is not None:
         entry.principal = None
     session._signIn = signIn
+    if signIn.remember is not None:
+        session._sessionTimeout = session._sessionLifetime = float(signIn.remember)
+    elif before is not None and before.remember is not None:
+        session._sessionTimeout = session._sessionLifetime = None
     session._createdAt = session._clock.seconds()
     session._reschedule()
     tokens.dropSecret(session)
+
+
+def rememberedFor(session: Session) -> int | None:
+    """
+    For how many more seconds a browser is to keep the session's cookie, if it is to
+    keep it longer than it does by itself.
+    """
+    signIn = session._signIn
+    if signIn is None or signIn.remember is None:
+        return None
+    age: float = session._clock.seconds() - session._createdAt
+    return max(1, min(signIn.remember, ceil(signIn.remember - age)))
 
 
 def supersede(table: LiveTable, old: Session, new: Session) -> None:
@@ -107,4 +125,4 @@ def tell(table: LiveTable, session: Session, signIn: SignIn | None, tag: str) ->
     )
 
 
-__all__ = ["begin", "signInAs", "supersede", "tell"]
+__all__ = ["begin", "rememberedFor", "signInAs", "supersede", "tell"]

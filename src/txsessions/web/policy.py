@@ -41,6 +41,8 @@ SET_COOKIE_LIMIT = 4096
 _HOST_PREFIX = b"__host-"
 _SECURE_PREFIXES = (_HOST_PREFIX, b"__secure-", b"__http-")
 
+_MAX_AGE = b"; Max-Age=%d"
+
 _DELETED = b"; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 """Both: the first has the last word where a clock is wrong, the second is what the
 grammar for servers knows (it has no C{Max-Age} of 0; the algorithm for browsers,
@@ -54,12 +56,16 @@ class _Cookie:
 
     @ivar name: The name, without a site path.
     @ivar start: The name and the equals sign.
+    @ivar where: What follows the uid: path and domain.
     @ivar end: All that follows the uid.
+    @ivar flags: What follows the C{Max-Age}, if there is one.
     @ivar deletion: All that follows the equals sign where the cookie is deleted.
     """
 
     name: bytes
     start: bytes
+    where: bytes
+    flags: bytes
     end: bytes
     deletion: bytes
 
@@ -224,13 +230,21 @@ class CookiePolicy:
             return _BEARER + b"_" + nameOfSite(sitepath)
         return _BEARER
 
-    def render(self, uid: bytes, secure: bool, sitepath: Sequence[bytes] = ()) -> bytes:
+    def render(
+        self,
+        uid: bytes,
+        secure: bool,
+        sitepath: Sequence[bytes] = (),
+        maxAge: int | None = None,
+    ) -> bytes:
         """
         Write the C{Set-Cookie} value that gives a uid to the browser.
 
         @param uid: The uid, 64 lower-case hexadecimal characters.
         @param secure: As for L{nameFor}.
         @param sitepath: As for L{nameFor}.
+        @param maxAge: For how many seconds the browser is to keep this one, if not for
+            as long as others.
         @raise ValueError: This is no uid, and so could carry anything into the
             header.
         """
@@ -241,9 +255,12 @@ class CookiePolicy:
                 "it was made"
             )
         cookie = self._cookies[secure]
+        start, end = cookie.start, cookie.end
         if sitepath and self.perSitePath:
-            return self.nameFor(secure, sitepath) + b"=" + uid + cookie.end
-        return cookie.start + uid + cookie.end
+            start = self.nameFor(secure, sitepath) + b"="
+        if maxAge is not None:
+            end = cookie.where + _MAX_AGE % maxAge + cookie.flags
+        return start + uid + end
 
     def renderDeletion(self, secure: bool, sitepath: Sequence[bytes] = ()) -> bytes:
         """
@@ -270,7 +287,7 @@ class CookiePolicy:
         where = b"; Path=" + self.path.encode("ascii")
         if self.domain is not None:
             where += b"; Domain=" + self.domain.encode("ascii")
-        lifetime = b"" if self.maxAge is None else b"; Max-Age=%d" % self.maxAge
+        lifetime = b"" if self.maxAge is None else _MAX_AGE % self.maxAge
         flags = b"; Secure" if secure else b""
         flags += b"; HttpOnly; SameSite=" + self.sameSite.capitalize().encode("ascii")
         if self.partitioned:
@@ -278,11 +295,14 @@ class CookiePolicy:
         cookie = _Cookie(
             name=name,
             start=name + b"=",
+            where=where,
+            flags=flags,
             end=where + lifetime + flags,
             deletion=where + _DELETED + flags,
         )
         # The deletion is shorter: what it adds is less than a uid.
-        longest = len(cookie.start) + UID_LENGTH + len(cookie.end)
+        longest = len(cookie.start) + UID_LENGTH + len(where + flags)
+        longest += len(_MAX_AGE % MAX_AGE_LIMIT)
         if self.perSitePath:
             longest += 1 + SITE_PATH_LIMIT
         if longest >= SET_COOKIE_LIMIT:

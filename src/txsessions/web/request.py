@@ -233,13 +233,18 @@ class SessionRequest:
         return self._demandExchange("rotate").rotates(session)  # type: ignore[no-any-return]
 
     def _sessionSignsIn(
-        self: Any, session: Session, principal: str, level: int, keep: bool | None
+        self: Any,
+        session: Session,
+        principal: str,
+        level: int,
+        keep: bool | None,
+        remember: int | None,
     ) -> Deferred[None]:
         """
         Somebody signs in; see L{Session.login}.
         """
         exchange = self._demandExchange("login")
-        return signsIn(exchange, session, principal, level, keep)
+        return signsIn(exchange, session, principal, level, keep, remember)
 
     def _sessionEndsOthers(self: Any, session: Session) -> Deferred[int]:
         """

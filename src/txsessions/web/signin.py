@@ -165,7 +165,12 @@ class SigningIn:
 
 
 def signsIn(
-    exchange: Any, session: Session, principal: str, level: int, keep: bool | None
+    exchange: Any,
+    session: Session,
+    principal: str,
+    level: int,
+    keep: bool | None,
+    remember: int | None,
 ) -> Deferred[None]:
     """
     Sign somebody in; see L{Session.login}.
@@ -173,7 +178,8 @@ def signsIn(
     table = exchange.table
     handle = exchange.site._entropy(HANDLE_BYTES)
     client = clientOf(exchange.request) if table.principals.keepsClients else _NOBODY
-    signIn = signin.signInAs(principal, level, table.seconds(), handle, client)
+    now = table.seconds()
+    signIn = signin.signInAs(principal, level, now, handle, client, remember)
     if exchange.frozen:
         raise ResponseStarted
     visit = exchange.visitOf(session, "login")

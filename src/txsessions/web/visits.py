@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from txsessions.errors import ConfigurationError, ResponseStarted
+from txsessions.live.signin import rememberedFor
 from txsessions.web.headers import forbidStoring
 from txsessions.web.visit import Visit
 
@@ -174,7 +175,9 @@ class Visits:
         The C{Set-Cookie} value that gives out a uid.
         """
         policy = self.site.cookies
-        return policy.render(uid, visit.secure, self._sitepath)  # type: ignore[no-any-return]
+        session = visit.session
+        maxAge = None if session is None else rememberedFor(session)
+        return policy.render(uid, visit.secure, self._sitepath, maxAge)  # type: ignore[no-any-return]
 
     def renderDeletion(self, visit: Visit) -> bytes:
         """

@@ -1,0 +1,328 @@
+"""
+Tests of L{txsessions.auth._throttling}: how guesses are slowed down.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txsessions.auth import Throttle
+from txsessions.auth import _throttling as throttling
+from txsessions.auth._throttling import Guesses, networkOf, normalised
+from txsessions.errors import ConfigurationError
+
+NOW = 1_700_000_000.0
+HERE = "192.0.2.1"
+THERE = "198.51.100.7"
+
+
+class GuessCase(SynchronousTestCase):
+    """
+    Some who guess.
+    """
+
+    def setUp(self):
+        """
+        Begin.
+        """
+        self.now = NOW
+        self.guesses = Guesses(
+            Throttle(
+                perName=3, perAddress=6, firstDelay=10, longestDelay=60, window=600
+            )
+        )
+
+    def guess(self, name="ann", address=HERE, handle=None):
+        """
+        Guess.
+
+        @return: The try, or how long to wait.
+        """
+        return self.guesses.begin(name, address, handle, self.now)
+
+    def wrong(self, *args, times=1, **how):
+        """
+        Guess wrong.
+        """
+        for _ in range(times):
+            self.assertNotIsInstance(self.guess(*args, **how), float)
+
+    def right(self, *args, **how):
+        """
+        Guess right.
+        """
+        guess = self.guess(*args, **how)
+        self.assertNotIsInstance(guess, float)
+        guess.wasRight()
+
+    def assertWaits(self, seconds, *args, **how):
+        """
+        See that there is a wait.
+        """
+        waits = self.guess(*args, **how)
+        self.assertIsInstance(waits, float)
+        self.assertEqual(waits, seconds)
+
+
+class NameTests(GuessCase):
+    """
+    What counts for a name.
+    """
+
+    def test_delays(self):
+        """
+        After the free ones each try waits twice as long as the one before, up to the
+        limit; those that come too early do not count.
+        """
+        self.wrong(times=3)
+        for delay in (10, 20, 40, 60, 60, 60):
+            self.assertWaits(delay, address=None)
+            self.now += delay - 1
+            self.assertWaits(1, address=None)
+            self.now += 1
+            self.wrong(address=None)
+
+    def test_anyAddress(self):
+        """
+        Whoever tries it, from wherever.
+        """
+        for host in range(3):
+            self.wrong(address=f"192.0.2.{host}")
+        self.assertWaits(10, address=THERE)
+        self.wrong("bob", address=THERE)
+
+    def test_spellings(self):
+        """
+        However it is written.
+        """
+        for name in ("Ann", "ANN ", "\N{FULLWIDTH LATIN SMALL LETTER A}nn"):
+            self.wrong(name)
+        self.assertWaits(10, "ann")
+        self.assertEqual(
+            normalised("STRASSE"), normalised("stra\N{LATIN SMALL LETTER SHARP S}e")
+        )
+
+    def test_atOnce(self):
+        """
+        Tries count before they are answered.
+        """
+        under = [self.guess() for _ in range(3)]
+        self.assertWaits(10)
+        under[0].wasNotChecked()
+        self.wrong()
+        self.assertWaits(10)
+
+    def test_right(self):
+        """
+        One that was right makes up for all before.
+        """
+        self.wrong(times=2)
+        self.right()
+        self.wrong(address=THERE, times=3)
+        self.assertWaits(10, address=THERE)
+
+    def test_window(self):
+        """
+        Some time after the last one all is forgotten.
+        """
+        self.wrong(times=3)
+        self.now += 599
+        self.wrong(address=THERE)
+        self.assertWaits(20, address=THERE)
+        self.now += 600
+        self.wrong(address=THERE, times=3)
+        self.assertWaits(10, address=THERE)
+
+    def test_setBack(self):
+        """
+        A clock that is set back makes no wait longer.
+        """
+        self.wrong(times=3)
+        self.now -= 100_000
+        self.assertWaits(10)
+
+    def test_huge(self):
+        """
+        There is no end to it that would be an error.
+        """
+        self.guesses._names._counted["ann"] = (100_000, self.now)
+        self.assertWaits(60)
+
+
+class NetworkTests(GuessCase):
+    """
+    What counts for a network.
+    """
+
+    def test_manyNames(self):
+        """
+        Tries of many names count together.
+        """
+        for name in "abcdef":
+            self.wrong(name)
+        self.assertWaits(10, "g")
+        self.wrong("g", address=THERE)
+
+    def test_rightOnes(self):
+        """
+        What was right does not count, but takes nothing of the others away: who has an
+        account cannot guess at others for ever.
+        """
+        for name in "abcdef":
+            self.right("mallory", address=HERE)
+            self.wrong(name)
+        self.assertWaits(10, "g")
+
+    def test_notChecked(self):
+        """
+        What could not be checked does not count.
+        """
+        for _ in range(10):
+            self.guess().wasNotChecked()
+        self.wrong()
+
+    def test_six(self):
+        """
+        Of IPv6 all of a /64 is one; its neighbour is another.
+        """
+        for host in range(6):
+            self.wrong(f"n{host}", address=f"2001:db8::{host:x}:1")
+        self.assertWaits(10, "g", address="2001:db8::ffff")
+        self.wrong("g", address="2001:db8:0:1::1")
+        self.assertNotEqual(networkOf("::1"), networkOf("0.0.0.1"))
+
+    def test_none(self):
+        """
+        Who has no address counts for none.
+        """
+        for name in "abcdefghijkl":
+            self.wrong(name, address=None)
+        self.right("m", address=None)
+
+
+class KnownTests(GuessCase):
+    """
+    That nobody is locked out by strangers.
+    """
+
+    def test_network(self):
+        """
+        From where a name was right before, the tries of strangers do not count, neither
+        for the name nor for the network; own ones do.
+        """
+        self.right()
+        self.wrong(address=THERE, times=3)
+        for name in "abcdef":
+            self.wrong(name, address=HERE)
+        self.assertWaits(10, address=THERE)
+        self.assertWaits(10, "g", address=HERE)
+        self.wrong(times=3)
+        self.assertWaits(10)
+        self.now += 10
+        self.right()
+        self.wrong(times=3)
+
+    def test_otherNames(self):
+        """
+        It is known for that name alone.
+        """
+        self.right("mallory")
+        self.wrong(times=3)
+        self.assertWaits(10)
+
+    def test_session(self):
+        """
+        Nor do they count in a session that is signed in by that name.
+        """
+        self.wrong(address=THERE, times=3)
+        self.wrong(handle=b"h" * 16, times=3)
+        self.assertWaits(10, handle=b"h" * 16)
+        self.wrong(handle=b"i" * 16)
+
+    def test_cleared(self):
+        """
+        A right one from a known place takes nothing away of what strangers did.
+        """
+        self.right()
+        self.wrong(address=THERE, times=3)
+        self.right()
+        self.assertWaits(10, address=THERE)
+
+
+class MemoryTests(GuessCase):
+    """
+    What it takes.
+    """
+
+    def setUp(self):
+        """
+        Have little room.
+        """
+        super().setUp()
+        self.patch(throttling, "MAX_KEYS", 4)
+
+    def test_most(self):
+        """
+        The names that were tried longest ago make room, and so do networks and what is
+        known.
+        """
+        self.wrong("ann", times=3)
+        for number in range(4):
+            self.wrong(f"n{number}", address=f"192.0.2.{number + 10}")
+        self.wrong("ann", address=THERE)
+        for number in range(10):
+            self.right(f"k{number}", address=f"192.0.2.{number + 10}")
+        guesses = self.guesses
+        for counts in (guesses._names, guesses.networks, guesses._own):
+            self.assertLessEqual(len(counts._counted), 4)
+        self.assertEqual(len(guesses._known), 4)
+
+    def test_used(self):
+        """
+        One that is tried again is not the oldest.
+        """
+        self.wrong("ann", address=None, times=2)
+        for number in range(3):
+            self.wrong(f"n{number}", address=None)
+        self.wrong("ann", address=None)
+        self.wrong("n4", address=None)
+        self.assertWaits(10, "ann", address=None)
+
+    def test_old(self):
+        """
+        What is too old goes when something is counted.
+        """
+        self.wrong("ann")
+        self.now += 600
+        self.wrong("bob")
+        self.assertEqual(list(self.guesses._names._counted), ["bob"])
+
+
+class ThrottleTests(SynchronousTestCase):
+    """
+    What can be said of it.
+    """
+
+    def test_value(self):
+        """
+        It is a value; the defaults are good.
+        """
+        self.assertEqual(Throttle(), Throttle(perName=5, perAddress=50))
+        self.assertLess(Throttle().longestDelay, Throttle().window)
+
+    def test_wrong(self):
+        """
+        What cannot work is refused.
+        """
+        for how in (
+            {"perName": 0},
+            {"perName": "5"},
+            {"perAddress": 0},
+            {"perAddress": True},
+            {"firstDelay": 0},
+            {"firstDelay": 901},
+            {"longestDelay": 3600},
+            {"window": 900},
+            {"window": float("inf")},
+        ):
+            self.assertRaises(ConfigurationError, Throttle, **how)
