@@ -1,10 +1,26 @@
 """
-Tests of L{txsessions.auth._guard}: who is served what.
+Tests of L{txsessions.auth._guard}: who is served what, and where the guard is.
 """
 
 from __future__ import annotations
 
-from tests.auth.guarding import GuardCase
+from twisted.cred.checkers import AllowAnonymousAccess
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.web import server
+from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET
+from twisted.web.static import Data
+
+from tests.auth.guarding import GuardCase, Home
+from tests.web.pages import OUTAGE, Page
+from txsessions import CSRFProtected
+from txsessions.auth import SessionGuard
+from txsessions.core.signin import MAX_REMEMBER
+from txsessions.errors import ConfigurationError
+
+BASIC = "Authorization: Basic YW5uOnNlc2FtZQ=="
 
 
 class ServedTests(GuardCase):
@@ -21,6 +37,8 @@ class ServedTests(GuardCase):
         client = self.client()
         answer = client.fetch("/a/b?c=d")
         self.assertEqual(answer.code, 303)
+        self.assertIn("no-store", answer.get("cache-control"))
+        self.assertEqual(answer.get("vary"), "Cookie")
         where = answer.get("location")
         self.assertEqual(where, "/login?next=/a/b%3Fc%3Dd")
         answer = self.signIn(client, path=where)
@@ -29,27 +47,516 @@ class ServedTests(GuardCase):
         self.assertEqual(client.fetch("/a/b?c=d").body, b"ann at a/b")
         self.assertEqual(self.realm.asked, [b"ann"])
 
-    def test_wrong(self):
+    def test_head(self):
         """
-        A wrong password, and a name that nobody has, are answered in the same way.
+        So it is with HEAD, which gets no body.
         """
         self.begin()
         client = self.client()
-        wrong = self.signIn(client, password="sesam")
-        unknown = self.signIn(client, name="eve")
-        self.assertEqual(wrong.code, 403)
-        self.assertEqual(unknown.code, 403)
-        self.assertIn(b"do not go together", wrong.body)
+        self.assertEqual(client.fetch("/a", "HEAD").get("location"), "/login?next=/a")
+        self.assertEqual(client.fetch("/login", "HEAD").body, b"")
+        client = self.signedIn()
+        answer = client.fetch("/a", "HEAD")
+        self.assertEqual((answer.code, answer.get("content-length")), (200, "8"))
 
-    def test_signOut(self):
+    def test_posted(self):
         """
-        Signing out ends the session; the realm hears of it once.
+        What somebody sends who is not signed in goes nowhere: he sees the form.
+        """
+        self.begin()
+        client = self.client()
+        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+            answer = client.fetch("/a", method)
+            self.assertEqual(answer.code, 403)
+            self.assertIn(b"Please sign in first", answer.body)
+            self.assertEqual(answer.get("www-authenticate"), None)
+        fields = self.fields(answer)
+        self.assertEqual(fields["next"], "/")
+        self.post(client, "/login", {**fields, "username": "ann", "password": "sesame"})
+        self.assertEqual(client.answer().code, 303)
+        self.post(client, "/a", {"x": "y"})
+        self.assertEqual(client.answer().body, b"posted to ann at a")
+
+    def test_noStore(self):
+        """
+        Pages of users are kept by no cache, unless they say something else.
         """
         self.begin()
         client = self.signedIn()
+        self.assertEqual(client.fetch("/").get("cache-control"), "no-store")
+        self.realm.make = lambda who: Page(self.cached)
+        client = self.signedIn("bob", "hunter2")
+        self.assertEqual(client.fetch("/").all("cache-control"), ["max-age=5"])
+
+    def cached(self, request):
+        """
+        A page that may be cached.
+        """
+        request.setHeader(b"cache-control", b"max-age=5")
+        return b"cached"
+
+    def test_leaf(self):
+        """
+        An avatar that is a leaf sees the whole way.
+        """
+        self.realm.make = lambda who: Page(
+            lambda request: (
+                b"%s|%s" % tuple(map(repr_, (request.prepath, request.postpath)))
+            )
+        )
+        self.begin()
+        client = self.signedIn()
+        self.assertEqual(client.fetch("/a/b").body, b"[]|[b'a', b'b']")
+        self.assertEqual(client.fetch("/").body, b"[]|[b'']")
+
+    def test_everybodys(self):
+        """
+        What is put beside the pages of the guard is for everybody, also while the store
+        is down; it cannot take their place.
+        """
+        self.begin()
+        self.guard.putChild(b"style.css", Data(b"p{}", "text/css"))
+        client = self.client()
+        self.assertEqual(client.fetch("/style.css").body, b"p{}")
+        self.assertRaises(ConfigurationError, self.guard.putChild, b"login", Resource())
+        self.assertRaises(
+            ConfigurationError, self.guard.putChild, b"logout", Resource()
+        )
+
+    def test_below(self):
+        """
+        There is nothing below the pages of the guard.
+        """
+        self.begin()
+        client = self.signedIn()
+        for path in ("/login/", "/login/a", "/logout/"):
+            self.assertEqual(client.fetch(path).code, 404)
+
+    def test_outage(self):
+        """
+        A store that is down makes nobody a stranger: 503, no way to the login page.
+        """
+        self.begin()
+        client = self.signedIn()
+        self.store.sharedWithOthers = True
+        self.store.down = OUTAGE
+        for path in ("/", "/login"):
+            self.assertEqual(client.fetch(path).code, 503)
+        self.store.down = None
         self.assertEqual(client.fetch("/").body, b"ann at ")
-        answer = self.signOut(client)
-        self.assertEqual((answer.code, answer.get("location")), (303, "/"))
-        self.assertTrue(answer.deletes)
-        self.assertEqual(client.fetch("/").code, 303)
+
+    def test_otherSite(self):
+        """
+        On a site of another kind it says what it needs.
+        """
+        guard = SessionGuard(self.portal)
+        site = server.Site(guard, reactor=self.clock)
+        self.serve(Resource())
+        self.expects500 = True
+        self.assertEqual(self.client(site=site).fetch("/").code, 500)
+        [error] = self.flushLoggedErrors(ConfigurationError)
+        self.assertIn("txsessions Site", str(error.value))
+
+
+def repr_(value):
+    """
+    A value as bytes.
+    """
+    return repr(value).encode()
+
+
+class PlaceTests(GuardCase):
+    """
+    Where the guard may be.
+    """
+
+    def below(self, *segments, **how):
+        """
+        Put a guard somewhere below the root.
+        """
+        self.guard = SessionGuard(self.portal, **how)
+        root = child = Resource()
+        for segment in segments[:-1]:
+            child.putChild(segment, Resource())
+            child = child.children[segment]
+        child.putChild(segments[-1], self.guard)
+        self.serve(root)
+
+    def test_below(self):
+        """
+        Its addresses are those of where it is.
+        """
+        self.below(b"x", b"a b")
+        client = self.client()
+        answer = client.fetch("/x/a%20b/c")
+        self.assertEqual(answer.get("location"), "/x/a%20b/login?next=/x/a%2520b/c")
+        answer = self.signIn(client, path=answer.get("location"))
+        self.assertEqual(answer.get("location"), "/x/a%20b/c")
+        self.assertEqual(client.fetch("/x/a%20b/c").body, b"ann at x/a b/c")
+        self.post(client, "/x/a%20b/logout", self.form(client, "/x/a%20b/logout"))
+        self.assertEqual(client.answer().get("location"), "/x/a%20b/")
+
+    def test_itself(self):
+        """
+        Without anything behind it the guard itself is rendered.
+        """
+        self.below(b"app")
+        client = self.client()
+        answer = client.fetch("/app")
+        self.assertEqual(answer.get("location"), "/app/login?next=/app")
+        self.signIn(client, path="/app/login?next=/app")
+        self.assertEqual(client.fetch("/app").body, b"ann at app")
+        self.assertEqual(client.fetch("/app", "POST").body, b"posted to ann at app")
+
+    def test_slashes(self):
+        """
+        However many slashes come before it, nobody is led to another host.
+        """
+        self.guard = SessionGuard(self.portal)
+
+        class Anywhere(Resource):
+            def getChild(this, path, request):
+                return self.guard if path == b"app" else this
+
+        self.serve(Anywhere())
+        answer = self.client().fetch("//evil.example/app/x")
+        self.assertEqual(answer.get("location"), "/evil.example/app/login")
+
+    def test_names(self):
+        """
+        The pages may be called something else; two things need two names.
+        """
+        self.begin(login=b"sign in", logout=b"bye")
+        client = self.client()
+        self.assertEqual(client.fetch("/a").get("location"), "/sign%20in?next=/a")
+        self.signIn(client, path="/sign%20in")
+        self.assertEqual(client.fetch("/login").body, b"ann at login")
+        self.assertEqual(self.fields(client.fetch("/bye")).keys(), {"csrf_token"})
+        for how in (
+            {"login": b""},
+            {"login": "login"},
+            {"login": b"a/b"},
+            {"logout": b"login"},
+            {"remember": 0},
+            {"remember": True},
+            {"remember": 60.0},
+            {"remember": MAX_REMEMBER + 1},
+        ):
+            self.assertRaises(ConfigurationError, SessionGuard, self.portal, **how)
+
+    def test_protected(self):
+        """
+        It works below C{CSRFProtected}, where what users post is checked too.
+        """
+        self.guard = SessionGuard(self.portal)
+        self.serve(CSRFProtected(self.guard))
+        client = self.signedIn()
+        self.assertEqual(client.fetch("/", "POST").code, 403)
+        self.post(client, "/a", self.form(client, "/login"))
+        self.assertEqual(client.answer().body, b"posted to ann at a")
+
+    def test_authorization(self):
+        """
+        Programs that send a password with each request are served by Twisted's own
+        wrapper beside the guard, and behind it.
+        """
+        wrapper = HTTPAuthSessionWrapper(self.portal, [BasicCredentialFactory(b"here")])
+        self.begin()
+        self.guard.putChild(b"api", wrapper)
+        self.realm.make = self.home(wrapper)
+        client = self.client()
+        self.assertEqual(client.fetch("/api/a").code, 401)
+        self.assertEqual(client.fetch("/api/a", headers=(BASIC,)).body, b"ann at api/a")
         self.assertEqual(self.realm.left, [b"ann"])
+        self.assertEqual(client.fetch("/inner/a", headers=(BASIC,)).code, 303)
+        client = self.signedIn("bob", "hunter2")
+        self.assertEqual(client.fetch("/inner/a").code, 401)
+        answer = client.fetch("/inner/a", headers=(BASIC,))
+        self.assertEqual(answer.body, b"ann at inner/a")
+
+    def home(self, wrapper):
+        """
+        Make homes with something behind a wrapper.
+        """
+
+        class WithInner(Home):
+            def getChild(self, path, request):
+                return wrapper if path == b"inner" else self
+
+        return WithInner
+
+    def check(self, answer):
+        """
+        See L{WebCase.check}: Twisted's wrapper answers 401.
+        """
+        if answer.code != 401:
+            super().check(answer)
+
+
+class AnonymousTests(GuardCase):
+    """
+    A portal that has something for nobody.
+    """
+
+    def setUp(self):
+        """
+        Let everybody in.
+        """
+        super().setUp()
+        self.portal.registerChecker(AllowAnonymousAccess())
+
+    def test_served(self):
+        """
+        Nobody is served by the avatar of nobody, of which there is one, and can sign
+        in.
+        """
+        self.begin()
+        client = self.client()
+        self.assertEqual(client.fetch("/a").body, b"nobody at a")
+        answer = client.fetch("/b")
+        self.assertEqual((answer.body, answer.get("vary")), (b"nobody at b", "Cookie"))
+        self.assertEqual(answer.cookies, {})
+        self.assertEqual(client.fetch("/b", "POST").body, b"posted to nobody at b")
+        self.signIn(client, path="/login?next=/b")
+        self.assertEqual(client.fetch("/b").body, b"ann at b")
+        self.signOut(client)
+        self.assertEqual(client.fetch("/b").body, b"nobody at b")
+        self.assertEqual(self.realm.asked, [(), b"ann"])
+        self.assertEqual(self.realm.left, [b"ann"])
+
+    def test_refused(self):
+        """
+        Where the realm has none, nobody has to sign in; it is asked again.
+        """
+        home = self.realm.answer
+        self.realm.answer = lambda avatarId: fail(UnauthorizedLogin())
+        self.begin()
+        client = self.client()
+        self.assertEqual(client.fetch("/a").get("location"), "/login?next=/a")
+        self.realm.answer = home
+        self.assertEqual(client.fetch("/a").body, b"nobody at a")
+
+
+class AvatarTests(GuardCase):
+    """
+    How avatars come and go.
+    """
+
+    def test_restart(self):
+        """
+        In another process, where nobody brought a password, the realm is asked with
+        the principal; once.
+        """
+        self.begin()
+        client = self.signedIn()
+        there = self.serveElsewhere(SessionGuard(self.portal))
+        other = self.client(jar=client.jar, site=there)
+        for _ in range(2):
+            self.assertEqual(other.fetch("/a").body, b"ann at a")
+        self.assertEqual(self.realm.asked, [b"ann", b"ann"])
+
+    def test_memory(self):
+        """
+        An avatar goes when its session leaves memory, which it does in spite of the
+        avatar; when that comes back it is asked for again.
+        """
+        self.begin()
+        client = self.signedIn()
+        self.clock.pump([30, 31])
+        self.assertEqual(list(self.site.sessions), [])
+        self.assertEqual(self.realm.left, [b"ann"])
+        self.assertEqual(self.site._live.companions, {})
+        other = self.client(jar=client.jar)
+        self.assertEqual(other.fetch("/").body, b"ann at ")
+        self.assertEqual(self.realm.asked, [b"ann", b"ann"])
+        self.assertEqual(self.realm.left, [b"ann"])
+
+    def test_expired(self):
+        """
+        Its logout is called once when the session ends, however that is; one that
+        raises is logged.
+        """
+        self.begin()
+        self.signedIn()
+        [session] = self.site.sessions.values()
+        self.realm.left = None
+        session.expire()
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+        self.realm.left = []
+        client = self.signedIn()
+        self.signOut(client)
+        self.clock.advance(1000)
+        self.assertEqual(self.realm.left, [b"ann"])
+
+    def test_endOfSite(self):
+        """
+        Its logout is called when the site stops.
+        """
+        self.begin()
+        self.signedIn()
+        self.site.stopFactory()
+        self.successResultOf(self.site.closed())
+        self.assertEqual(self.realm.left, [b"ann"])
+
+    def test_another(self):
+        """
+        Who signs in on the session of another gets his own, and the other's logout is
+        called; also where the session stays.
+        """
+        for keep in (None, True):
+            self.realm.asked, self.realm.left = [], []
+            self.begin(keep=keep)
+            client = self.client(site=self.sites[-1])
+            self.signIn(client)
+            self.signIn(client, "bob", "hunter2")
+            self.assertEqual(client.fetch("/").body, b"bob at ")
+            self.assertEqual(self.realm.asked, [b"ann", b"bob"])
+            self.assertEqual(self.realm.left, [b"ann"])
+
+    def test_byOtherMeans(self):
+        """
+        Who is signed in by the application itself is served too.
+        """
+        self.begin()
+        self.guard.putChild(b"passkey", Page(self.passkey))
+        client = self.client()
+        client.fetch("/passkey")
+        self.assertEqual(client.fetch("/").body, "\N{SNOWMAN} at ".encode())
+        self.assertEqual(self.realm.asked, ["\N{SNOWMAN}".encode()])
+
+    def passkey(self, request):
+        """
+        Sign somebody in.
+        """
+        request.getSession().login(request, "\N{SNOWMAN}")
+        return b""
+
+    def test_ownAttribute(self):
+        """
+        An application's own attributes of such names disturb nothing.
+        """
+        self.begin()
+        client = self.signedIn()
+        [session] = self.site.sessions.values()
+        session.principal, session.login, session.logout = "bob", 1, 2
+        session.csrfToken = 3
+        self.assertEqual(client.fetch("/").body, b"ann at ")
+        self.signIn(client)
+        self.assertEqual(self.signOut(client).code, 303)
+
+    def test_deferred(self):
+        """
+        A realm may take its time: all that come meanwhile wait for one answer; who has
+        left is not served.
+        """
+        self.begin()
+        client = self.signedIn()
+        there = self.serveElsewhere(SessionGuard(self.portal))
+        answers = []
+        home = self.realm.answer
+        self.realm.answer = lambda avatarId: answers.append(Deferred()) or answers[-1]
+        others = [self.client(jar=client.jar, site=there) for _ in range(3)]
+        for other in others:
+            other.send("/a/b")
+        others[2].leave()
+        self.assertTrue(others[0].silent)
+        answers[0].callback(home(b"ann"))
+        for other in others[:2]:
+            self.assertEqual(other.answer().body, b"ann at a/b")
+        self.assertEqual(len(answers), 1)
+
+    def test_deferredItself(self):
+        """
+        So it is where the guard itself is rendered.
+        """
+        self.portal.registerChecker(AllowAnonymousAccess())
+        answer = Deferred()
+        self.realm.answer = lambda avatarId: answer
+        root = Resource()
+        root.putChild(b"app", SessionGuard(self.portal))
+        self.serve(root)
+        client = self.client()
+        client.send("/app")
+        answer.callback((IResource, Home(b"nobody"), lambda: None))
+        self.assertEqual(client.answer().body, b"nobody at app")
+
+    def test_signedOutMeanwhile(self):
+        """
+        Who signs out while the realm thinks is not served what it gives, and its logout
+        is called.
+        """
+        self.begin()
+        client = self.signedIn()
+        self.clock.pump([30, 31])
+        home = self.realm.answer
+        answer = Deferred()
+        self.realm.answer = lambda avatarId: answer
+        self.realm.left = []
+        one, other = (self.client(jar=client.jar) for _ in range(2))
+        one.send("/a")
+        self.signOut(other)
+        answer.callback(home(b"ann"))
+        self.assertEqual(one.answer().get("location"), "/login?next=/a")
+        self.assertEqual(self.realm.left, [b"ann"])
+
+    def test_refused(self):
+        """
+        Somebody whom the realm does not want any more has to sign in; what else it
+        raises is an error, and it is asked again.
+        """
+        self.begin()
+        client = self.signedIn()
+        self.clock.pump([30, 31])
+        client = self.client(jar=client.jar)
+        home = self.realm.answer
+        self.realm.answer = lambda avatarId: fail(UnauthorizedLogin())
+        self.assertEqual(client.fetch("/a").get("location"), "/login?next=/a")
+        self.expects500 = True
+        for wrong in (fail(KeyError("a")), succeed((IResource, None)), None):
+            self.realm.answer = lambda avatarId, wrong=wrong: wrong
+            self.assertEqual(client.fetch("/a").code, 500)
+        self.assertEqual(len(self.flushLoggedErrors()), 3)
+        self.realm.answer = home
+        self.assertEqual(client.fetch("/a").body, b"ann at a")
+
+    def test_twoGuards(self):
+        """
+        Two guards of one site each have an avatar of their own.
+        """
+        root = Resource()
+        for name in (b"x", b"y"):
+            root.putChild(name, SessionGuard(self.portal))
+        self.serve(root)
+        client = self.signedIn(path="/x/login")
+        self.assertEqual(client.fetch("/y/a").body, b"ann at y/a")
+        self.assertEqual(client.fetch("/x/a").body, b"ann at x/a")
+        self.assertEqual(len(self.realm.asked), 2)
+
+    def test_lostMeanwhile(self):
+        """
+        A realm that fails after the client has left disturbs nobody.
+        """
+        self.begin()
+        client = self.signedIn()
+        self.clock.pump([30, 31])
+        for failure in (KeyError("a"), UnauthorizedLogin()):
+            answer = Deferred()
+            self.realm.answer = lambda avatarId, answer=answer: answer
+            other = self.client(jar=client.jar)
+            other.send("/a")
+            other.leave()
+            answer.errback(failure)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_slowPage(self):
+        """
+        A page of an avatar may answer later.
+        """
+        waiting = []
+        self.realm.make = lambda who: Page(lambda r: waiting.append(r) or NOT_DONE_YET)
+        self.begin()
+        client = self.signedIn()
+        client.send("/a")
+        waiting[0].write(b"late")
+        waiting[0].finish()
+        self.assertEqual(client.answer().body, b"late")

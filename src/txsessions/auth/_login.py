@@ -146,7 +146,7 @@ class Login(Resource):
         session: Session = request.getSession()
         username, password = _entered(request)
         shown, tag = _shown(username), session._tag()
-        if not username or not password or len(shown) > MAX_NAME:
+        if not shown or not password or len(shown) > MAX_NAME:
             # An empty password never is one, though some directories let it pass.
             self._refuse(request, "wrong", FORBIDDEN, shown)
             return
@@ -234,6 +234,9 @@ class Login(Resource):
             if _isOver(request):
                 raise
             raise SessionUnavailable from error
+        if _isOver(request):
+            # Nobody has the new id.
+            raise SessionGone
         _ = self._avatars.keep(request.getSession(), avatar)
         base = addressOf(request.prepath[:-1])
         where = self._showing.places.returnOf(request, base)
