@@ -237,6 +237,8 @@ class PlaceTests(GuardCase):
             {"login": "login"},
             {"login": b"a/b"},
             {"logout": b"login"},
+            {"level": 0},
+            {"level": "1"},
             {"remember": 0},
             {"remember": True},
             {"remember": 60.0},
@@ -547,6 +549,25 @@ class AvatarTests(GuardCase):
             other.leave()
             answer.errback(failure)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_closing(self):
+        """
+        A site that closes while the realm thinks answers 503.
+        """
+        self.begin()
+        client = self.signedIn()
+        self.clock.pump([30, 31])
+        home = self.realm.answer
+        answer = Deferred()
+        self.realm.answer = lambda avatarId: answer
+        client = self.client(jar=client.jar)
+        client.send("/a")
+        self.site.stopFactory()
+        self.successResultOf(self.site.closed())
+        answer.callback(home(b"ann"))
+        self.assertEqual(client.answer().code, 503)
+        self.assertEqual(self.realm.left, [b"ann", b"ann"])
+        self.clock.advance(61)
 
     def test_slowPage(self):
         """

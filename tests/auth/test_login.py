@@ -137,7 +137,7 @@ class PasswordTests(LoginCase):
             self.assertEqual(len(self.flushLoggedErrors()), 1)
             self.assertEqual(client.fetch("/").code, 303)
         self.portal = Portal(self.realm)
-        self.begin()
+        self.begin(throttle=None)
         self.assertEqual(self.signIn(self.client(site=self.sites[-1])).code, 503)
         self.flushLoggedErrors(UnhandledCredentials)
 
@@ -380,6 +380,25 @@ class SlowTests(LoginCase):
         self.turn()
         self.assertEqual(self.flushLoggedErrors(), [])
         self.assertEqual(self.realm.left, [b"ann"])
+
+    def test_raises(self):
+        """
+        A page that raises when its client has left is logged.
+        """
+        self.begin(page=self.leaves)
+        self.leaving = client = self.client()
+        token = client.fetch("/login").body
+        self.post(client, "/login", {"csrf_token": token, "username": "ann"})
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def leaves(self, form):
+        """
+        A page whose client leaves.
+        """
+        if form.error is None:
+            return form.csrfToken
+        self.leaving.leave()
+        return 1 / 0
 
     def test_two(self):
         """

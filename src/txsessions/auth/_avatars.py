@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
 from txsessions.auth._names import avatarIdOf
+from txsessions.errors import SessionUnavailable
 from txsessions.live.callbacks import runCallbacks
 from txsessions.live.session import Session
 
@@ -44,15 +45,13 @@ class Avatar:
 
     def ready(self) -> Deferred[None]:
         """
-        Tell when there is something to be seen.
+        Wait for an avatar that is not there yet.
 
         @return: Fires when the realm has answered; fails if it has given none.
         """
         done: Deferred[None] = Deferred()
         if self.failure is not None:
             done.errback(self.failure)
-        elif self.resource is not None or self._isOver:
-            done.callback(None)
         else:
             self._waiting.append(done)
         return done
@@ -140,12 +139,13 @@ class Avatars:
     def _beside(self, session: Session) -> dict[object, Any]:
         """
         What stands beside a session.
+
+        @raise SessionUnavailable: The site has let it go, since it is closing.
         """
         table = session._table()
         assert table is not None
         if table.sessions.get(session._uid) is not session:
-            # Who has left already does so no more.
-            return {}
+            raise SessionUnavailable
         return table.companions.of(session)
 
     def ofNobody(self) -> Avatar:

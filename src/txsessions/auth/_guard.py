@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.http import FORBIDDEN
 from twisted.web.pages import notFound
-from twisted.web.resource import IResource, getChildForRequest
+from twisted.web.resource import IResource, Resource, getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
@@ -26,9 +26,10 @@ from txsessions.auth._form import LoginForm
 from txsessions.auth._login import Login, StaleLogin, Terms, isWrong
 from txsessions.auth._logout import Logout, StaleLogout
 from txsessions.auth._places import Places, addressOf
-from txsessions.auth._showing import LoginPage, Showing, redirect
+from txsessions.auth._showing import LoginPage, Redirect, Showing
 from txsessions.auth._throttling import Guesses, Throttle
-from txsessions.core.signin import MAX_REMEMBER
+from txsessions.core.principals import HANDLE_BYTES
+from txsessions.core.signin import SignIn, checkSignIn
 from txsessions.errors import ConfigurationError
 from txsessions.web.csrf import CSRFProtected
 
@@ -86,13 +87,11 @@ class SessionGuard:
         @param origins: As for C{CSRFProtected}, where a proxy changes C{Host}.
         @raise ConfigurationError: One of these cannot work.
         """
-        if remember is not None and (
-            type(remember) is not int or not 0 < remember <= MAX_REMEMBER
-        ):
-            raise ConfigurationError(
-                f"remember takes whole seconds from 1 to {MAX_REMEMBER}, or None, not "
-                f"{remember!r}"
-            )
+        signIn = SignIn("nobody", level, 0.0, bytes(HANDLE_BYTES), remember=remember)
+        try:
+            checkSignIn(signIn)
+        except ValueError as error:
+            raise ConfigurationError(f"nobody can sign in so: {error}") from None
         places = Places(login, logout)
         showing = Showing(places=places, page=page, remembers=remember is not None)
         self._portal = portal
@@ -175,55 +174,16 @@ class SessionGuard:
         base = addressOf(request.prepath)
         if request.method in {b"GET", b"HEAD"}:
             returnTo = self._places.returnFrom(base, request.uri)
-            return _Redirect(self._places.loginAt(base, returnTo))
+            return Redirect(self._places.loginAt(base, returnTo))
         return LoginPage(self._showing, base, code=FORBIDDEN, error="needed")
 
 
-@implementer(IResource)
-class _Leaf:
-    """
-    Has no children.
-    """
-
-    isLeaf = True
-
-    def getChildWithDefault(self, name: bytes, request: Any) -> Any:
-        """
-        See C{IResource.getChildWithDefault}.
-        """
-        return self
-
-    def putChild(self, path: bytes, child: Any) -> None:
-        """
-        See C{IResource.putChild}.
-        """
-
-    def render(self, request: Any) -> Any:
-        """
-        See C{IResource.render}.
-        """
-        raise NotImplementedError
-
-
-class _Redirect(_Leaf):
-    """
-    Leads elsewhere.
-    """
-
-    def __init__(self, address: bytes) -> None:
-        self._address = address
-
-    def render(self, request: Any) -> bytes:
-        """
-        See C{IResource.render}.
-        """
-        return redirect(request, self._address)
-
-
-class _Later(_Leaf):
+class _Later(Resource):
     """
     Stands for an avatar that is not there yet.
     """
+
+    isLeaf = True
 
     def __init__(
         self,
@@ -236,6 +196,7 @@ class _Later(_Leaf):
             signed out meanwhile.
         @param asks: What is served to whom the realm does not want.
         """
+        super().__init__()
         self._avatar = avatar
         self._served = served
         self._asks = asks

@@ -28,7 +28,7 @@ from txsessions.auth._avatars import Avatar, Avatars
 from txsessions.auth._form import NAME, PASSWORD, REMEMBER
 from txsessions.auth._names import avatarIdOf, principalOf
 from txsessions.auth._places import addressOf
-from txsessions.auth._showing import LoginPage, Showing, redirect
+from txsessions.auth._showing import LoginPage, Redirect, Showing
 from txsessions.auth._throttling import Guess, Guesses, normalised
 from txsessions.errors import SessionError, SessionGone, SessionUnavailable
 from txsessions.live.events import EventKind
@@ -228,7 +228,7 @@ class Login(Resource):
         except SessionGone:
             avatar()
             if not _isOver(request):
-                request.render(_Onward(self._again(request)))
+                request.render(Redirect(self._again(request)))
             return
         except SessionError as error:
             if _isOver(request):
@@ -240,7 +240,7 @@ class Login(Resource):
         _ = self._avatars.keep(request.getSession(), avatar)
         base = addressOf(request.prepath[:-1])
         where = self._showing.places.returnOf(request, base)
-        request.render(_Onward(where))
+        request.render(Redirect(where))
 
     def _again(self, request: Any) -> bytes:
         """
@@ -292,21 +292,6 @@ class StaleLogin(Resource):
             self._showing, base, code=FORBIDDEN, error="stale", returnTo=returnTo
         )
         return page.render(request)
-
-
-class _Onward:
-    """
-    Leads on.
-    """
-
-    def __init__(self, address: bytes) -> None:
-        self._address = address
-
-    def render(self, request: Any) -> bytes:
-        """
-        See C{IResource.render}.
-        """
-        return redirect(request, self._address)
 
 
 def isWrong(error: object) -> bool:

@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 
 from txsessions.auth._page import logoutPage
 from txsessions.auth._places import Places, addressOf
-from txsessions.auth._showing import demandStyle, harden, redirect
+from txsessions.auth._showing import Redirect, demandStyle, harden
 from txsessions.live import tokens
 from txsessions.live.session import Session
 
@@ -40,7 +40,7 @@ class Logout(Resource):
         """
         base, session = addressOf(request.prepath[:-1]), request.getSession()
         if session._signIn is None:
-            return redirect(request, base)
+            return Redirect(base).render(request)
         harden(request)
         demandStyle(request)
         action = self._places.logoutAt(base).decode("ascii")
@@ -51,7 +51,7 @@ class Logout(Resource):
         Sign out.
         """
         _ = Session.logout(request.getSession(), request, clear=self._clear)
-        return redirect(request, addressOf(request.prepath[:-1]))
+        return Redirect(addressOf(request.prepath[:-1])).render(request)
 
 
 class StaleLogout(Resource):

@@ -15,10 +15,9 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.http import SEE_OTHER
-from twisted.web.resource import IResource
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.template import flattenString
-from zope.interface import implementer
 
 from txsessions.auth._form import LoginForm
 from txsessions.auth._page import POLICY, loginPage
@@ -106,8 +105,7 @@ def _refuse(failure: Failure, request: Any) -> None:
         request.processingFailed(failure)
 
 
-@implementer(IResource)
-class LoginPage:
+class LoginPage(Resource):
     """
     A login page, on one occasion.
     """
@@ -132,6 +130,7 @@ class LoginPage:
 
         The rest is as in L{LoginForm}.
         """
+        super().__init__()
         self._showing = showing
         self._base = base
         self._code = code
@@ -141,17 +140,6 @@ class LoginPage:
             "username": username,
             "retryAfter": retryAfter,
         }
-
-    def getChildWithDefault(self, name: bytes, request: Any) -> Any:
-        """
-        See C{IResource.getChildWithDefault}.
-        """
-        return self
-
-    def putChild(self, path: bytes, child: Any) -> None:
-        """
-        See C{IResource.putChild}.
-        """
 
     def render(self, request: Any) -> Any:
         """
@@ -174,16 +162,28 @@ class LoginPage:
         return showing.body(request, form)
 
 
-def redirect(request: Any, address: bytes) -> bytes:
+class Redirect(Resource):
     """
-    Lead a visitor on, by GET.
-
-    @return: The body of the answer.
+    Leads a visitor on, by GET.
     """
-    request.setResponseCode(SEE_OTHER)
-    request.setHeader(b"Location", address)
-    request.setHeader(b"Cache-Control", b"no-store")
-    return b""
+
+    isLeaf = True
+
+    def __init__(self, address: bytes) -> None:
+        """
+        @param address: A path of this site, with a query or without.
+        """
+        super().__init__()
+        self._address = address
+
+    def render(self, request: Any) -> bytes:
+        """
+        See C{IResource.render}.
+        """
+        request.setResponseCode(SEE_OTHER)
+        request.setHeader(b"Location", self._address)
+        request.setHeader(b"Cache-Control", b"no-store")
+        return b""
 
 
-__all__ = ["LoginPage", "Showing", "demandStyle", "harden", "redirect"]
+__all__ = ["LoginPage", "Redirect", "Showing", "demandStyle", "harden"]
