@@ -10,10 +10,13 @@ from html import unescape
 from urllib.parse import urlencode
 
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.portal import IRealm, Portal
+from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource, Resource
 from zope.interface import implementer
 
+from tests.live.sites import Listener
 from tests.web.forms import FORM
 from tests.web.oracle import WebCase
 from txsessions.auth import SessionGuard
@@ -168,4 +171,55 @@ class GuardCase(WebCase):
         return client.answer()
 
 
-__all__ = ["GuardCase", "Home", "Realm"]
+class Asked:
+    """
+    A checker that a test answers for.
+
+    @ivar asked: The names and passwords.
+    """
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, answer=None):
+        self.asked = []
+        self.answer = answer
+
+    def requestAvatarId(self, credentials):
+        """
+        See C{ICredentialsChecker.requestAvatarId}.
+        """
+        self.asked.append((credentials.username, credentials.password))
+        return Deferred() if self.answer is None else self.answer()
+
+
+class LoginCase(GuardCase):
+    """
+    A login page.
+    """
+
+    def check(self, answer):
+        """
+        See L{GuardCase.check}; no page of these is kept by a cache.
+        """
+        super().check(answer)
+        self.assertIn("no-store", answer.get("cache-control"))
+
+    def asking(self, answer=None, **how):
+        """
+        Serve with a checker of the test's.
+        """
+        checker = Asked(answer)
+        self.portal = Portal(self.realm, [checker])
+        self.begin(**how)
+        return checker
+
+    def listen(self):
+        """
+        Hear what is told.
+        """
+        heard = Listener()
+        self.site.addSessionListener(heard)
+        return heard
+
+
+__all__ = ["Asked", "GuardCase", "Home", "LoginCase", "Realm"]

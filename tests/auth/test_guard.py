@@ -426,11 +426,22 @@ class AvatarTests(GuardCase):
         self.assertEqual(client.fetch("/").body, "\N{SNOWMAN} at ".encode())
         self.assertEqual(self.realm.asked, ["\N{SNOWMAN}".encode()])
 
+    def test_anotherByOtherMeans(self):
+        """
+        Also where he takes over the session of another, which stays.
+        """
+        self.begin()
+        self.guard.putChild(b"passkey", Page(self.passkey))
+        client = self.signedIn()
+        client.fetch("/passkey")
+        self.assertEqual(client.fetch("/").body, "\N{SNOWMAN} at ".encode())
+        self.assertEqual(self.realm.left, [b"ann"])
+
     def passkey(self, request):
         """
         Sign somebody in.
         """
-        request.getSession().login(request, "\N{SNOWMAN}")
+        request.getSession().login(request, "\N{SNOWMAN}", keep=True)
         return b""
 
     def test_ownAttribute(self):

@@ -169,7 +169,7 @@ class NetworkTests(GuessCase):
         account cannot guess at others for ever.
         """
         for name in "abcdef":
-            self.right("mallory", address=HERE)
+            self.right(f"mallory{name}")
             self.wrong(name)
         self.assertWaits(10, "g")
 

@@ -213,8 +213,6 @@ class Login(Resource):
         """
         It was right.
         """
-        if _isOver(request):
-            raise SessionGone
         terms, session = self._terms, request.getSession()
         try:
             await Session.login(
