@@ -130,10 +130,17 @@ class PasswordTests(LoginCase):
             self.assertEqual(answer.code, 403)
             self.assertLessEqual(len(self.fields(answer)["username"]), MAX_NAME)
         fields.update(username="ann", password="sesame")
-        for path in ("/login?username=ann", "/login?password=sesame"):
-            self.post(client, path, fields)
+        for query in (
+            "username=ann",
+            "password=sesame",
+            "a;password=b",
+            "\xfc&username=",
+        ):
+            self.post(client, f"/login?{query}", fields)
             self.assertEqual(client.answer().code, 403)
         self.post(client, "/login", [*fields.items(), ("password", "b")])
+        self.assertEqual(client.answer().code, 403)
+        self.post(client, "/login?\xfc=\xe4", {**fields, "username": ""})
         self.assertEqual(client.answer().code, 403)
         self.assertEqual(checker.asked, [])
         name, password = "\N{SNOWMAN}" * MAX_NAME, "s" * MAX_PASSWORD
