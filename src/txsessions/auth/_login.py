@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from math import ceil
 from typing import Any, cast
-from urllib.parse import parse_qs
 
 from attrs import frozen
 from twisted.cred.credentials import UsernamePassword
@@ -20,7 +19,7 @@ from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import FORBIDDEN, OK, SERVICE_UNAVAILABLE
+from twisted.web.http import FORBIDDEN, OK, SERVICE_UNAVAILABLE, parse_qs
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -322,7 +321,7 @@ def _entered(request: Any) -> tuple[bytes, bytes]:
     @return: Empty bytes for what is not there once, or is in the URL, where a password
         has no business to be.
     """
-    query = parse_qs(request.uri.partition(b"?")[2], keep_blank_values=True)
+    query = parse_qs(request.uri.partition(b"?")[2], keep_blank_values=1)
     found = []
     for name in (NAME.encode("ascii"), PASSWORD.encode("ascii")):
         values = [] if name in query else request.args.get(name, [])
