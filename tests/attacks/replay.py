@@ -127,10 +127,39 @@ def formsAfterwards(scene):
         for action in [*(form.action for form in target.forms), target.signOut]:
             ghost = scene.browser(old)
             answer = ghost.post(action, {target.token: token})
-            how = None if answer.refused else f"it answered {answer.status}"
-            yield action, how
+            who = scene.whoHas(old)
+            # To sign out twice need not be refused.
+            if not answer.refused and action != target.signOut:
+                yield action, f"it answered {answer.status}"
+            else:
+                yield action, None if who is None else f"the session of {who} is back"
 
     return f"{allHeld(tries())} forms, each of which was refused"
+
+
+def remembered(scene):
+    """
+    The victim stays signed in with this device, and signs out: all cookies that there
+    were are presented, together and each alone.
+    """
+    target = scene.target
+    if target.remember is None:
+        raise NotTried("nobody stays signed in for longer")
+    victim = scene.browser()
+    victim.trySignIn(scene.victim, **{target.remember: "yes"})
+    jar = dict(victim.jar)
+    expect(victim.who() == scene.victim, "nobody is signed in")
+    victim.signOut()
+
+    def tries():
+        for kept in (jar, *({name: value} for name, value in jar.items())):
+            browser = scene.browser(jar=kept)
+            for page in (target.home, target.login, target.home):
+                text = browser.follow(browser.get(page)).body
+                who = target.whoIn(text)
+                yield " and ".join(kept), None if who is None else f"it is {who}"
+
+    return f"{allHeld(tries())} looks at pages found nobody"
 
 
 def cookieDeleted(scene):

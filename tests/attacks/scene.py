@@ -73,7 +73,10 @@ class Browser:
 
     @ivar jar: Its cookies.
     @ivar answers: All that it was answered.
+    @ivar agent: What it says that it is, if anything.
     """
+
+    agent = None
 
     def __init__(self, scene, jar=()):
         """
@@ -95,6 +98,8 @@ class Browser:
         Send a request with the cookies, and keep those that come back.
         """
         sent = list(headers)
+        if self.agent is not None:
+            sent.append(("User-Agent", self.agent))
         if self.jar:
             pairs = "; ".join(f"{name}={value}" for name, value in self.jar.items())
             sent.append(("Cookie", pairs))

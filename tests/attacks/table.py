@@ -54,6 +54,7 @@ ATTACKS = [
         replay.fromBefore,
         replay.lateWriter,
         replay.formsAfterwards,
+        replay.remembered,
         replay.cookieDeleted,
         replay.backButton,
         redirects.afterSignIn,

@@ -67,6 +67,7 @@ class Target:
     @ivar token: The field of the token against forged requests.
     @ivar cookies: What the session's cookie is called over HTTP and over TLS.
     @ivar back: The field and argument for the address to go back to, or L{None}.
+    @ivar remember: The field to stay signed in with, or L{None}.
     @ivar pages: All pages that there are.
     @ivar forms: Forms beside those to sign in and out.
     @ivar devices: Where sessions are listed, or L{None}.
@@ -83,6 +84,7 @@ class Target:
     token: str = "csrf_token"
     cookies: tuple[str, str] = field(default=("sid", "__Host-sid"), converter=tuple)
     back: str | None = None
+    remember: str | None = None
     pages: list[str]
     forms: list[Form] = Factory(list)
     devices: Devices | None = None
@@ -116,7 +118,24 @@ DEMO = Target(
 )
 """The demonstration that C{twistd web --sessions} serves."""
 
-TARGETS = {"demo": DEMO}
+LOGIN = Target(
+    home="/",
+    shown=r'id="signed-in">([^<]+)<',
+    login="/login",
+    signIn="/login",
+    user="username",
+    password="password",
+    people={"ann": "correct-horse", "bob": "battery-staple"},
+    signOut="/logout",
+    back="next",
+    remember="remember",
+    pages=["/", "/login", "/logout", "/devices", "/password", "/style.css", "/nowhere"],
+    forms=[Form(action="/password", fields={"new": "correct-horse"})],
+    devices=Devices(page="/devices", action="/devices", field="end"),
+)
+"""C{examples/login.py}."""
+
+TARGETS = {"demo": DEMO, "login": LOGIN}
 """The descriptions that need not be written."""
 
 

@@ -28,6 +28,7 @@ from tests.stores.certificates import Authority
 LACKS = {
     "demo": {"redirects: after sign in", "redirects: in the form"}
     | {"redirects: who is in already", "guessing: names", "guessing: passwords"}
+    | {"replay: remembered"}
     | {attack.name for attack in ATTACKS if attack.name.startswith("devices: ")},
 }
 """What cannot be tried where there is no such thing to attack."""

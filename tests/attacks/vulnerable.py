@@ -27,6 +27,7 @@ VULNERABLE = Target(
     people={"ann": "one", "bob": "two"},
     signOut="/logout",
     back="next",
+    remember="remember",
     pages=["/", "/login", "/devices", "/nowhere"],
     forms=[Form(action="/note", fields={"note": "PROBE"})],
     devices=Devices(page="/devices", action="/devices", field="handle"),
