@@ -176,14 +176,7 @@ class TokenTests(FormsCase):
         A query may be in any language, and in none.
         """
         token = self.token(self.visitor)
-        for query in (
-            "q=%E6%97%A5%E6%9C%AC",
-            "q=%FF%00",
-            "%E6=%E6",
-            "q=\u00e4",
-            "%",
-            ";",
-        ):
+        for query in ("q=%E6%97%A5%E6%9C%AC", "q=%FF%00", "%E6=%E6", "%", ";"):
             path = f"/?{query}"
             self.assertDone(self.post(self.visitor, token, path=path))
             self.assertRefused(self.post(self.visitor, path=path))
