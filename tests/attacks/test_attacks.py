@@ -14,22 +14,24 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests._serving import Server, freePort, makeFolder
+from tests._serving import Example, Server, freePort, makeFolder
 from tests.attacks.__main__ import main
 from tests.attacks.client import Answer, Place, SetCookie, Unusable
 from tests.attacks.redirects import NASTY, whereTo
 from tests.attacks.scene import Scene
 from tests.attacks.table import ATTACKS, BROKEN, tryOne
-from tests.attacks.target import DEMO, TARGETS, readTarget
+from tests.attacks.target import DEMO, LOGIN, TARGETS, readTarget
 from tests.attacks.vulnerable import VULNERABLE, serve
 from tests.served import ROOT
 from tests.stores.certificates import Authority
+from tests.test_login import loadExample
 
 LACKS = {
     "demo": {"redirects: after sign in", "redirects: in the form"}
     | {"redirects: who is in already", "guessing: names", "guessing: passwords"}
     | {"replay: remembered"}
     | {attack.name for attack in ATTACKS if attack.name.startswith("devices: ")},
+    "login": set(),
 }
 """What cannot be tried where there is no such thing to attack."""
 
@@ -64,32 +66,37 @@ class HeldTests(SynchronousTestCase):
     All attacks on servers as processes, over HTTP and TLS.
     """
 
-    def check(self, target, *arguments):
+    def setUp(self):
         """
-        Start a server, attack it, and see that it holds.
+        Make a certificate, and find two ports.
         """
         needTLS()
-        folder = makeFolder(self)
-        certificate, key = Authority(str(folder)).issue("server")
-        plain, secure = freePort(), freePort()
+        self.folder = makeFolder(self)
+        certificate, key = Authority(str(self.folder)).issue("server")
+        self.plain, self.secure = freePort(), freePort()
         there = "interface=127.0.0.1"
-        server = Server(
-            self,
-            f"--listen=tcp:{plain}:{there}",
-            f"--listen=ssl:{secure}:privateKey={key}:certKey={certificate}:{there}",
-            "--sessions",
-            *arguments,
-            folder=folder,
-        )
+        self.listening = [
+            f"tcp:{self.plain}:{there}",
+            f"ssl:{self.secure}:privateKey={key}:certKey={certificate}:{there}",
+        ]
+
+    def check(self, target, server, log):
+        """
+        Start a server, attack it, and see that it holds.
+
+        @param log: The file that it logs to.
+        """
         server.start()
         status, said = attack(
             f"--target={target}",
-            f"--log={folder / 'output'}",
-            f"http://127.0.0.1:{plain}",
-            f"https://127.0.0.1:{secure}",
+            f"--log={self.folder / log}",
+            f"http://127.0.0.1:{self.plain}",
+            f"https://127.0.0.1:{self.secure}",
         )
         self.assertEqual(status, 0, said)
-        self.assertNotIn("Traceback", server.output)
+        written = (self.folder / log).read_text()
+        for trouble in ("Traceback", "Unhandled", "CRITICAL"):
+            self.assertNotIn(trouble, written)
         row = r"(?m)^(\w.*: .*)\n(?: +.*\n)+? {4}(held|not tried) "
         rows = re.findall(row, said)
         self.assertEqual([name for name, _ in rows], [each.name for each in ATTACKS])
@@ -100,7 +107,16 @@ class HeldTests(SynchronousTestCase):
         """
         The demonstration of C{twistd web --sessions} holds.
         """
-        self.check("demo")
+        listening = [f"--listen={each}" for each in self.listening]
+        server = Server(self, *listening, "--sessions", folder=self.folder)
+        self.check("demo", server, "output")
+
+    def test_login(self):
+        """
+        C{examples/login.py} holds, and there is nothing that was not tried.
+        """
+        server = Example(self, "login.py", *self.listening, folder=self.folder)
+        self.check("login", server, "log")
 
 
 class BrokenTests(SynchronousTestCase):
@@ -230,6 +246,7 @@ class CommandTests(SynchronousTestCase):
         The descriptions name one another's words only, and each has two people.
         """
         self.assertEqual(readTarget("demo"), DEMO)
+        self.assertEqual(LOGIN.people, loadExample().USERS)
         for target in TARGETS.values():
             self.assertGreaterEqual(len(target.people), 2)
 

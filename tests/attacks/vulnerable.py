@@ -48,6 +48,8 @@ class Memory:
         self.sessions = {}
         self.ended = set()
         self.log = log
+        with open(log, "a"):
+            pass
 
 
 class Page(BaseHTTPRequestHandler):
