@@ -32,7 +32,6 @@ from txsessions.errors import SignInNeeded
 
 USERS = {"ann": "correct-horse", "bob": "battery-staple"}
 FRESH = 300  # seconds for which a sign-in is good for a new password
-MONTH = 30 * 24 * 3600
 
 PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -41,6 +40,7 @@ PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{title}</t
 <form method="post" action="/logout">{token}<span id="signed-in">{user}</span>
 <button class="quiet" id="sign-out">Sign out</button></form></header>
 <main><h1>{title}</h1>{body}</main>"""
+FIELD = '<input type="hidden" name="csrf_token" value="{token}">'
 
 HOME = """<p class="card">You signed in {since}. Stop this program, even with
 <kbd>kill -9</kbd>, start it again and reload: you still are.</p>
@@ -85,8 +85,7 @@ h1 { margin: 1rem 0; font-size: 1.7rem; line-height: 1.2 }
 .here { padding: .1rem .6rem; border-radius: 1rem; background: var(--accent);
  color: var(--on); font-size: .85rem; font-weight: 600; white-space: nowrap }
 .soft { color: var(--soft); font-size: .95rem } .card p { margin: .6rem 0 0 }
-.said { padding: .75rem 1rem; border-left: 4px solid var(--accent);
- border-radius: .35rem; background: var(--card) }
+.said { border-left: 4px solid var(--accent) }
 label { display: block; margin-bottom: 1rem; font-weight: 600 }
 input { display: block; width: 100%; min-height: 2.9rem; margin-top: .3rem;
  padding: .5rem .75rem; border: 1px solid var(--soft); border-radius: .5rem;
@@ -95,11 +94,10 @@ button { min-height: 2.75rem; padding: .5rem 1.1rem; border: 1px solid var(--acc
  border-radius: .5rem; background: var(--accent); color: var(--on); font: inherit;
  font-weight: 600; cursor: pointer }
 .quiet, .bad { border-color: var(--edge); background: none; color: inherit }
-.bad { color: var(--bad) } :focus-visible { outline: 3px solid var(--accent);
- outline-offset: 2px }"""
+.bad { color: var(--bad) }"""
 
 POLICY = (
-    b"default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+    b"default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 
 
@@ -163,7 +161,10 @@ class Page(Resource):
         """Show the page, or do what its form asks for and lead to the next one."""
         try:
             if request.method != b"POST":
-                return self.page(request, session, *await self.show(request, session))
+                token = FIELD.format(token=session.csrfToken)
+                return self.page(
+                    request, await self.show(request, session, token), token
+                )
             where, said = await self.change(request, session)
         except SignInNeeded:
             where, said = b"/login?next=" + request.path, None
@@ -173,20 +174,21 @@ class Page(Resource):
         request.setHeader(b"location", where)
         return b""
 
-    def page(self, request, session, title, body):
-        """Put a page around its body."""
-        for each in session.takeFlashes():
-            body = f'<p class="said" role="status">{escape(each.text)}</p>' + body
+    def page(self, request, shown, token):
+        """Put a page around what it shows."""
+        title, body = shown
+        for each in request.getSession().takeFlashes():
+            body = f'<p class="card said" role="status">{escape(each.text)}</p>' + body
         request.setHeader(b"content-type", b"text/html; charset=utf-8")
         request.setHeader(b"content-security-policy", POLICY)
-        user, token = escape(self.user), tokenOf(session)
+        user = escape(self.user)
         return PAGE.format(title=title, body=body, user=user, token=token).encode()
 
 
 class Home(Page):
     """The first page."""
 
-    async def show(self, request, session):
+    async def show(self, request, session, token):
         """See L{Page.answer}."""
         title, since = f"Hello, {escape(self.user)}", ago(session.authenticatedAt)
         return title, HOME.format(since=since)
@@ -199,7 +201,7 @@ class Home(Page):
 class Devices(Page):
     """Where one is signed in, and what ends that."""
 
-    async def show(self, request, session):
+    async def show(self, request, session, token):
         """See L{Page.answer}."""
         own, rows = session.handle, ""
         found = await request.site.sessionsOf(self.user)
@@ -211,7 +213,7 @@ class Devices(Page):
                 seen=ago(each.lastSeenAt),
                 end=HERE if each.handle == own else END.format(handle=each.handle),
             )
-        return "Your devices", DEVICES.format(rows=rows, token=tokenOf(session))
+        return "Your devices", DEVICES.format(rows=rows, token=token)
 
     async def change(self, request, session):
         """See L{Page.answer}."""
@@ -231,10 +233,10 @@ class Devices(Page):
 class Password(Page):
     """A new password, for who has signed in just now."""
 
-    async def show(self, request, session):
+    async def show(self, request, session, token):
         """See L{Page.answer}."""
         session.requireFresh(FRESH)
-        return "A new password", PASSWORD.format(token=tokenOf(session))
+        return "A new password", PASSWORD.format(token=token)
 
     async def change(self, request, session):
         """See L{Page.answer}."""
@@ -245,11 +247,6 @@ class Password(Page):
         await deferToThread(self.accounts.setPassword, self.user, password)
         await session.endOthers(request)
         return b"/", "Your password is changed, and your other devices are signed out."
-
-
-def tokenOf(session):
-    """Write the field that only our own forms have."""
-    return f'<input type="hidden" name="csrf_token" value="{session.csrfToken}">'
 
 
 def ago(then):
@@ -273,7 +270,7 @@ def browserOf(agent):
 def makeSite(users, **how):
     """Make the site."""
     accounts = Accounts(users)
-    guard = SessionGuard(Portal(accounts, [accounts]), remember=MONTH)
+    guard = SessionGuard(Portal(accounts, [accounts]), remember=30 * 86400)
     guard.putChild(b"style.css", Data(STYLE, "text/css; charset=utf-8"))
     site = Site(guard, **how)
     site.keepsClients = True

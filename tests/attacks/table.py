@@ -57,6 +57,8 @@ ATTACKS = [
         replay.remembered,
         replay.cookieDeleted,
         replay.backButton,
+        guessing.ids,
+        guessing.names,
         redirects.afterSignIn,
         redirects.inTheForm,
         redirects.whoIsInAlready,
@@ -82,8 +84,6 @@ ATTACKS = [
         leaks.tracebacks,
         leaks.log,
         # Whoever is refused because of these guesses may be so for a while.
-        guessing.ids,
-        guessing.names,
         guessing.passwords,
     ]
 ]
