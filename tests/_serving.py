@@ -24,6 +24,7 @@ from urllib.parse import urlencode
 from twisted.trial.unittest import SkipTest
 
 import txsessions
+from tests.served import ROOT
 
 PLUGIN = "txsessions_plugin.py"
 """The dropin's file name."""
@@ -33,6 +34,15 @@ COMMANDS = {
     "twist": "from twisted.application.twist._twist import Twist; Twist.main()",
 }
 """What the scripts of these names do."""
+
+LOGGED = """
+import runpy, sys
+from twisted.python import log
+log.startLogging(open("log", "a"), setStdout=False)
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a Python file as a program that keeps a log."""
 
 PATIENCE = 30.0
 """Seconds after which a test gives up on a process."""
@@ -181,6 +191,45 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(how)
         return self.process.wait(PATIENCE)
+
+
+class Example(Server):
+    """
+    A program of examples/.  What it logs goes into a file C{log}.
+    """
+
+    def __init__(self, case, name, *arguments, folder=None):
+        """
+        @param name: The name of its file.
+        @param arguments: What stands behind it, one for each port.
+        """
+        super().__init__(case, folder=folder)
+        path = ROOT / "examples" / name
+        self.line = [sys.executable, "-c", LOGGED, str(path), *map(str, arguments)]
+        self._ports = len(arguments)
+
+    @property
+    def log(self):
+        """
+        What it logged in all of its runs.
+        """
+        return (self.folder / "log").read_text()
+
+    def start(self):
+        """
+        Start it, and wait until it has said where it listens.
+        """
+        output = self.folder / "output"
+        before = len(self.output) if output.exists() else 0
+        self.launch()
+
+        def listening():
+            said = self.output[before:]
+            if self.process.poll() is not None:
+                raise AssertionError(f"it ended by itself: {said}")
+            return said.count("://") >= self._ports
+
+        waitFor(listening, "the program to listen")
 
 
 class _UNIXConnection(HTTPConnection):

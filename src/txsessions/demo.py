@@ -133,6 +133,8 @@ class _Page(Resource):
             secure=cookies.isSecure(request.isSecure()),
             cookies=cookies,
         )
+        # What one visitor left is not to be found by the next, by going back.
+        request.setHeader(b"cache-control", b"no-store")
         return _render(request, DemoPage(visit))
 
 

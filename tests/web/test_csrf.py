@@ -160,12 +160,26 @@ class TokenTests(FormsCase):
         the body does not make up for it.
         """
         token = self.token(self.visitor)
-        for path in (f"/?csrf_token={token}", f"/?a=1&csrf%5Ftoken={token}"):
+        for path in (
+            f"/?csrf_token={token}",
+            f"/?a=1&csrf%5Ftoken={token}",
+            f"/?a=1;csrf_token={token}",
+        ):
             self.assertRefused(self.post(self.visitor, name="Eve", path=path))
             self.assertRefused(self.post(self.visitor, token, path=path))
             self.assertRefused(self.post(self.visitor, path=path, method="PUT"))
         self.assertRefused(self.post(self.visitor, token, path="/?csrf_token="))
         self.assertDone(self.post(self.visitor, token, path="/?other_token=1"))
+
+    def test_anyQuery(self):
+        """
+        A query may be in any language, and in none.
+        """
+        token = self.token(self.visitor)
+        for query in ("q=%E6%97%A5%E6%9C%AC", "q=%FF%00", "%E6=%E6", "%", ";"):
+            path = f"/?{query}"
+            self.assertDone(self.post(self.visitor, token, path=path))
+            self.assertRefused(self.post(self.visitor, path=path))
 
     def test_repeated(self):
         """
