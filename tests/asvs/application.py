@@ -53,11 +53,13 @@ def rotate(request):
 
 async def devices(request):
     """
-    A page with the sessions of who is signed in, a line each.
+    A page with the sessions of who is signed in, a line each, and this one marked.
     """
-    mine = await request.site.sessionsOf(request.getSession().principal)
+    session = request.getSession()
+    mine = await request.site.sessionsOf(session.principal)
     lines = [
-        f"{each.handle} {each.signedInAt:.0f} {each.lastSeenAt:.0f}" for each in mine
+        f"{each.handle} {'this' if each.handle == session.handle else 'other'}"
+        for each in mine
     ]
     return "\n".join(lines).encode("ascii")
 

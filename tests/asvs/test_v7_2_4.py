@@ -58,10 +58,10 @@ class NewTokenTests(AuditCase):
         ):
             thief = victim.twin()
             answer = await victim.get(path, last)
+            self.assertTrue(await thief.isNobody())
             self.assertTrue(answer.sets)
             self.assertNotEqual(victim.cookie, thief.cookie)
             self.assertEqual(await victim.who(), who)
-            self.assertTrue(await thief.isNobody())
         self.assertTrue(await attacker.isNobody())
 
     async def test_browser(self):
