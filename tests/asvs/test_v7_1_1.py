@@ -12,8 +12,9 @@ import re
 
 from twisted.web import server
 
-from tests.asvs.world import AuditCase
+from tests.asvs.world import SHARED, AuditCase
 from tests.served import ROOT
+from tests.web.pages import Page
 from txsessions import Session, Site, tap
 
 
@@ -27,6 +28,15 @@ def written():
     idle = re.search(r"^\| idle time of a session \| (\d+) s \|", text, re.MULTILINE)
     life = re.search(r"^\| life of a session \| (\d+) h", text, re.MULTILINE)
     return int(idle[1]), int(life[1]) * 3600
+
+
+def takeAnew(request):
+    """
+    A page that has a session take the limits that hold now.
+    """
+    session = request.getSession()
+    del session.sessionTimeout, session.sessionLifetime
+    return b"taken"
 
 
 class LongIdle(Session):
@@ -111,6 +121,28 @@ class SaidTests(AuditCase):
         factory = self.commanded("--session-timeout=60", "--session-lifetime=600")
         self.assertEqual(self.said, (60, 600))
         await self.holds(self.asSaid, factory=factory)
+
+    async def test_lowered(self):
+        """
+        Limits hold for sessions that begin under them; one that is there already keeps
+        its own over a restart, unless a page has it take the others, which is written down
+        too.
+        """
+        text = (ROOT / "docs" / "operating.md").read_text()
+        self.assertIn("keeps the limits that it began with", text)
+        for kind in SHARED:
+            world, how = self.world(kind), {"sessionTimeout": 60}
+            old = await world.signedIn()
+            await world.restart()
+            world.site.sessionFactory = type("ShortSession", (Session,), how)
+            new = await world.signedIn()
+            await world.goBy(300)
+            self.assertEqual([await old.who(), await new.who()], ["ann", "nobody"])
+            world.root.putChild(b"anew", Page(takeAnew))
+            await old.get("/anew")
+            await world.goBy(150)
+            self.assertEqual(await old.who(), "nobody")
+            await world.end()
 
     async def test_fault(self):
         """
