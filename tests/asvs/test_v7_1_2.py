@@ -103,6 +103,8 @@ class LimitTests(AuditCase):
         self.assertEqual(codes, [200, 200, 409, 409])
         who = [await browser.who() for browser, _ in pairs]
         self.assertEqual(who, ["ann", "ann", "nobody", "nobody"])
+        # Who is refused stays who he was, with what he had.
+        self.assertEqual(await pairs[3][0].told(), "nobody 0 1")
         await pairs[0][0].get("/out")
         browser, answer = await self.signIn(world, 4)
         self.assertEqual((answer.code, await browser.who()), (200, "ann"))

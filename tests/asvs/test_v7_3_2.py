@@ -96,6 +96,23 @@ class LifetimeTests(AuditCase):
         """
         await self.holds(self.again)
 
+    async def setBack(self, world):
+        """
+        A clock that is set back gives the same time again, and no more.
+        """
+        browser = await world.signedIn()
+        await world.goBy(STEP)
+        self.assertEqual(await browser.who(), "ann")
+        await world.written()
+        world.clock.rightNow -= STEP
+        await self.useUntilTheEnd(world, browser)
+
+    async def test_setBack(self):
+        """
+        Where the clock is wrong.
+        """
+        await self.holds(self.setBack)
+
     async def test_fault(self):
         """
         The check finds a limit that moves.
