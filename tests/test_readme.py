@@ -252,3 +252,22 @@ class AuditTests(SynchronousTestCase):
             self.assertIn(state[1], self.states)
             if state[1] in self.states[:2]:
                 self.assertRegex(row[2], TEST_NAME, row[0])
+
+    def test_files(self):
+        """
+        Each item that the library has to do with has a file of tests, which the row
+        names first, with the test that its fault is found; and there is no other.
+        """
+        named = set()
+        for row in self.rows():
+            item = row[0].split()[0]
+            file = f"test_v{item.replace('.', '_')}"
+            name = f"tests.asvs.{file}"
+            if name in row[2]:
+                named.add(file)
+                start = rf"`{name}`; fault: `{name}\.\w+\.test_fault\w*`"
+                self.assertRegex(row[2], f"^{start}")
+            elif item[:3] in dict(self.sections) and "**yours**" not in row[1]:
+                self.fail(f"{item} has no file of tests")
+        files = {path.stem for path in (ROOT / "tests" / "asvs").glob("test_*.py")}
+        self.assertEqual(named, files)

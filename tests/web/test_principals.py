@@ -507,3 +507,43 @@ class WithoutAStoreTests(PrincipalCase):
 
 
 __all__ = ["PrincipalCase"]
+
+
+class NamelessTests(PrincipalCase):
+    """
+    What is asked of those who cannot have signed in.
+    """
+
+    def test_nobody(self):
+        """
+        Where nobody is signed in there are no sessions to be listed.
+        """
+        self.enter()
+        self.assertEqual(self.handles(None), [])
+
+    def test_wrong(self):
+        """
+        Whoever is not called by a text is refused, since to have ended nothing would
+        look like success.
+        """
+        self.enter()
+        (handle,) = self.handles()
+        for wrong in (None, b"ann", 7):
+            for done in (
+                self.site.endPrincipal(wrong),
+                self.site.erasePrincipal(wrong),
+                self.site.endSession(wrong, handle),
+            ):
+                error = self.failureResultOf(done, ConfigurationError).value
+                self.assertIn(type(wrong).__name__, str(error))
+        done = self.site.sessionsOf(b"ann")
+        self.failureResultOf(done, ConfigurationError)
+        self.assertEqual(self.handles(), [handle])
+
+    def test_noCharacter(self):
+        """
+        A lone surrogate, as in what a client sent, is in nobody's name.
+        """
+        self.enter()
+        self.assertEqual(self.handles("ann\ud800"), [])
+        self.assertEqual(self.successResultOf(self.site.endPrincipal("ann\ud800")), 0)

@@ -65,7 +65,9 @@ class PrincipalHashes:
         """
         Hash a name, with HMAC-SHA256 (RFC 2104).
         """
-        return hmac.digest(key, self._site + principal.encode(), "sha256")
+        # A lone surrogate is in no name that somebody has signed in by: nobody is found.
+        name = principal.encode("utf-8", "surrogatepass")
+        return hmac.digest(key, self._site + name, "sha256")
 
 
 __all__ = ["HANDLE_BYTES", "PrincipalHashes"]

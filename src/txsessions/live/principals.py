@@ -21,7 +21,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 
 from txsessions.core.principals import HANDLE_BYTES, PrincipalHashes
-from txsessions.errors import RecordDamaged, UnknownKey
+from txsessions.errors import ConfigurationError, RecordDamaged, UnknownKey
 from txsessions.live.events import EventKind
 
 if TYPE_CHECKING:
@@ -97,13 +97,13 @@ class Principals:
         return sorted(found, key=lambda each: each[1].handle)
 
     def sessionsOf(
-        self, principal: str, after: str | None, limit: int
+        self, principal: str | None, after: str | None, limit: int
     ) -> Deferred[list[SignedIn]]:
         """
         See L{Site.sessionsOf<txsessions.web.site.Site.sessionsOf>}.
         """
         start = None if after is None else _handleOf(after)
-        if after is not None and start is None:
+        if principal is None or (after is not None and start is None):
             return succeed([])
         return Deferred.fromCoroutine(self._list(principal, start, limit))
 
@@ -113,6 +113,7 @@ class Principals:
         """
         Ask the store, under each hash.
         """
+        _demandName(principal)
         table = self._table
         if table.store is None:
             return [
@@ -159,6 +160,7 @@ class Principals:
         """
         End it in the store, and look for it here.
         """
+        _demandName(principal)
         table, ended = self._table, False
         if table.store is not None:
             await table.lifecycle.whenOpen()
@@ -181,6 +183,7 @@ class Principals:
         """
         End them in the store, and look for them here.
         """
+        _demandName(principal)
         table, count = self._table, 0
         if table.store is not None:
             await table.lifecycle.whenOpen()
@@ -269,6 +272,18 @@ def _shown(signIn: SignIn, lastSeenAt: float) -> SignedIn:
         userAgent=signIn.userAgent,
         address=signIn.address,
     )
+
+
+def _demandName(principal: object) -> None:
+    """
+    Refuse what nobody can have signed in by, rather than say that nobody has.
+
+    @raise ConfigurationError: The principal is no text.
+    """
+    if not isinstance(principal, str):
+        raise ConfigurationError(
+            f"a principal is a text, as login() was told, not {type(principal).__name__}"
+        )
 
 
 def _handleOf(text: str) -> bytes | None:

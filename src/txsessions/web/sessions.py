@@ -134,13 +134,14 @@ class SiteOfSessions:
         self._live.principals.keepsClients = keeps
 
     def sessionsOf(
-        self: Any, principal: str, after: str | None = None, limit: int = 100
+        self: Any, principal: str | None, after: str | None = None, limit: int = 100
     ) -> Deferred[list[SignedIn]]:
         """
         Find the sessions on which somebody is signed in, in every process, in the
         order of their handles.
 
-        @param principal: Who, as C{session.login()} was told.
+        @param principal: Who, as C{session.login()} was told.  L{None}, as of a session
+            on which nobody is signed in, has none.
         @param after: The handle of the last one of the page before.  What is none
             finds nothing.
         @param limit: How many at most.
