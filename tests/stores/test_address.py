@@ -92,6 +92,8 @@ class OpenStoreTests(SynchronousTestCase):
             ("sqlite:x/", "directory"),
             ("sqlite:.", "directory"),
             ("sqlite:a\0b", "name a file"),
+            ("sqlite:~\0/b", "name a file"),
+            ("sqlite:~", "directory"),
             ("sqlite:x?", "nothing follows"),
             ("sqlite:x?x", "no options"),
             ("sqlite:x?speed=9", "'speed'"),
