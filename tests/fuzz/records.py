@@ -247,7 +247,7 @@ TARGETS = (
             *(b"\xdf\xff\xff\xff\xff", b"\xdd\0\x01\0\0", b"\xde\0\x01", b"\x91" * 31),
             *(b"\xcb\x7f\xf8" + bytes(6), b"\xa3\xed\xa0\x80", b"\xcf" + b"\xff" * 8),
         ),
-        steps=500,
+        steps=800,
         more=values.map(_kept).filter(bool),
     ),
     Target(
@@ -281,7 +281,7 @@ TARGETS = (
             *(b"\xcb\x7f\xf8" + bytes(6), b"\xcb\x7f\xf0" + bytes(6), b"\xcb\xff"),
             *(b"\xcb\x80" + bytes(7), b"\xa3ann", b"\xa3\xed\xa0\x80", b"\xde\x03\xe9"),
         ),
-        steps=500,
+        steps=800,
         more=states.map(packState),
     ),
     Target(
@@ -290,7 +290,7 @@ TARGETS = (
         seeds=(SEALED, SEALED[:1], packState(STATE)),
         pieces=(
             *(b"\x01", b"\x02", SEALED[:9], SEALED[1:9], SEALED[9:33], SEALED[-16:]),
-            *(SEALER.seal(KEY, VERSION + 1, b"")[9:], bytes(16)),
+            *(SEALER.seal(KEY, VERSION + 2, b"")[9:], bytes(16)),
             *(sealer(1).seal(KEY, VERSION, b"other")[:9],),
             *(sealer(2).seal(KEY, VERSION, b"revoked")[:9],),
         ),

@@ -94,6 +94,7 @@ class OpenStoreTests(SynchronousTestCase):
             ("sqlite:a\0b", "name a file"),
             ("sqlite:~\0/b", "name a file"),
             ("sqlite:~", "directory"),
+            ("sqlite:not-there/..", "directory"),
             ("sqlite:x?", "nothing follows"),
             ("sqlite:x?x", "no options"),
             ("sqlite:x?speed=9", "'speed'"),

@@ -178,7 +178,7 @@ def _path(place: str) -> str:
     if "\0" in place:
         raise AddressError("a path holds no NUL: name a file")
     path = os.path.expanduser(place)
-    if path.endswith("/") or os.path.isdir(path):
+    if path.endswith("/") or os.path.isdir(os.path.abspath(path)):
         raise AddressError(f"{place!r} is a directory, not a file")
     return path
 
