@@ -405,6 +405,16 @@ class RecordTests(LoadCase):
             self.reseal(bad)
             self.assertRefused("refused damaged")
 
+    def test_badNames(self):
+        """
+        Nor is one whose parts have names that cannot be read, so that they cannot be
+        put anywhere.
+        """
+        good = self.state()
+        for name in (b"n", b"n\xc1", b"n\x90", b"n\x80", b"a\xff", b"c\xff"):
+            self.reseal(packState(evolve(good, parts={name: b"\xc0"})))
+            self.assertRefused("refused damaged")
+
     def test_badTimes(self):
         """
         Nor are times that no session has.

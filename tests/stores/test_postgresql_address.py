@@ -128,6 +128,8 @@ class AddressTests(SynchronousTestCase):
             ("postgresql://u:secret%zz@h/d", "libpq cannot read"),
             ("postgresql://u:secret@h:port?/d", "libpq cannot read"),
             ("postgresql://h/d?speed=secret", "libpq cannot read"),
+            ("postgresql://u:secret@h/\udcff", "libpq cannot read"),
+            ("postgresql://u:secret@h/%ff", "libpq cannot read"),
             ("postgresql://u:secret@secret@h/d", "no @"),
             ("postgresql://h/d?table=a&table=b", "twice"),
             ("postgresql://h/d?deadline=soon", "number of seconds"),

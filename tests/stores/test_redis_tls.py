@@ -181,6 +181,7 @@ class TLSTests(RedisTestCase):
         other = self.authority.issue("other")[1]
         for options, word in (
             ({"cafile": "/not/there"}, "/not/there"),
+            ({"cafile": "a\0b"}, "null byte"),
             ({"cafile": keyfile}, "no certificate"),
             ({"certfile": "/not/there"}, "/not/there"),
             ({"certfile": certfile}, certfile),
@@ -191,6 +192,15 @@ class TLSTests(RedisTestCase):
                 ConfigurationError, openStore, "rediss://localhost/0", **options
             )
             self.assertIn(word, str(error), options)
+
+    def test_hosts(self):
+        """
+        So is a host that can have no certificate.
+        """
+        for host in ("\udcff", "a" * 64, "a" * 300):
+            with self.assertRaises(ConfigurationError) as caught:
+                openStore(f"rediss://{host}/0")
+            self.assertIn("is not the name of a host", str(caught.exception))
 
     @steps
     async def test_fileGone(self):

@@ -31,7 +31,9 @@ _PURPOSE: Final = b"txsessions csrf secret 1"
 
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9_-]{64}").fullmatch
 
-_ORIGIN = re.compile(rb"(https?)://([0-9a-z._~%!$&'()*+,;=:\[\]-]+)").fullmatch
+_ORIGIN = re.compile(
+    rb"(https?)://((?:\[[0-9a-f:.]+\]|[0-9a-z._~%!$&'()*+,;=-]+)(?::[0-9]+)?)"
+).fullmatch
 
 _PORTS: Final = {b"http": b":80", b"https": b":443"}
 

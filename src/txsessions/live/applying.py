@@ -9,7 +9,7 @@ is carried byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,23 @@ def apply(
         holder[key] = inPlace(holder.get(key), value)
         if session._dormant:
             session._dormant.pop(part, None)
+
+
+def checkNames(parts: Iterable[bytes]) -> None:
+    """
+    See that the names of stored parts can be read.
+
+    @raise ValueError: One cannot.
+    """
+    for part in parts:
+        kind, name = splitPart(part)
+        if kind != NAMESPACE:
+            name.decode("utf-8")
+            continue
+        try:
+            hash(decodeValue(name))
+        except TypeError:
+            raise ValueError("a key of a namespace cannot be one") from None
 
 
 def _carry(session: Session, part: bytes, encoded: bytes, error: Exception) -> None:
@@ -274,4 +291,4 @@ def inPlace(current: Any, fresh: Any) -> Any:
     return fresh
 
 
-__all__ = ["apply", "dropDormant", "inPlace", "mergerFor", "wake"]
+__all__ = ["apply", "checkNames", "dropDormant", "inPlace", "mergerFor", "wake"]

@@ -318,6 +318,7 @@ class Loader:
         plaintext = sealer.open(record.key, record.version, record.payload)
         try:
             state = unpackState(plaintext)
+            applying.checkNames(state.parts)
         except ValueError:
             raise RecordDamaged(record.tag) from None
         times = 0 <= record.touchedAt <= rules.MAX_SECONDS

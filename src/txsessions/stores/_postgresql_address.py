@@ -70,7 +70,7 @@ def _parse(conninfo: str) -> dict[str, Any]:
     """
     try:
         params: dict[str, Any] = conninfo_to_dict(conninfo)
-    except psycopg.Error:
+    except (psycopg.Error, UnicodeError):
         # libpq's message would quote what it stumbled over.
         raise AddressError(
             "libpq cannot read the address: write postgresql://USER:PASSWORD@HOST/"

@@ -55,7 +55,8 @@ def creatorOf(settings: Settings) -> Explaining:
     """
     Read the certificates, and say whom to trust.
 
-    @raise ConfigurationError: A file cannot be read.
+    @raise ConfigurationError: A file cannot be read, or the host can have no
+        certificate.
     """
     trust = None
     if settings.cafile:
@@ -67,7 +68,11 @@ def creatorOf(settings: Settings) -> Explaining:
             pem += b"\n" + _read(settings.keyfile)
         own = _loaded(settings.certfile, PrivateCertificate.loadPEM, pem)
     ((host, _),) = settings.hosts
-    return Explaining(optionsForClientTLS(host, trustRoot=trust, clientCertificate=own))
+    try:
+        options = optionsForClientTLS(host, trustRoot=trust, clientCertificate=own)
+    except UnicodeError:
+        raise ConfigurationError(f"{host!r} is not the name of a host") from None
+    return Explaining(options)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -150,8 +155,9 @@ def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"{path} cannot be read: {said}") from None
 
 
 def _authorities(path: str) -> list[Certificate]:

@@ -4,7 +4,8 @@ The cheap question: has anybody else changed the database?
 Owns the telling apart of other processes' commits from our own.  SQLite counts
 changes for each connection as that connection sees them: the reading one sees all,
 the writing one all but its own.  So where the first has moved and the second has
-not, the change was ours.
+not, the change was ours.  As long as a glance at what all connections share shows
+that nothing was committed at all, neither is asked.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from txsessions.stores._sqlite_errors import ENGINE_ERRORS
 
 if TYPE_CHECKING:
+    from txsessions.stores._sqlite_glance import IGlance
     from txsessions.stores._sqlite_rows import Execute
     from txsessions.stores._sqlite_writer import Writer
 
@@ -26,12 +28,17 @@ class Changes:
     Counts the changes of others.
     """
 
-    def __init__(self, ask: Execute, writer: Writer, count: int) -> None:
+    def __init__(
+        self, ask: Execute, writer: Writer, count: int, glance: IGlance | None = None
+    ) -> None:
         """
         @param ask: Asks the connection for reading.
         @param writer: Who writes for this process.
         @param count: Where to begin: a number never given out before.
+        @param glance: Shows whether anything was committed, where that can be seen.
         """
+        self._glance = glance
+        self._shown: bytes | None = None
         self._ask = ask
         self._writer = writer
         self._count = count
@@ -45,6 +52,11 @@ class Changes:
         How often others have changed something, as far as can be told now:
         L{None} while a commit of ours has just ended that may be what is seen.
         """
+        glance, shown = self._glance, None
+        if glance is not None:
+            shown = glance.raw
+            if shown == self._shown:
+                return self._count
         writer = self._writer
         if writer.begunHere and writer.holdsOthersOff:
             # All that came before was accounted for when this began.
@@ -54,7 +66,15 @@ class Changes:
             if writer.isBusy:
                 return None
             self._account(found)
+        # What comes after the glance is seen by the next one.
+        self._shown = shown
         return self._count
+
+    def forget(self) -> None:
+        """
+        The database is being closed: look at it no more.
+        """
+        self._glance = None
 
     def another(self) -> None:
         """

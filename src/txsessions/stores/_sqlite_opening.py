@@ -22,6 +22,7 @@ from txsessions.stores._reactor import IStoreReactor, globalReactor, withDeadlin
 from txsessions.stores._sqlite_changes import Changes
 from txsessions.stores._sqlite_database import Database
 from txsessions.stores._sqlite_errors import ENGINE_ERRORS
+from txsessions.stores._sqlite_glance import glanceAt
 from txsessions.stores._worker import IWorker, WorkerThread
 
 _DURABILITY = {
@@ -124,6 +125,8 @@ class Opening:
         """
         See L{ISessionStore.close}.
         """
+        if self._changes is not None:
+            self._changes.forget()
         self._find = self._changes = None
         if self._database is None or self._database.fork != Forks.count:
             return succeed(None)
@@ -189,10 +192,14 @@ class Opening:
         The database is open.
         """
         self._find = reader.cursor().execute
-        assert self._database is not None
+        database = self._database
+        assert database is not None
         self._generation += 1 << 32
         self._changes = Changes(
-            reader.cursor().execute, self._database.writer, self._generation
+            reader.cursor().execute,
+            database.writer,
+            self._generation,
+            glanceAt(database.path),
         )
         self._lookAgainAt = 0.0
         self._replaced = False

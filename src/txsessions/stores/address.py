@@ -175,9 +175,12 @@ def _path(place: str) -> str:
             "a path does not begin with two slashes: write sqlite:/absolute/path or "
             "sqlite:relative/path"
         )
-    if place.endswith("/") or os.path.isdir(place):
+    if "\0" in place:
+        raise AddressError("a path holds no NUL: name a file")
+    path = os.path.expanduser(place)
+    if path.endswith("/") or os.path.isdir(os.path.abspath(path)):
         raise AddressError(f"{place!r} is a directory, not a file")
-    return os.path.expanduser(place)
+    return path
 
 
 def _read(query: str, there: bool) -> dict[str, object]:
