@@ -15,7 +15,7 @@ from attrs import define
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from txsessions.interfaces import ISessionStore
+from txsessions.interfaces import ROTATION_MARKER, ISessionStore
 
 
 @define(eq=False)
@@ -197,12 +197,24 @@ class SlowStore:
         return self._call("touch", key, touchedAt, expiresAt, now)
 
     def rename(
-        self, oldKey: bytes, record: Any, expected: int, now: float, limit: Any = None
+        self,
+        oldKey: bytes,
+        record: Any,
+        expected: int,
+        now: float,
+        limit: Any = None,
+        marks: float = ROTATION_MARKER,
     ) -> Deferred[None]:
         """
         See L{ISessionStore.rename}.
         """
-        return self._call("rename", oldKey, record, expected, now, limit)
+        return self._call("rename", oldKey, record, expected, now, limit, marks)
+
+    def follow(self, key: bytes, now: float) -> Deferred[Any]:
+        """
+        See L{ISessionStore.follow}.
+        """
+        return self._call("follow", key, now)
 
     def delete(self, key: bytes) -> Deferred[bool]:
         """

@@ -108,8 +108,8 @@ class ISessionStore(Interface):
         @param known: A version that the caller has.
         @return: The record; L{None} if there is none, or it is past its
             deadline at C{now} (whatever a sweeper has done); L{UNCHANGED} if it
-            is alive and its version is C{known}; L{ROTATED} for a minute after
-            L{rename} took the key away.
+            is alive and its version is C{known}; L{ROTATED} for as long as the
+            marker stays, after L{rename} took the key away.
         """
 
     def replace(record: Record, expected: int, now: float) -> Deferred[None]:
@@ -142,19 +142,31 @@ class ISessionStore(Interface):
         expected: int,
         now: float,
         limit: SignInLimit | None = None,
+        marks: float = 60.0,
     ) -> Deferred[None]:
         """
         Give a session a new key and a new record, in one transaction.  Its
         principal may be another one, or none: that is a sign-in, or a sign-out, and
         the record remembers the epoch of now.  With the same principal it keeps the
-        one that it has.  The old key stays for L{ROTATION_MARKER} seconds as a marker
+        one that it has.  The old key stays for C{marks} seconds as a marker
         that it was rotated, under which nothing can be inserted, read or changed.
-        The marker remembers the new key, for L{delete}.
+        The marker remembers the new key, for L{delete} and L{follow}.
 
         Fails with C{SessionGone} and C{SessionConflict} as L{replace} does, and
         with C{SessionExists} if the new key is taken; then nothing is changed.
 
         @param limit: As with L{insert}, where the principal becomes another one.
+        @param marks: How long the marker stays, L{ROTATION_MARKER} if not given.
+        """
+
+    def follow(key: bytes, now: float) -> Deferred[Record | None]:
+        """
+        Find what a session has become, from marker to marker, in one look: no rename
+        that comes meanwhile makes it lost.
+
+        @return: Its record, under the key of now; L{None} if there is no marker under
+            this key at C{now}, or one on the way has run out, or the session at the
+            end is past its deadline, ended or gone.
         """
 
     def delete(key: bytes) -> Deferred[bool]:
@@ -263,7 +275,7 @@ class ISessionStore(Interface):
 
 
 ROTATION_MARKER = 60.0
-"""How long a rotated key stays marked, in seconds."""
+"""How long a rotated key stays marked, in seconds, if nothing else is said."""
 
 
 class ISessionListener(Interface):

@@ -116,7 +116,7 @@ class TwoIdsStore(SlowStore):
     Leaves the old id of a rotation alive.
     """
 
-    def rename(self, oldKey, record, expected, now, limit=None):
+    def rename(self, oldKey, record, expected, now, limit=None, marks=60.0):
         """
         See L{ISessionStore.rename}; half of it.
         """
@@ -144,7 +144,7 @@ class OrphanStore(SlowStore):
     Leaves a record behind where a rotation came too late.
     """
 
-    def rename(self, oldKey, record, expected, now, limit=None):
+    def rename(self, oldKey, record, expected, now, limit=None, marks=60.0):
         """
         See L{ISessionStore.rename}; not so.
         """
@@ -154,7 +154,7 @@ class OrphanStore(SlowStore):
             kept = self.inner.insert(record, now)
             return kept.addCallback(lambda _: failure)
 
-        renamed = self.inner.rename(oldKey, record, expected, now, limit)
+        renamed = self.inner.rename(oldKey, record, expected, now, limit, marks)
         return renamed.addErrback(keep)
 
 

@@ -182,11 +182,11 @@ class LostRename(MemoryStore):
     Renames in two steps and dies between them.
     """
 
-    def rename(self, oldKey, record, expected, now, limit=None) -> Deferred[None]:
+    def rename(self, oldKey, record, expected, now, *args) -> Deferred[None]:
         """
         Marks the old key and inserts nothing.
         """
-        renamed = super().rename(oldKey, record, expected, now, limit)
+        renamed = super().rename(oldKey, record, expected, now, *args)
         return renamed.addCallback(lambda _: self.delete(record.key)).addCallback(
             lambda _: None
         )
@@ -197,11 +197,11 @@ class RenameWithoutMarker(MemoryStore):
     Leaves no trace of the old key.
     """
 
-    def rename(self, oldKey, record, expected, now, limit=None) -> Deferred[None]:
+    def rename(self, oldKey, record, expected, now, *args) -> Deferred[None]:
         """
         Deletes the old key.
         """
-        renamed = super().rename(oldKey, record, expected, now, limit)
+        renamed = super().rename(oldKey, record, expected, now, *args)
 
         def forget(_):
             del self._slots[oldKey]
@@ -214,12 +214,12 @@ class RenameKeepsBoth(MemoryStore):
     Copies instead of renaming.
     """
 
-    def rename(self, oldKey, record, expected, now, limit=None) -> Deferred[None]:
+    def rename(self, oldKey, record, expected, now, *args) -> Deferred[None]:
         """
         Leaves the session under its old key, too.
         """
         old = self._slots.get(oldKey)
-        renamed = super().rename(oldKey, record, expected, now, limit)
+        renamed = super().rename(oldKey, record, expected, now, *args)
 
         def restore(_):
             self._put(oldKey, old)

@@ -107,7 +107,7 @@ class OvertakenTests(SynchronousTestCase):
             for verb in (
                 lambda limit=limit: self.verbs.insert(signed, 0.0, limit, 0, 9.0),
                 lambda limit=limit: self.verbs.rename(
-                    b"k", signed, 1, 0.0, limit, 0, 9.0
+                    b"k", signed, 1, 0.0, limit, 60.0, 0, 9.0
                 ),
             ):
                 call = verb()
@@ -180,7 +180,7 @@ class OvertakenTests(SynchronousTestCase):
             self.assertEqual(verbs.touch(b"k", (1.0, 2.0), 0.0, 0, 9.0).commit, easy)
             self.assertEqual(verbs.delete(b"k", 0, 9.0).commit, FINAL)
             self.assertEqual(
-                verbs.rename(b"k", one, 1, 0.0, None, 0, 9.0).commit, FINAL
+                verbs.rename(b"k", one, 1, 0.0, None, 60.0, 0, 9.0).commit, FINAL
             )
             self.assertEqual(verbs.acknowledge([b"k"], 0, 9.0).commit, FINAL)
             for call in (

@@ -179,6 +179,7 @@ class Statements:
         self.rename = self._make("rename", _RENAME, *rename)
         self.delete = self._make("delete", _DELETE, key)
         self.follow = self._make("follow", _FOLLOW, key)
+        self.followed = self._make("followed", _FOLLOWED, key, big)
         self.claim = self._make("claim", _CLAIM, big, big, big)
         self.shelve = self._make("shelve", _SHELVE, key)
         self.acknowledge = self._make("acknowledge", _ACKNOWLEDGE, BYTEAS)
@@ -326,6 +327,17 @@ WITH RECURSIVE became (key) AS (
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM found), (SELECT count(*) FROM ended)
+"""
+_FOLLOWED = """
+WITH RECURSIVE became (key) AS (
+    SELECT payload FROM {sessions}
+    WHERE key = $1 AND version IS NULL AND expires_at > $2
+    UNION
+    SELECT payload FROM became JOIN {sessions} USING (key)
+    WHERE version IS NULL AND expires_at > $2
+)
+SELECT {columns}, payload, key FROM became JOIN {sessions} AS s USING (key)
+WHERE version IS NOT NULL AND expires_at > $2 AND {alive}
 """
 _CLAIM = """
 WITH found AS (

@@ -72,6 +72,20 @@ class Verbs(SigningVerbs, PrincipalVerbs):
 
         return Call(self._all.load, values, decode, due)
 
+    def followed(self, key: bytes, now: float, offset: int, due: float) -> Call:
+        """
+        See L{txsessions.interfaces.ISessionStore.follow}.
+        """
+
+        def decode(result: PGresult) -> Record | None:
+            if not result.ntuples:
+                return None
+            name = result.get_value(0, KEY_AT) or b""
+            return readable(name, result, 0, offset)
+
+        values = (key, number(instant(now, offset)))
+        return Call(self._all.followed, values, decode, due)
+
     def replace(
         self, record: Record, expected: int, now: float, offset: int, due: float
     ) -> Call:

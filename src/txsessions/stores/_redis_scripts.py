@@ -241,6 +241,31 @@ return drop(key, found, name)
 )
 """Keys: record, due, claims, index, what it became.  Arguments: name."""
 
+FOLLOW = script(
+    f"""
+local key, now = KEYS[1], unpack_('<d', ARGV[2])
+local tag = string.sub(key, 1, #key - #ARGV[1] - 2)
+local passed, found = {{}}, redis.pcall('GETRANGE', key, 0, {LIMIT})
+while type(found) == 'string' and #found == 10 and string.sub(found, 1, 2) == 'M1'
+    and unpack_('<d', found, 3) > now and not passed[key] do
+  passed[key] = true
+  local became = redis.pcall('GETRANGE', tag .. 'b:' .. string.sub(key, #tag + 3),
+    0, {LIMIT})
+  if type(became) ~= 'string' or became == '' then return {GONE} end
+  key = became
+  tag = tagOf(key)
+  found = redis.pcall('GETRANGE', key, 0, {LIMIT})
+end
+if key == KEYS[1] or not head(key) or ended(key, found) then return {GONE} end
+return {{string.sub(key, #tag + 3), found}}
+""",
+    "signed",
+    "ended",
+    "head",
+)
+"""Keys: record, what it became.  Arguments: name, now.  Says the name of what there is
+in the end, and its record, which may be past its deadline."""
+
 CLAIM = script(
     f"""
 local now, till = unpack_('<d', ARGV[1]), unpack_('<d', ARGV[2])
@@ -309,6 +334,7 @@ ALL = (
     RENAME,
     RENAME_LIMITED,
     DELETE,
+    FOLLOW,
     CLAIM,
     ACKNOWLEDGE,
 )
@@ -319,6 +345,7 @@ __all__ = [
     "ALL",
     "CLAIM",
     "DELETE",
+    "FOLLOW",
     "INSERT",
     "INSERT_LIMITED",
     "LOAD",

@@ -23,7 +23,6 @@ from txsessions.errors import (
     StoreUnavailable,
     TooManySessions,
 )
-from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores import _redis_scripts
 from txsessions.stores._redis_calls import Calls
 from txsessions.stores._redis_functions import DONE, EXISTS, GONE, TOO_MANY
@@ -201,6 +200,7 @@ def rename(
     expected: int,
     now: float,
     limit: SignInLimit | None,
+    marks: float,
 ) -> Deferred[None]:
     """
     See L{txsessions.interfaces.ISessionStore.rename}.
@@ -226,11 +226,33 @@ def rename(
         value,
         packVersion(expected),
         packTime(now + offset),
-        packTime(now + offset + ROTATION_MARKER),
+        packTime(now + offset + marks),
         *arguments,
         keys=keys,
     )
     return _written(done, calls, oldKey, record.key, limit)
+
+
+def follow(calls: Calls, key: bytes, now: float) -> Deferred[Record | None]:
+    """
+    See L{txsessions.interfaces.ISessionStore.follow}.
+    """
+    at = now + calls.clock.offset
+    keys = (calls.keys.record(key), calls.keys.became(key))
+
+    def read(reply: Any) -> Record | None:
+        if type(reply) is not list:
+            return None
+        name, text = reply
+        try:
+            found = decode(name, text, calls.clock.offset, at)
+        except Damaged:
+            reportDamage(name)
+            return None
+        return found if isinstance(found, Record) else None
+
+    done = calls.script(_redis_scripts.FOLLOW, key, packTime(at), keys=keys)
+    return done.addCallbacks(read, odd, errbackArgs=(calls,))
 
 
 def delete(calls: Calls, key: bytes) -> Deferred[bool]:
@@ -323,6 +345,7 @@ def odd(failure: Failure, calls: Calls) -> Failure:
 __all__ = [
     "Found",
     "delete",
+    "follow",
     "insert",
     "load",
     "odd",

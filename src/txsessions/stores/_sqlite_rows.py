@@ -76,6 +76,21 @@ SELECT count(*) FROM sessions
 WHERE version IS NOT NULL AND expires_at > ? AND {alive}
 """)
 
+# UNION, which drops what it has had, ends even where markers lead in a circle.
+SELECT_FOLLOWED = statement("""
+SELECT {columns}, key FROM sessions
+WHERE version IS NOT NULL AND expires_at > ?2 AND {alive} AND key IN (
+    WITH RECURSIVE became (key) AS (
+        SELECT payload FROM sessions
+        WHERE key = ?1 AND version IS NULL AND expires_at > ?2
+        UNION
+        SELECT payload FROM became JOIN sessions USING (key)
+        WHERE version IS NULL AND expires_at > ?2
+    )
+    SELECT key FROM became
+)
+""")
+
 _log = Logger()
 _head = struct.Struct("<qdq").pack
 
@@ -189,6 +204,21 @@ def _isStill(execute: Execute, key: bytes, now: float, known: int) -> bool:
         return False
 
 
+def readFollowed(execute: Execute, key: bytes, now: float) -> Record | None:
+    """
+    See L{txsessions.interfaces.ISessionStore.follow}.
+    """
+    row = execute(SELECT_FOLLOWED, (key, now)).fetchone()
+    return None if row is None else readable(row[KEY_AT], row[:KEY_AT])
+
+
+def follow(cursor: sqlite3.Cursor, key: bytes, now: float) -> Record | None:
+    """
+    The same, for when the reading connection found the database busy.
+    """
+    return readFollowed(cursor.execute, key, now)
+
+
 def readPage(
     execute: Execute, cursor: bytes | None, limit: int
 ) -> tuple[list[Record], bytes | None]:
@@ -214,6 +244,7 @@ __all__ = [
     "EPOCH_UNIT",
     "KEY_AT",
     "SELECT",
+    "SELECT_FOLLOWED",
     "SELECT_TIMES",
     "UNREADABLE",
     "Damaged",
@@ -221,7 +252,9 @@ __all__ = [
     "Found",
     "Row",
     "checksumOf",
+    "follow",
     "read",
+    "readFollowed",
     "readPage",
     "readable",
     "readableOf",

@@ -23,7 +23,6 @@ from txsessions.core.record import (
     tagOf,
 )
 from txsessions.errors import SessionConflict, SessionExists, SessionGone
-from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores._sqlite_principals import admit, epochOf, evict, forgetEpochs
 from txsessions.stores._sqlite_rows import (
     EPOCH_UNIT,
@@ -204,6 +203,7 @@ def rename(
     expected: int,
     now: float,
     limit: SignInLimit | None,
+    marks: float,
 ) -> int:
     """
     See L{txsessions.interfaces.ISessionStore.rename}.
@@ -220,7 +220,7 @@ def rename(
         signIn(cursor, renamed, now, None)
     else:
         evicted = signIn(cursor, renamed, now, limit)
-    until = now + ROTATION_MARKER
+    until = now + marks
     cursor.execute(_MARK, (until, until, record.key, oldKey))
     return evicted
 

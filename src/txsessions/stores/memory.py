@@ -149,6 +149,7 @@ class MemoryStore(Slots):
         expected: int,
         now: float,
         limit: SignInLimit | None = None,
+        marks: float = ROTATION_MARKER,
     ) -> Deferred[None]:
         """
         See L{ISessionStore.rename}.
@@ -169,8 +170,16 @@ class MemoryStore(Slots):
         renamed = neverBack(record, stored)
         self._put(record.key, Slot(renamed, renamed.expiresAt))
         self._principals.remove(stored)
-        self._put(oldKey, Slot(None, now + ROTATION_MARKER, record.key))
+        self._put(oldKey, Slot(None, now + marks, record.key))
         return succeed(None)
+
+    def follow(self, key: bytes, now: float) -> Deferred[Record | None]:
+        """
+        See L{ISessionStore.follow}.
+        """
+        if not self._isOpen:
+            return _closed()
+        return succeed(self._followed(key, now))
 
     def delete(self, key: bytes) -> Deferred[bool]:
         """

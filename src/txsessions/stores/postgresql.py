@@ -28,7 +28,7 @@ from zope.interface import implementer
 
 from txsessions.core.record import Answer, Record, SignInLimit
 from txsessions.errors import AddressError, ConfigurationError, StoreUnavailable
-from txsessions.interfaces import ISessionStore
+from txsessions.interfaces import ROTATION_MARKER, ISessionStore
 from txsessions.stores import _postgresql_address
 from txsessions.stores._postgresql_opening import Opening
 from txsessions.stores._reactor import handled
@@ -87,12 +87,19 @@ class PostgreSQLStore(Opening):
         expected: int,
         now: float,
         limit: SignInLimit | None = None,
+        marks: float = ROTATION_MARKER,
     ) -> Deferred[None]:
         """
         See L{ISessionStore.rename}.  Waits for the disk whatever the durability.
         """
-        verb = self._verbs.rename
-        return self._write(now, partial(verb, oldKey, record, expected, now, limit))
+        args = (oldKey, record, expected, now, limit, marks)
+        return self._write(now, partial(self._verbs.rename, *args))
+
+    def follow(self, key: bytes, now: float) -> Deferred[Record | None]:
+        """
+        See L{ISessionStore.follow}.
+        """
+        return self._read(now, partial(self._verbs.followed, key, now))
 
     def delete(self, key: bytes) -> Deferred[bool]:
         """

@@ -38,7 +38,7 @@ from zope.interface import implementer
 from txsessions.core.forks import Forks
 from txsessions.core.record import Answer, Record, SignInLimit
 from txsessions.errors import StoreUnavailable
-from txsessions.interfaces import ISessionStore
+from txsessions.interfaces import ROTATION_MARKER, ISessionStore
 from txsessions.stores import (
     _redis_endpoints,
     _redis_principals,
@@ -179,13 +179,21 @@ class RedisStore:
         expected: int,
         now: float,
         limit: SignInLimit | None = None,
+        marks: float = ROTATION_MARKER,
     ) -> Deferred[None]:
         """
         See L{ISessionStore.rename}.  One script over the shards of both keys, which
         no cluster would run: for that a new uid would have to be drawn again until
         its key falls into the shard of the old one.
         """
-        return self._run(now, _redis_verbs.rename, oldKey, record, expected, now, limit)
+        args = (oldKey, record, expected, now, limit, marks)
+        return self._run(now, _redis_verbs.rename, *args)
+
+    def follow(self, key: bytes, now: float) -> Deferred[Record | None]:
+        """
+        See L{ISessionStore.follow}.
+        """
+        return self._run(now, _redis_verbs.follow, key, now)
 
     def delete(self, key: bytes) -> Deferred[bool]:
         """

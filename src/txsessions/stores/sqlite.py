@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from txsessions.core.forks import Forks
 from txsessions.core.record import Answer, Record, SignInLimit
-from txsessions.interfaces import ISessionStore
+from txsessions.interfaces import ROTATION_MARKER, ISessionStore
 from txsessions.stores import _sqlite_principals, _sqlite_rows, _sqlite_verbs
 from txsessions.stores._sqlite_aside import copyInto
 from txsessions.stores._sqlite_errors import ENGINE_ERRORS, isBusy, storeError
@@ -99,14 +99,29 @@ class SQLiteStore(Opening):
         expected: int,
         now: float,
         limit: SignInLimit | None = None,
+        marks: float = ROTATION_MARKER,
     ) -> Deferred[None]:
         """
         See L{ISessionStore.rename}.  Synced whatever the durability.
         """
         pages = 5 + (len(record.payload) >> 12)
-        args = (oldKey, record, expected, now, limit)
+        args = (oldKey, record, expected, now, limit, marks)
         renamed = self._submit(_sqlite_verbs.rename, args, pages, final=True)
         return renamed.addCallback(self._signedIn)
+
+    def follow(self, key: bytes, now: float) -> Deferred[Record | None]:
+        """
+        See L{ISessionStore.follow}.
+        """
+        find = self._find
+        if find is None or self._forks != Forks.count:
+            return fail(self._notOpen())
+        try:
+            return succeed(_sqlite_rows.readFollowed(find, key, now))
+        except ENGINE_ERRORS as error:
+            if isBusy(error) or "readonly" in str(error):
+                return self._submit(_sqlite_rows.follow, (key, now))
+            return fail(storeError(error, self.path))
 
     def delete(self, key: bytes) -> Deferred[bool]:
         """
