@@ -238,7 +238,10 @@ class Loader:
             return None
         entry = None if live is None else live._entry
         if answer is ROTATED:
-            table.rotated.note(uid, table.seconds())
+            table.rotated.noteElsewhere(uid, table.seconds())
+            if entry is not None and entry.isStoredAs(uid):
+                table.rotated.lost(entry)
+                return None
         if answer is not UNCHANGED and not isinstance(answer, Record):
             return self._absent(uid, entry)
         if isinstance(answer, Record):
@@ -338,6 +341,11 @@ class Loader:
         """
         table = self._table
         state = self.unseal(record)
+        renewing = table.rotated.renewing
+        if renewing is not None:
+            moved = renewing.adopted(record, state, uid)
+            if moved is not None:
+                return moved
         now = table.seconds()
         touchedAt, idle = record.touchedAt, state.idle
         if now >= rules.storedDeadline(

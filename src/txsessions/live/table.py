@@ -32,7 +32,7 @@ from txsessions.live.phases import NEW, STALE, STORED
 from txsessions.live.pins import Pins
 from txsessions.live.principals import Principals
 from txsessions.live.resting import Resting
-from txsessions.live.rotating import Rotated
+from txsessions.live.rotating import Rotated, beginTrail
 from txsessions.live.session import Session
 from txsessions.live.sessions import Sessions
 from txsessions.live.tombstones import Tombstones
@@ -324,6 +324,7 @@ class LiveTable:
         """
         old, entry = session._uid, session._entry
         self.renew(session)
+        beginTrail(session, self.seconds())
         if session._phase != NEW or entry is None:
             self.rotated.note(old, self.seconds())
         if entry is None:

@@ -37,7 +37,7 @@ from txsessions.errors import (
 )
 from txsessions.live import gathering
 from txsessions.live.adopting import adopt
-from txsessions.live.drafting import makeDraft
+from txsessions.live.drafting import DraftEntry, makeDraft
 from txsessions.live.flight import MAX_TRIES, sealed
 from txsessions.live.phases import ENDED, STALE
 from txsessions.live.timing import demandThread
@@ -93,6 +93,12 @@ class Transactions:
         line.waiting.append(transaction)
         line.goOn()
         return transaction.done
+
+    def isUnderWay(self, uid: bytes) -> bool:
+        """
+        Whether any is, on the session of a uid.
+        """
+        return uid in self._lines
 
     def stop(self) -> None:
         """
@@ -202,7 +208,7 @@ class Transaction:
             raise SessionGone(self._table.tagOf(self._uid))
         entry, subject = session._entry, session
         if entry is not None:
-            self._draft = makeDraft(entry, self._uid)
+            self._draft = makeDraft(entry, self._uid, DraftEntry)
             subject = self._draft.session
         self._running = maybeDeferred(self._function, subject)
         return self._running.addCallback(self._called, session)
