@@ -98,4 +98,38 @@ class RenewalCase(SignInCase):
         return calls
 
 
-__all__ = ["GRACE", "INTERVAL", "RULE", "WATCH", "RenewalCase", "form"]
+class ElsewhereCase(RenewalCase):
+    """
+    Two processes.
+
+    @ivar there: The site of the second.
+    """
+
+    def begin(self):
+        """
+        Begin to serve.
+        """
+        super().begin()
+        self.there = self.serveElsewhere(self.root)
+
+    def poll(self, client, site=None):
+        """
+        Have a page wait.
+
+        @return: The client that waits, the request and its session.
+        """
+        other = self.twin(client, site=site or self.there)
+        other.send("/wait")
+        return other, *self.waiting.pop()
+
+    def heldThere(self, *paths):
+        """
+        A client with a session that is in the memory of both, and as old as may be.
+
+        @return: It, the client that waits there, its request and the session there.
+        """
+        client, _ = self.due(*paths)
+        return client, *self.poll(client)
+
+
+__all__ = ["GRACE", "INTERVAL", "RULE", "WATCH", "ElsewhereCase", "RenewalCase", "form"]

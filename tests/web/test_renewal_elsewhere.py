@@ -5,49 +5,15 @@ another has renewed, and each knows the old ids.
 
 from __future__ import annotations
 
-from twisted.web.server import NOT_DONE_YET
+from twisted.internet.defer import Deferred
 
 from tests.slowstore import SlowStore
 from tests.web.pages import OUTAGE
-from tests.web.renewing import GRACE, INTERVAL, WATCH, RenewalCase
+from tests.web.renewing import GRACE, INTERVAL, WATCH, ElsewhereCase
 from txsessions import Renewal
 from txsessions.core.keyring import KeyRing, RootKey
-from txsessions.errors import SessionGone
+from txsessions.errors import SessionGone, TransactionTooLong
 from txsessions.live.events import EventKind
-
-
-class ElsewhereCase(RenewalCase):
-    """
-    Two processes.
-
-    @ivar there: The site of the second.
-    """
-
-    def begin(self):
-        """
-        Begin to serve.
-        """
-        super().begin()
-        self.there = self.serveElsewhere(self.root)
-
-    def poll(self, client, site=None):
-        """
-        Have a page wait.
-
-        @return: The client that waits, the request and its session.
-        """
-        other = self.twin(client, site=site or self.there)
-        other.send("/wait")
-        return other, *self.waiting.pop()
-
-    def heldThere(self, *paths):
-        """
-        A client with a session that is in the memory of both, and as old as may be.
-
-        @return: It, the client that waits there, its request and the session there.
-        """
-        client, _ = self.due(*paths)
-        return client, *self.poll(client)
 
 
 class LedElsewhereTests(ElsewhereCase):
@@ -343,42 +309,88 @@ class HeldElsewhereTests(ElsewhereCase):
         self.assertEqual(client.fetch("/look").body, b"nobody 0 5")
 
 
-class ClosingElsewhereTests(ElsewhereCase):
+class TransactionElsewhereTests(ElsewhereCase):
     """
-    What is closed when the session ends.
+    Transactions on a session that another process renews.
     """
 
-    def setUp(self):
+    def transact(self, uid):
         """
-        Have a page that streams.
-        """
-        super().setUp()
+        Begin one there.
 
-        def page(request):
-            request.getSession().closes(request)
-            request.write(b"data")
-            return NOT_DONE_YET
-
-        self.page(page)
-
-    def test_stream(self):
+        @return: What it waits for, how often it was begun, and its outcome.
         """
-        A new id from another process closes nothing; the end does.
+        gate, begun = Deferred(), []
+
+        async def work(session):
+            begun.append(session["count"])
+            if not gate.called:
+                await gate
+            session["count"] += 10
+            return session["count"]
+
+        return gate, begun, self.there.transact(uid, work)
+
+    def test_underWay(self):
         """
-        client = self.visitor("/in")
-        listener = self.twin(client, site=self.there)
-        listener.send("/page")
-        for _ in range(3):
-            self.clock.advance(INTERVAL)
+        It begins again, with what the session is by then.
+        """
+        client, other, request, session = self.heldThere("/count")
+        gate, begun, outcome = self.transact(session.uid)
+        self.assertTrue(client.fetch("/count").sets)
+        gate.callback(None)
+        self.assertEqual(self.successResultOf(outcome), 12)
+        self.assertEqual(begun, [1, 2])
+        self.assertEqual(session["count"], 12)
+        self.finish(request, b"polled")
+        other.answer()
+        self.assertEqual(client.fetch("/look").body, b"nobody 0 12")
+
+    def test_byTheOld(self):
+        """
+        One that is begun by an id which is an old one meanwhile finds the session, as
+        long as nobody has come with the new one.
+        """
+        for confirmed in (False, True):
+            client, _, _, session = self.heldThere("/count")
+            uid = session.uid
             self.assertTrue(client.fetch("/look").sets)
+            if confirmed:
+                client.fetch("/look")
+            gate, _, outcome = self.transact(uid)
+            gate.callback(None)
+            if confirmed:
+                self.failureResultOf(outcome, SessionGone)
+            else:
+                self.assertEqual(self.successResultOf(outcome), 11)
+            count = b"nobody 0 %d" % (1 if confirmed else 11)
+            self.assertEqual(client.fetch("/look").body, count)
+
+    def test_rotatedOnPurpose(self):
+        """
+        It does not follow where the id was changed on purpose, nor to an end.
+        """
+        for path in ("/in", "/out"):
+            client, _, _, session = self.heldThere("/count")
+            gate, _, outcome = self.transact(session.uid)
             client.fetch("/look")
-            for _ in range(3):
-                self.clock.advance(15)
-            self.assertFalse(listener.wire.aborted)
-        client.fetch("/out")
-        self.clock.advance(15)
-        self.clock.advance(0)
-        self.assertTrue(listener.wire.aborted)
+            client.fetch(path)
+            gate.callback(None)
+            self.failureResultOf(outcome, SessionGone)
+
+    def test_tooLate(self):
+        """
+        One that has taken too long meanwhile is over.
+        """
+        client, _, _, session = self.heldThere("/count")
+        gate, begun, outcome = self.transact(session.uid)
+        client.fetch("/look")
+        self.there.slow.hold("follow")
+        gate.callback(None)
+        self.clock.advance(11)
+        self.failureResultOf(outcome, TransactionTooLong)
+        self.there.slow.pass_()
+        self.assertEqual(begun, [1])
 
 
 class EndsElsewhereTests(ElsewhereCase):

@@ -94,12 +94,6 @@ class Transactions:
         line.goOn()
         return transaction.done
 
-    def isUnderWay(self, uid: bytes) -> bool:
-        """
-        Whether any is, on the session of a uid.
-        """
-        return uid in self._lines
-
     def stop(self) -> None:
         """
         The sessions are let go of: end what is under way, but for what the store has
@@ -184,7 +178,8 @@ class Transaction:
         """
         self._pause = None
         self._tries += 1
-        found = self._table.loader.fetch(self._uid)
+        table = self._table
+        found = (table.rotated.renewing or table.loader).fetch(self._uid)
         _ = found.addCallback(self._found).addErrback(self._failed)
 
     def _found(self, session: Session | None) -> Deferred[None] | None:
@@ -195,6 +190,7 @@ class Transaction:
             return None
         if session is None or session._hasOutlived():
             raise SessionGone(self._table.tagOf(self._uid))
+        self._uid = session._uid
         return self._table.save(session).addCallback(self._call, session)
 
     def _call(self, _: object, session: Session) -> Deferred[None] | None:
@@ -253,7 +249,7 @@ class Transaction:
                 self._end(result)
             elif isinstance(answer.value, SessionConflict):
                 self._conflicted(answer.value)
-            else:
+            elif not self._follows(answer, session):
                 self._refused(answer, session)
                 self._failed(answer)
         finally:
@@ -300,6 +296,25 @@ class Transaction:
         chance = int.from_bytes(self._entropy(4), "big") / 2**32
         most = min(LAST_PAUSE, FIRST_PAUSE * 2 ** min(self._tries, 10))
         self._pause = self._table.reactor.callLater(chance * most, self._try)
+
+    def _follows(self, failure: Failure, session: Session) -> bool:
+        """
+        Begin again if another process has renewed the session.
+        """
+        renewing, draft = self._table.rotated.renewing, self._draft
+        if renewing is None or draft is None or not failure.check(SessionGone):
+            return False
+        found = renewing.lookFor(session, self._uid, draft.key)
+        _ = found.addCallbacks(self._again, self._failed)
+        return True
+
+    def _again(self, _: object) -> None:
+        """
+        It lives under another uid.
+        """
+        if not self._isOver:
+            self._discard()
+            self._try()
 
     def _refused(self, failure: Failure, session: Session) -> None:
         """
