@@ -216,11 +216,11 @@ class SlowStore:
         """
         return self._call("follow", key, now)
 
-    def delete(self, key: bytes) -> Deferred[bool]:
+    def delete(self, key: bytes, now: float | None = None) -> Deferred[bool]:
         """
         See L{ISessionStore.delete}.
         """
-        return self._call("delete", key)
+        return self._call("delete", key, now)
 
     def claimExpired(self, now: float, limit: int, lease: float) -> Deferred[list[Any]]:
         """

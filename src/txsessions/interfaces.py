@@ -9,11 +9,18 @@ implementation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
 
-from txsessions.core.record import ROTATED, UNCHANGED, Answer, Record, SignInLimit
+from txsessions.core.record import (
+    DELETED,
+    ROTATED,
+    UNCHANGED,
+    Answer,
+    Record,
+    SignInLimit,
+)
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -101,7 +108,7 @@ class ISessionStore(Interface):
 
     def load(
         key: bytes, now: float, known: int | None = None
-    ) -> Deferred[Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None]:
+    ) -> Deferred[Record | Answer | None]:
         """
         Look a session up.
 
@@ -109,7 +116,8 @@ class ISessionStore(Interface):
         @return: The record; L{None} if there is none, or it is past its
             deadline at C{now} (whatever a sweeper has done); L{UNCHANGED} if it
             is alive and its version is C{known}; L{ROTATED} for as long as the
-            marker stays, after L{rename} took the key away.
+            marker stays, after L{rename} took the key away; L{DELETED} for some
+            seconds after a L{delete} that was to leave a marker.
         """
 
     def replace(record: Record, expected: int, now: float) -> Deferred[None]:
@@ -169,7 +177,7 @@ class ISessionStore(Interface):
             end is past its deadline, ended or gone.
         """
 
-    def delete(key: bytes) -> Deferred[bool]:
+    def delete(key: bytes, now: float | None = None) -> Deferred[bool]:
         """
         End a session for good.  Idempotent.
 
@@ -179,6 +187,10 @@ class ISessionStore(Interface):
         they run out; one that does not know the new key, as an earlier version
         may have left it, is the end of the way.
 
+        @param now: Where it is given, and a record was there, its key stays for
+            L{END_MARKER} seconds as a marker that it was deleted, as the old one of
+            L{rename} does: a request that was sent before with the dead id, and comes
+            after a new sign-in, is known by it.
         @return: Whether a record was there, alive, expired or ended.  A marker is
             not reported.
         """
@@ -277,6 +289,10 @@ class ISessionStore(Interface):
 ROTATION_MARKER = 60.0
 """How long a rotated key stays marked, in seconds, if nothing else is said."""
 
+END_MARKER = 10.0
+"""How long the key of a session that was deleted may stay marked, in seconds: longer
+than a request is on its way."""
+
 
 class ISessionListener(Interface):
     """
@@ -293,6 +309,8 @@ class ISessionListener(Interface):
 
 
 __all__ = [
+    "DELETED",
+    "END_MARKER",
     "ROTATED",
     "ROTATION_MARKER",
     "UNCHANGED",

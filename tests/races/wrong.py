@@ -128,13 +128,13 @@ class DeadEndStore(SlowStore):
     Ends nothing where a logout comes by an id that was rotated away.
     """
 
-    def delete(self, key):
+    def delete(self, key, now=None):
         """
         See L{ISessionStore.delete}; not under a marker.
         """
 
         def delete(found):
-            return False if found is ROTATED else self.inner.delete(key)
+            return False if found is ROTATED else self.inner.delete(key, now)
 
         return self.inner.load(key, time.time()).addCallback(delete)
 
@@ -204,7 +204,7 @@ class PatientStore(SlowStore):
     Tries again for some seconds to delete what it cannot.
     """
 
-    def delete(self, key, left=8):
+    def delete(self, key, now=None, left=8):
         """
         See L{ISessionStore.delete}; without a deadline.
         """
@@ -213,9 +213,9 @@ class PatientStore(SlowStore):
             failure.trap(StoreUnavailable)
             if not left:
                 return failure
-            return deferLater(_reactor(), 0.1, self.delete, key, left - 1)
+            return deferLater(_reactor(), 0.1, self.delete, key, now, left - 1)
 
-        return self.inner.delete(key).addErrback(again)
+        return self.inner.delete(key, now).addErrback(again)
 
 
 class EmptyStore(SlowStore):

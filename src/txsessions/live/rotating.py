@@ -1,8 +1,9 @@
 """
-Uids that were rotated away.
+Uids that were rotated away, or whose session was ended.
 
 Owns the memory of them, for as long as a store marks them: a request that was
-sent with the old cookie gets neither the session nor a new cookie.
+sent with the old cookie gets neither the session nor a new cookie, which might take
+the place of one that the browser has got meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from txsessions.core.renewal import Chain, Trail
-from txsessions.interfaces import ROTATION_MARKER
+from txsessions.interfaces import END_MARKER, ROTATION_MARKER
 
 if TYPE_CHECKING:
     from txsessions.live.entry import Entry
@@ -27,9 +28,10 @@ application can have an attribute of that name by accident.
 
 class Rotated:
     """
-    The uids that were rotated away in the last minute.
+    The uids that were rotated away in the last minute, or ended in the last seconds.
 
-    @ivar at: When each was, the oldest first; somewhat older ones may be left.
+    @ivar at: When each was rotated away, or would have been to be forgotten when it
+        shall; somewhat older ones may be left.
     @ivar elsewhere: Those of which the store has told: that is when they were asked
         for.
     @ivar chain: Makes uids of others; there once the store is open.
@@ -71,11 +73,18 @@ class Rotated:
         else:
             self.renewing.pursue(entry, entry.storedKey)
 
-    def has(self, uid: bytes, now: float) -> bool:
+    def noteEnd(self, uid: bytes, now: float) -> None:
         """
-        Whether a uid was rotated away less than a minute ago.
+        A session was just ended by somebody who asked for it, or the store says that
+        one was some seconds ago.
         """
-        at = self.at.get(uid)
+        self.note(uid, now - ROTATION_MARKER + END_MARKER)
+
+    def has(self, uid: bytes | None, now: float) -> bool:
+        """
+        Whether it is one of these.
+        """
+        at = None if uid is None else self.at.get(uid)
         return at is not None and at + ROTATION_MARKER > now
 
 

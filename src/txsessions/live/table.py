@@ -22,7 +22,7 @@ from txsessions.errors import SessionError, SessionUnavailable, UnknownKey
 from txsessions.live.checking import Checks
 from txsessions.live.deadlines import deadlinesOf
 from txsessions.live.draining import Writes
-from txsessions.live.ending import endByLimit
+from txsessions.live.ending import endAsked, endByLimit
 from txsessions.live.entry import Entry
 from txsessions.live.events import Announcer, EventKind
 from txsessions.live.laststate import lastStateOf
@@ -268,8 +268,7 @@ class LiveTable:
             return entry.end()
         if reason in _LIMITS:
             return endByLimit(entry, tell)
-        tell()
-        return entry.end()
+        return endAsked(entry, tell)
 
     def _tellOfEnd(self, session: Session, reason: str) -> None:
         """
@@ -335,9 +334,9 @@ class LiveTable:
             return self.save(session)
         return succeed(None)
 
-    def isRotated(self, uid: bytes) -> bool:
+    def isRotated(self, uid: bytes | None) -> bool:
         """
-        Whether a uid was rotated away less than a minute ago.
+        Whether it is a uid that was rotated away or ended a short time ago.
         """
         return self.rotated.has(uid, self.seconds())
 

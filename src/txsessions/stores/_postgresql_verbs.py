@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from txsessions.core.record import Record, sameSignIn, tagOf
 from txsessions.errors import SessionConflict, SessionGone
+from txsessions.interfaces import END_MARKER
 from txsessions.stores._postgresql_exchange import Call
 from txsessions.stores._postgresql_outcomes import Again
 from txsessions.stores._postgresql_principal_verbs import (
@@ -29,6 +30,7 @@ from txsessions.stores._postgresql_rows import (
     KEY_AT,
     PAYLOAD_AT,
     Found,
+    Value,
     found,
     instant,
     readable,
@@ -155,7 +157,7 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         call.more = (self._all.touched, (key, present))
         return call
 
-    def delete(self, key: bytes, offset: int, due: float) -> Call:
+    def delete(self, key: bytes, now: float | None, offset: int, due: float) -> Call:
         """
         See L{txsessions.interfaces.ISessionStore.delete}.  Only where there is no
         record does the call go on to look for a marker, alone: it may lock rows
@@ -165,7 +167,7 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         def decode(result: PGresult) -> bool:
             if result.command_tuples:
                 return True
-            call.statement, call.decode = self._all.follow, decodeFollowed
+            call.statement, call.decode = followed, decodeFollowed
             call.alone = True
             raise Again
 
@@ -177,7 +179,12 @@ class Verbs(SigningVerbs, PrincipalVerbs):
                 raise Again
             return False
 
-        call = Call(self._all.delete, (key,), decode, due, (key,), FINAL)
+        statement, followed = self._all.delete, self._all.deleteFollowed
+        values: tuple[Value, ...] = (key,)
+        if now is not None:
+            statement, followed = self._all.end, self._all.endFollowed
+            values = (key, number(instant(now + END_MARKER, offset)))
+        call = Call(statement, values, decode, due, (key,), FINAL)
         return call
 
     def claim(

@@ -8,7 +8,7 @@ one should be is absent, and the operator is told.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred, fail
@@ -23,6 +23,7 @@ from txsessions.errors import (
     StoreUnavailable,
     TooManySessions,
 )
+from txsessions.interfaces import END_MARKER
 from txsessions.stores import _redis_scripts
 from txsessions.stores._redis_calls import Calls
 from txsessions.stores._redis_functions import DONE, EXISTS, GONE, TOO_MANY
@@ -40,7 +41,7 @@ from txsessions.stores._redis_rows import (
 )
 
 _NONE: Sequence[bytes] = ()
-Found = Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None
+Found = Record | Answer | None
 
 
 def load(calls: Calls, key: bytes, now: float, known: int | None) -> Deferred[Found]:
@@ -255,12 +256,13 @@ def follow(calls: Calls, key: bytes, now: float) -> Deferred[Record | None]:
     return done.addCallbacks(read, odd, errbackArgs=(calls,))
 
 
-def delete(calls: Calls, key: bytes) -> Deferred[bool]:
+def delete(calls: Calls, key: bytes, now: float | None) -> Deferred[bool]:
     """
     See L{txsessions.interfaces.ISessionStore.delete}.
     """
     keys = (*calls.keys.all(key), calls.keys.became(key))
-    done = calls.write(_redis_scripts.DELETE, key, keys=keys)
+    till = b"" if now is None else packTime(now + calls.clock.offset + END_MARKER)
+    done = calls.write(_redis_scripts.DELETE, key, till, keys=keys)
     return done.addCallbacks(bool, odd, errbackArgs=(calls,))
 
 

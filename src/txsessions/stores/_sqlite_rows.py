@@ -14,16 +14,16 @@ from __future__ import annotations
 import sqlite3
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 from zlib import crc32
 
 from twisted.logger import Logger
 
-from txsessions.core.record import ROTATED, UNCHANGED, Answer, Record, tagOf
+from txsessions.core.record import DELETED, ROTATED, UNCHANGED, Answer, Record, tagOf
 
 Row = tuple[Any, ...]
 Execute = Callable[..., sqlite3.Cursor]
-Found = Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None
+Found = Record | Answer | None
 
 EPOCH_UNIT = 1 << 32
 """What an epoch counts in a checksum."""
@@ -183,7 +183,7 @@ def read(execute: Execute, key: bytes, now: float, known: int | None) -> Found:
         if row[1] <= now:
             return None
         if row[0] is None:
-            return ROTATED
+            return ROTATED if row[KEY_AT - 1] else DELETED
         return recordOf(key, row)
     except UNREADABLE:
         reportDamage(key)

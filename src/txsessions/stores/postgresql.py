@@ -21,7 +21,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -57,7 +57,7 @@ class PostgreSQLStore(Opening):
 
     def load(
         self, key: bytes, now: float, known: int | None = None
-    ) -> Deferred[Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None]:
+    ) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.load}.
         """
@@ -101,12 +101,12 @@ class PostgreSQLStore(Opening):
         """
         return self._read(now, partial(self._verbs.followed, key, now))
 
-    def delete(self, key: bytes) -> Deferred[bool]:
+    def delete(self, key: bytes, now: float | None = None) -> Deferred[bool]:
         """
         See L{ISessionStore.delete}.  Waits for the disk whatever the durability.
         """
         verb = self._verbs.delete
-        return self._write(None, partial(verb, key))
+        return self._write(now, partial(verb, key, now))
 
     def claimExpired(
         self, now: float, limit: int, lease: float

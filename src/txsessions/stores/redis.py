@@ -29,7 +29,7 @@ if nobody calls L{RedisStore.verifyIndex}.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
@@ -152,7 +152,7 @@ class RedisStore:
 
     def load(
         self, key: bytes, now: float, known: int | None = None
-    ) -> Deferred[Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None]:
+    ) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.load}.
         """
@@ -195,11 +195,11 @@ class RedisStore:
         """
         return self._run(now, _redis_verbs.follow, key, now)
 
-    def delete(self, key: bytes) -> Deferred[bool]:
+    def delete(self, key: bytes, now: float | None = None) -> Deferred[bool]:
         """
         See L{ISessionStore.delete}.
         """
-        return self._run(None, _redis_verbs.delete, key)
+        return self._run(now, _redis_verbs.delete, key, now)
 
     def claimExpired(
         self, now: float, limit: int, lease: float
