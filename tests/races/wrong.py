@@ -48,7 +48,19 @@ class BlindStore(SlowStore):
         return self.inner.replace(record, expected, now).addErrback(again)
 
 
-class RevivingStore(SlowStore):
+class UnmarkedStore(SlowStore):
+    """
+    Leaves no marker of what has ended, which would stand in the way of what follows.
+    """
+
+    def delete(self, key, now=None):
+        """
+        See L{ISessionStore.delete}.
+        """
+        return self.inner.delete(key)
+
+
+class RevivingStore(UnmarkedStore):
     """
     Brings back what has ended, in a late write.
     """
@@ -65,7 +77,7 @@ class RevivingStore(SlowStore):
         return self.inner.replace(record, expected, now).addErrback(bringBack)
 
 
-class TouchingStore(SlowStore):
+class TouchingStore(UnmarkedStore):
     """
     Brings back what has ended, in a late touch.
     """
@@ -311,7 +323,7 @@ def _forgetLogouts(pages):
     """
     from txsessions.live.tombstones import Tombstones
 
-    Tombstones.refuse = lambda self, keys: None
+    Tombstones.refuse = lambda self, keys, **how: None
 
 
 PATCHES = {"cookies": _giveCookies, "forgetful": _forgetLogouts}

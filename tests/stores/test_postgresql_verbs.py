@@ -158,7 +158,9 @@ class OvertakenTests(SynchronousTestCase):
         self.assertIs(call.decode(Result(1)), True)
         self.assertIs(call.statement, self.statements.delete)
         self.assertRaises(Again, call.decode, NOTHING)
-        self.assertEqual((call.statement, call.alone), (self.statements.deleteFollowed, True))
+        self.assertEqual(
+            (call.statement, call.alone), (self.statements.deleteFollowed, True)
+        )
         none, one = number(0), number(1)
         self.assertRaises(Again, call.decode, Result(1, ((one, none),)))
         self.assertIs(call.decode(Result(1, ((one, one),))), True)
