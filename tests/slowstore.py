@@ -15,7 +15,7 @@ from attrs import define
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from txsessions.interfaces import ISessionStore
+from txsessions.interfaces import ROTATION_MARKER, ISessionStore
 
 
 @define(eq=False)
@@ -197,18 +197,30 @@ class SlowStore:
         return self._call("touch", key, touchedAt, expiresAt, now)
 
     def rename(
-        self, oldKey: bytes, record: Any, expected: int, now: float, limit: Any = None
+        self,
+        oldKey: bytes,
+        record: Any,
+        expected: int,
+        now: float,
+        limit: Any = None,
+        marks: float = ROTATION_MARKER,
     ) -> Deferred[None]:
         """
         See L{ISessionStore.rename}.
         """
-        return self._call("rename", oldKey, record, expected, now, limit)
+        return self._call("rename", oldKey, record, expected, now, limit, marks)
 
-    def delete(self, key: bytes) -> Deferred[bool]:
+    def follow(self, key: bytes, now: float) -> Deferred[Any]:
+        """
+        See L{ISessionStore.follow}.
+        """
+        return self._call("follow", key, now)
+
+    def delete(self, key: bytes, now: float | None = None) -> Deferred[bool]:
         """
         See L{ISessionStore.delete}.
         """
-        return self._call("delete", key)
+        return self._call("delete", key, now)
 
     def claimExpired(self, now: float, limit: int, lease: float) -> Deferred[list[Any]]:
         """

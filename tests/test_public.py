@@ -14,6 +14,7 @@ PUBLIC = {
         "CookiePolicy",
         "Flash",
         "HealthResource",
+        "Renewal",
         "Request",
         "Session",
         "SignInLimit",

@@ -9,6 +9,7 @@ Change one import and name a store::
 """
 
 from txsessions.core.record import SignInLimit
+from txsessions.core.renewal import Renewal
 from txsessions.live.checking import StoreCheck
 from txsessions.live.classes import keep
 from txsessions.live.flashes import Flash
@@ -26,6 +27,7 @@ __all__ = [
     "CookiePolicy",
     "Flash",
     "HealthResource",
+    "Renewal",
     "Request",
     "Session",
     "SignInLimit",

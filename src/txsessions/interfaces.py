@@ -9,11 +9,18 @@ implementation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
 
-from txsessions.core.record import ROTATED, UNCHANGED, Answer, Record, SignInLimit
+from txsessions.core.record import (
+    DELETED,
+    ROTATED,
+    UNCHANGED,
+    Answer,
+    Record,
+    SignInLimit,
+)
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -101,15 +108,16 @@ class ISessionStore(Interface):
 
     def load(
         key: bytes, now: float, known: int | None = None
-    ) -> Deferred[Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None]:
+    ) -> Deferred[Record | Answer | None]:
         """
         Look a session up.
 
         @param known: A version that the caller has.
         @return: The record; L{None} if there is none, or it is past its
             deadline at C{now} (whatever a sweeper has done); L{UNCHANGED} if it
-            is alive and its version is C{known}; L{ROTATED} for a minute after
-            L{rename} took the key away.
+            is alive and its version is C{known}; L{ROTATED} for as long as the
+            marker stays, after L{rename} took the key away; L{DELETED} for some
+            seconds after a L{delete} that was to leave a marker.
         """
 
     def replace(record: Record, expected: int, now: float) -> Deferred[None]:
@@ -142,22 +150,34 @@ class ISessionStore(Interface):
         expected: int,
         now: float,
         limit: SignInLimit | None = None,
+        marks: float = 60.0,
     ) -> Deferred[None]:
         """
         Give a session a new key and a new record, in one transaction.  Its
         principal may be another one, or none: that is a sign-in, or a sign-out, and
         the record remembers the epoch of now.  With the same principal it keeps the
-        one that it has.  The old key stays for L{ROTATION_MARKER} seconds as a marker
+        one that it has.  The old key stays for C{marks} seconds as a marker
         that it was rotated, under which nothing can be inserted, read or changed.
-        The marker remembers the new key, for L{delete}.
+        The marker remembers the new key, for L{delete} and L{follow}.
 
         Fails with C{SessionGone} and C{SessionConflict} as L{replace} does, and
         with C{SessionExists} if the new key is taken; then nothing is changed.
 
         @param limit: As with L{insert}, where the principal becomes another one.
+        @param marks: How long the marker stays, L{ROTATION_MARKER} if not given.
         """
 
-    def delete(key: bytes) -> Deferred[bool]:
+    def follow(key: bytes, now: float) -> Deferred[Record | None]:
+        """
+        Find what a session has become, from marker to marker, in one look: no rename
+        that comes meanwhile makes it lost.
+
+        @return: Its record, under the key of now; L{None} if there is no marker under
+            this key at C{now}, or one on the way has run out, or the session at the
+            end is past its deadline, ended or gone.
+        """
+
+    def delete(key: bytes, now: float | None = None) -> Deferred[bool]:
         """
         End a session for good.  Idempotent.
 
@@ -167,6 +187,10 @@ class ISessionStore(Interface):
         they run out; one that does not know the new key, as an earlier version
         may have left it, is the end of the way.
 
+        @param now: Where it is given, and a record was there, its key stays for
+            L{END_MARKER} seconds as a marker that it was deleted, as the old one of
+            L{rename} does: a request that was sent before with the dead id, and comes
+            after a new sign-in, is known by it.
         @return: Whether a record was there, alive, expired or ended.  A marker is
             not reported.
         """
@@ -263,7 +287,11 @@ class ISessionStore(Interface):
 
 
 ROTATION_MARKER = 60.0
-"""How long a rotated key stays marked, in seconds."""
+"""How long a rotated key stays marked, in seconds, if nothing else is said."""
+
+END_MARKER = 10.0
+"""How long the key of a session that was deleted may stay marked, in seconds: longer
+than a request is on its way."""
 
 
 class ISessionListener(Interface):
@@ -281,6 +309,8 @@ class ISessionListener(Interface):
 
 
 __all__ = [
+    "DELETED",
+    "END_MARKER",
     "ROTATED",
     "ROTATION_MARKER",
     "UNCHANGED",

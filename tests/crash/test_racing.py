@@ -49,10 +49,12 @@ class RaceTests(SynchronousTestCase):
 
     def test_wouldBeSeen(self):
         """
-        A server that gives a cookie to whoever comes with an id that is rotated is
-        found out.
+        A server that gives a cookie to whoever comes with an id that is rotated, or
+        whose session was ended, is found out.
         """
-        constants = {"txsessions.live.rotating.ROTATION_MARKER": 0.0}
-        constants["txsessions.stores._sqlite_verbs.ROTATION_MARKER"] = -1.0
+        constants = {
+            "txsessions.live.rotating.ROTATION_MARKER": 1e-6,
+            "txsessions.live.rotating.END_MARKER": 0.0,
+        }
         races = race(self, "sqlite", 40, constants=constants)
         self.assertIn("the jar holds another id", "".join(races.faults))

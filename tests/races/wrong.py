@@ -48,7 +48,19 @@ class BlindStore(SlowStore):
         return self.inner.replace(record, expected, now).addErrback(again)
 
 
-class RevivingStore(SlowStore):
+class UnmarkedStore(SlowStore):
+    """
+    Leaves no marker of what has ended, which would stand in the way of what follows.
+    """
+
+    def delete(self, key, now=None):
+        """
+        See L{ISessionStore.delete}.
+        """
+        return self.inner.delete(key)
+
+
+class RevivingStore(UnmarkedStore):
     """
     Brings back what has ended, in a late write.
     """
@@ -65,7 +77,7 @@ class RevivingStore(SlowStore):
         return self.inner.replace(record, expected, now).addErrback(bringBack)
 
 
-class TouchingStore(SlowStore):
+class TouchingStore(UnmarkedStore):
     """
     Brings back what has ended, in a late touch.
     """
@@ -116,7 +128,7 @@ class TwoIdsStore(SlowStore):
     Leaves the old id of a rotation alive.
     """
 
-    def rename(self, oldKey, record, expected, now, limit=None):
+    def rename(self, oldKey, record, expected, now, limit=None, marks=60.0):
         """
         See L{ISessionStore.rename}; half of it.
         """
@@ -128,13 +140,13 @@ class DeadEndStore(SlowStore):
     Ends nothing where a logout comes by an id that was rotated away.
     """
 
-    def delete(self, key):
+    def delete(self, key, now=None):
         """
         See L{ISessionStore.delete}; not under a marker.
         """
 
         def delete(found):
-            return False if found is ROTATED else self.inner.delete(key)
+            return False if found is ROTATED else self.inner.delete(key, now)
 
         return self.inner.load(key, time.time()).addCallback(delete)
 
@@ -144,7 +156,7 @@ class OrphanStore(SlowStore):
     Leaves a record behind where a rotation came too late.
     """
 
-    def rename(self, oldKey, record, expected, now, limit=None):
+    def rename(self, oldKey, record, expected, now, limit=None, marks=60.0):
         """
         See L{ISessionStore.rename}; not so.
         """
@@ -154,7 +166,7 @@ class OrphanStore(SlowStore):
             kept = self.inner.insert(record, now)
             return kept.addCallback(lambda _: failure)
 
-        renamed = self.inner.rename(oldKey, record, expected, now, limit)
+        renamed = self.inner.rename(oldKey, record, expected, now, limit, marks)
         return renamed.addErrback(keep)
 
 
@@ -204,7 +216,7 @@ class PatientStore(SlowStore):
     Tries again for some seconds to delete what it cannot.
     """
 
-    def delete(self, key, left=8):
+    def delete(self, key, now=None, left=8):
         """
         See L{ISessionStore.delete}; without a deadline.
         """
@@ -213,9 +225,9 @@ class PatientStore(SlowStore):
             failure.trap(StoreUnavailable)
             if not left:
                 return failure
-            return deferLater(_reactor(), 0.1, self.delete, key, left - 1)
+            return deferLater(_reactor(), 0.1, self.delete, key, now, left - 1)
 
-        return self.inner.delete(key).addErrback(again)
+        return self.inner.delete(key, now).addErrback(again)
 
 
 class EmptyStore(SlowStore):
@@ -311,7 +323,7 @@ def _forgetLogouts(pages):
     """
     from txsessions.live.tombstones import Tombstones
 
-    Tombstones.refuse = lambda self, keys: None
+    Tombstones.refuse = lambda self, keys, **how: None
 
 
 PATCHES = {"cookies": _giveCookies, "forgetful": _forgetLogouts}

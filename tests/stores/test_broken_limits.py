@@ -47,12 +47,14 @@ class LimitsTheSignedIn(MemoryStore):
     Takes each new key for a sign-in.
     """
 
-    def rename(self, oldKey, record, expected, now, limit=None) -> Deferred[None]:
+    def rename(
+        self, oldKey, record, expected, now, limit=None, *args
+    ) -> Deferred[None]:
         """
         Makes room before it has looked.
         """
         self._admit(record, now, limit)
-        return super().rename(oldKey, record, expected, now, limit)
+        return super().rename(oldKey, record, expected, now, limit, *args)
 
 
 class EvictsFirst(MemoryStore):

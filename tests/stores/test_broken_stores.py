@@ -15,7 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from txsessions.core.record import ROTATED, Record, tagOf
 from txsessions.errors import SessionConflict, SessionGone
+from txsessions.interfaces import END_MARKER
 from txsessions.stores import MemoryStore
+from txsessions.stores._memory_slots import Slot
 from txsessions.testing import StoreContract
 
 
@@ -182,11 +184,11 @@ class LostRename(MemoryStore):
     Renames in two steps and dies between them.
     """
 
-    def rename(self, oldKey, record, expected, now, limit=None) -> Deferred[None]:
+    def rename(self, oldKey, record, expected, now, *args) -> Deferred[None]:
         """
         Marks the old key and inserts nothing.
         """
-        renamed = super().rename(oldKey, record, expected, now, limit)
+        renamed = super().rename(oldKey, record, expected, now, *args)
         return renamed.addCallback(lambda _: self.delete(record.key)).addCallback(
             lambda _: None
         )
@@ -197,11 +199,11 @@ class RenameWithoutMarker(MemoryStore):
     Leaves no trace of the old key.
     """
 
-    def rename(self, oldKey, record, expected, now, limit=None) -> Deferred[None]:
+    def rename(self, oldKey, record, expected, now, *args) -> Deferred[None]:
         """
         Deletes the old key.
         """
-        renamed = super().rename(oldKey, record, expected, now, limit)
+        renamed = super().rename(oldKey, record, expected, now, *args)
 
         def forget(_):
             del self._slots[oldKey]
@@ -214,12 +216,12 @@ class RenameKeepsBoth(MemoryStore):
     Copies instead of renaming.
     """
 
-    def rename(self, oldKey, record, expected, now, limit=None) -> Deferred[None]:
+    def rename(self, oldKey, record, expected, now, *args) -> Deferred[None]:
         """
         Leaves the session under its old key, too.
         """
         old = self._slots.get(oldKey)
-        renamed = super().rename(oldKey, record, expected, now, limit)
+        renamed = super().rename(oldKey, record, expected, now, *args)
 
         def restore(_):
             self._put(oldKey, old)
@@ -232,11 +234,37 @@ class DeletableMarker(MemoryStore):
     Lets a late logout remove the marker.
     """
 
-    def delete(self, key) -> Deferred[bool]:
+    def delete(self, key, now=None) -> Deferred[bool]:
         """
         Deletes whatever there is.
         """
         return succeed(self._slots.pop(key, None) is not None)
+
+
+class UnmarkedEnd(MemoryStore):
+    """
+    Leaves no marker where it was told to.
+    """
+
+    def delete(self, key, now=None) -> Deferred[bool]:
+        """
+        Deletes whoever says so.
+        """
+        return super().delete(key)
+
+
+class RemembersTheUnknown(MemoryStore):
+    """
+    Marks what was never there.
+    """
+
+    def delete(self, key, now=None) -> Deferred[bool]:
+        """
+        Marks it.
+        """
+        if now is not None and key not in self._slots:
+            self._put(key, Slot(None, now + END_MARKER))
+        return super().delete(key, now)
 
 
 class DeadEnd(MemoryStore):
@@ -244,14 +272,14 @@ class DeadEnd(MemoryStore):
     Does not know what a rotated session has become.
     """
 
-    def delete(self, key) -> Deferred[bool]:
+    def delete(self, key, now=None) -> Deferred[bool]:
         """
         Finds nothing under the marker.
         """
         slot = self._slots.get(key)
         if slot is not None and slot.record is None:
             return succeed(False)
-        return super().delete(key)
+        return super().delete(key, now)
 
 
 class OneStep(MemoryStore):
@@ -259,7 +287,7 @@ class OneStep(MemoryStore):
     Knows what a rotated session became first.
     """
 
-    def delete(self, key) -> Deferred[bool]:
+    def delete(self, key, now=None) -> Deferred[bool]:
         """
         Goes on from one marker, but not from the next.
         """
@@ -268,7 +296,7 @@ class OneStep(MemoryStore):
             following = self._slots.get(slot.became)
             if following is not None and following.record is None:
                 return succeed(False)
-        return super().delete(key)
+        return super().delete(key, now)
 
 
 class SilentDelete(MemoryStore):
@@ -478,6 +506,18 @@ class BrokenStoreTests(SynchronousTestCase):
         A marker that can be deleted is caught.
         """
         self.assertCaught(DeletableMarker, "deleteByAFormerKey")
+
+    def test_unmarkedEnd(self) -> None:
+        """
+        A deletion that leaves no marker is caught.
+        """
+        self.assertCaught(UnmarkedEnd, "deleteMarks", "deleteMarksOnlyWhatWasThere")
+
+    def test_remembersTheUnknown(self) -> None:
+        """
+        One that marks what was never there is caught.
+        """
+        self.assertCaught(RemembersTheUnknown, "deleteMarksOnlyWhatWasThere")
 
     def test_deadEnd(self) -> None:
         """

@@ -107,7 +107,7 @@ class OvertakenTests(SynchronousTestCase):
             for verb in (
                 lambda limit=limit: self.verbs.insert(signed, 0.0, limit, 0, 9.0),
                 lambda limit=limit: self.verbs.rename(
-                    b"k", signed, 1, 0.0, limit, 0, 9.0
+                    b"k", signed, 1, 0.0, limit, 60.0, 0, 9.0
                 ),
             ):
                 call = verb()
@@ -154,11 +154,13 @@ class OvertakenTests(SynchronousTestCase):
         A delete that met no row looks for a marker, alone; where what that leads to
         was there and then was not, it looks again.
         """
-        call = self.verbs.delete(b"k", 0, 9.0)
+        call = self.verbs.delete(b"k", None, 0, 9.0)
         self.assertIs(call.decode(Result(1)), True)
         self.assertIs(call.statement, self.statements.delete)
         self.assertRaises(Again, call.decode, NOTHING)
-        self.assertEqual((call.statement, call.alone), (self.statements.follow, True))
+        self.assertEqual(
+            (call.statement, call.alone), (self.statements.deleteFollowed, True)
+        )
         none, one = number(0), number(1)
         self.assertRaises(Again, call.decode, Result(1, ((one, none),)))
         self.assertIs(call.decode(Result(1, ((one, one),))), True)
@@ -178,9 +180,9 @@ class OvertakenTests(SynchronousTestCase):
             self.assertEqual(verbs.insert(one, 0.0, None, 0, 9.0).commit, usual)
             self.assertEqual(verbs.replace(one, 1, 0.0, 0, 9.0).commit, usual)
             self.assertEqual(verbs.touch(b"k", (1.0, 2.0), 0.0, 0, 9.0).commit, easy)
-            self.assertEqual(verbs.delete(b"k", 0, 9.0).commit, FINAL)
+            self.assertEqual(verbs.delete(b"k", None, 0, 9.0).commit, FINAL)
             self.assertEqual(
-                verbs.rename(b"k", one, 1, 0.0, None, 0, 9.0).commit, FINAL
+                verbs.rename(b"k", one, 1, 0.0, None, 60.0, 0, 9.0).commit, FINAL
             )
             self.assertEqual(verbs.acknowledge([b"k"], 0, 9.0).commit, FINAL)
             for call in (

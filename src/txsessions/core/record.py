@@ -121,12 +121,17 @@ class Answer(enum.Enum):
     ROTATED = "rotated"
     """The session was given another key less than a minute ago."""
 
+    DELETED = "deleted"
+    """The session was deleted some seconds ago."""
+
 
 UNCHANGED = Answer.UNCHANGED
 ROTATED = Answer.ROTATED
+DELETED = Answer.DELETED
 
 
 __all__ = [
+    "DELETED",
     "ROTATED",
     "TAG_BYTES",
     "UNCHANGED",

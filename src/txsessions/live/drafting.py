@@ -8,7 +8,7 @@ saves.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from txsessions.core.state import State
 from txsessions.errors import ConfigurationError
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from txsessions.live.waiting import Waiter
 
 
-class _DraftEntry(Entry):
+AnyEntry = TypeVar("AnyEntry", bound=Entry)
+
+
+class DraftEntry(Entry):
     """
     The account of a session that a function has for itself.
     """
@@ -38,11 +41,12 @@ class _DraftEntry(Entry):
         )
 
 
-def makeDraft(live: Entry, uid: bytes) -> Entry:
+def makeDraft(live: Entry, uid: bytes, kind: type[AnyEntry]) -> AnyEntry:
     """
     Make a session of its own of what the store has acknowledged of a live one.
 
-    @return: Its account.
+    @param kind: Of what kind its account is.
+    @return: That.
     """
     table, session = live.table, live.session
     idle, lifetime, secure, cookieName, signIn = live.storedTerms
@@ -56,7 +60,7 @@ def makeDraft(live: Entry, uid: bytes) -> Entry:
         parts=live.parts,
     )
     own = table.loader.remake(uid, state, session.lastModified)
-    draft = own._entry = _DraftEntry(table, own)
+    draft = own._entry = kind(table, own)
     draft.version = live.version
     draft.parts = live.parts
     draft.storedTerms = live.storedTerms
@@ -64,4 +68,4 @@ def makeDraft(live: Entry, uid: bytes) -> Entry:
     return draft
 
 
-__all__ = ["makeDraft"]
+__all__ = ["DraftEntry", "makeDraft"]

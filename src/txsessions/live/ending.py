@@ -30,10 +30,18 @@ class Ending:
         have given it a new id.
     """
 
-    __slots__ = ("_failure", "_keys", "_removed", "_waiters", "isOver", "mayLive")
+    __slots__ = (
+        "_failure",
+        "_keys",
+        "_marks",
+        "_removed",
+        "_waiters",
+        "isOver",
+        "mayLive",
+    )
 
     def __init__(self) -> None:
-        self.isOver = self.mayLive = False
+        self.isOver = self.mayLive = self._marks = False
         self._keys: Sequence[bytes] = ()
         self._removed: Callable[[], None] | None = None
         self._waiters: list[Waiter] | None = None
@@ -52,15 +60,18 @@ class Ending:
         rotated.
 
         @param removed: Called if it was this that removed them, and not somebody
-            else before; also where that is unknown.
+            else before; also where that is unknown.  L{None} where somebody has
+            asked for it, so that it does not matter, and the store is to leave
+            a marker.
         @param later: A write of the session is under way, so that a deletion
             might come before it: wait for L{proceed}.
         """
         self._waiters = []
         self._keys = keys
         self._removed = removed
+        self._marks = removed is None
         if later:
-            table.tombstones.refuse(keys)
+            table.tombstones.refuse(keys, marks=self._marks)
         else:
             self.proceed(table)
 
@@ -70,7 +81,7 @@ class Ending:
         """
         keys, self._keys = self._keys, ()
         if keys:
-            done = table.tombstones.bury(keys)
+            done = table.tombstones.bury(keys, marks=self._marks)
             _ = done.addCallbacks(self._deleted, self._notDeleted)
 
     def _deleted(self, wasThere: bool) -> None:
@@ -119,6 +130,21 @@ class Ending:
         if self.wait(waiter):
             waiter.sessionGone()
         return waiter.done
+
+
+def endAsked(entry: Entry, tell: Callable[[], None]) -> Deferred[None]:
+    """
+    End a session that is not to last any longer, or has ended in the store.
+
+    @param tell: Tells.
+    @return: Fires when it is gone.
+    """
+    table = entry.table
+    if not entry.ending.isOver:
+        # Whoever comes by it gets no cookie: the browser may have a better one by then.
+        table.rotated.noteEnd(entry.session._uid, table.seconds())
+    tell()
+    return entry.end()
 
 
 def endByLimit(entry: Entry, tell: Callable[[], None]) -> Deferred[None]:
@@ -180,4 +206,4 @@ class _EndWaiter(DeferredWaiter):
         self.sessionSaved()
 
 
-__all__ = ["Ending", "endAgain", "endByLimit"]
+__all__ = ["Ending", "endAgain", "endAsked", "endByLimit"]

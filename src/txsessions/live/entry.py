@@ -312,7 +312,7 @@ class Entry:
         """
         if failure.check(SessionGone):
             if self.session._phase < ENDED and self.flight is None:
-                self.endedElsewhere()
+                self.table.rotated.lost(self)
             return
         self.touchedAt = 0.0
         self.table.broken(failure, self)

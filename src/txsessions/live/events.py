@@ -33,6 +33,7 @@ class EventKind(enum.Enum):
     ENDED = "ended"
     EXPIRED = "expired"
     REFUSED = "refused"
+    REPLAYED = "replayed"
     CONFLICT = "conflict"
     UNAVAILABLE = "unavailable"
 
@@ -47,6 +48,7 @@ LEVELS = {
     EventKind.ENDED: LogLevel.info,
     EventKind.EXPIRED: LogLevel.debug,
     EventKind.REFUSED: LogLevel.info,
+    EventKind.REPLAYED: LogLevel.warn,
     EventKind.CONFLICT: LogLevel.warn,
     EventKind.UNAVAILABLE: LogLevel.warn,
 }
@@ -63,7 +65,8 @@ class SessionEvent:
     @ivar at: When, in seconds since the epoch.
     @ivar reason: Why: for L{EventKind.ENDED} C{"expire"} (the application ended
         it), C{"logout"}, C{"login"} (another took its place at a sign-in),
-        C{"elsewhere"} or C{"pinned"} (too many had to stay in memory); for
+        C{"replayed"} (see there), C{"elsewhere"} or C{"pinned"} (too many had to stay
+        in memory); for
         L{EventKind.EXPIRED} C{"idle"} or C{"lifetime"}; for
         L{EventKind.REFUSED} C{"duplicate"}, C{"malformed"}, C{"scheme"},
         C{"damaged"}, C{"future"}, C{"csrf"} (a request that may be forged),
@@ -78,9 +81,11 @@ class SessionEvent:
         Costs nothing until it is looked at.
     @ivar principal: Who is or was signed in, for L{EventKind.SIGNED_IN},
         L{EventKind.PRINCIPAL_ENDED} (all sessions of somebody were ended),
-        L{EventKind.ENDED} and L{EventKind.EXPIRED} and where that is known.  It is
-        for listeners only: no log and no looks show it.
+        L{EventKind.REPLAYED}, L{EventKind.ENDED} and L{EventKind.EXPIRED} and where
+        that is known.  It is for listeners only: no log and no looks show it.
     @ivar level: How sure that was.
+    @ivar address: For L{EventKind.REPLAYED} (somebody came with an old id after its
+        time, while another uses the session): where from, if the site keeps clients.
     """
 
     kind: EventKind
@@ -92,6 +97,7 @@ class SessionEvent:
     state: LastState | None = field(default=None, repr=False, eq=False)
     principal: str | None = field(default=None, repr=False)
     level: int | None = None
+    address: str | None = field(default=None, repr=False)
 
 
 class Announcer:
@@ -132,6 +138,7 @@ class Announcer:
         state: LastState | None = None,
         signIn: SignIn | None = None,
         principal: str | None = None,
+        address: str | None = None,
     ) -> None:
         """
         Something happened; the arguments are those of L{SessionEvent}.
@@ -155,6 +162,7 @@ class Announcer:
                     state=state,
                     principal=principal if signIn is None else signIn.principal,
                     level=None if signIn is None else signIn.level,
+                    address=address,
                 )
             )
 

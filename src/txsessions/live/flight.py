@@ -50,6 +50,7 @@ class Flight:
 
     __slots__ = (
         "_entry",
+        "_from",
         "_need",
         "_record",
         "_tries",
@@ -129,6 +130,10 @@ class Flight:
             done = store.insert(record, now, *limits)
         else:
             assert entry.storedKey is not None
+            self._from = entry.storedKey
+            renewing = entry.table.rotated.renewing
+            if renewing is not None and renewing.isRenewed(entry.session):
+                limits = limit, renewing.rule.watch  # type: ignore[assignment]
             done = store.rename(entry.storedKey, record, entry.version, now, *limits)
         return done
 
@@ -182,7 +187,9 @@ class Flight:
             table.tell(EventKind.CREATED, entry, createdAt=session._createdAt)
         else:
             entry.movedFrom = None
-            table.tell(EventKind.ROTATED, entry)
+            renewing = table.rotated.renewing
+            isInTime = renewing is not None and renewing.isRenewed(session)
+            table.tell(EventKind.ROTATED, entry, "renewal" if isInTime else "")
         signIn = self.terms[-1]
         if signIn is not None and before[-1:] != (signIn,):
             signin.tell(table, session, signIn, record.tag)
@@ -193,6 +200,7 @@ class Flight:
         """
         entry = self._entry
         waiters = self.waiters + self._landed()
+        renewing = entry.table.rotated.renewing
         error, mayRetry = failure.value, self._tries < MAX_TRIES
         try:
             if entry.session._phase >= ENDED:
@@ -209,6 +217,9 @@ class Flight:
                 entry.drop()
                 for waiter in waiters:
                     waiter.saveFailed(failure)
+            elif isinstance(error, SessionGone) and renewing is not None:
+                was = self._from if self._need is Need.RENAME else self.key
+                renewing.pursue(entry, was, waiters)
             elif isinstance(error, SessionGone):
                 entry.endedElsewhere()
                 for waiter in waiters:

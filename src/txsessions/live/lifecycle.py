@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from txsessions.core.keyring import KeyRing
 from txsessions.core.principals import PrincipalHashes
+from txsessions.core.renewal import Chain
 from txsessions.core.seal import Sealer
 from txsessions.errors import ConfigurationError, StoreUnavailable
 from txsessions.live.sweeper import Sweeper
@@ -93,6 +94,7 @@ class Lifecycle:
         keys = ring()
         table.sealer = Sealer(keys, table.siteName)
         table.principals.hashes = PrincipalHashes(keys, table.siteName)
+        table.rotated.chain = Chain(keys, table.siteName)
         self._opening = True
         done: Deferred[None] = table.store.open()
         _ = done.addCallbacks(self._opened, self._notOpened)

@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txsessions.core import lifetime as rules
-from txsessions.core.record import ROTATED, UNCHANGED, Record
+from txsessions.core.record import DELETED, ROTATED, UNCHANGED, Record
 from txsessions.core.state import State, unpackState
 from txsessions.core.uid import storeKeyOf
 from txsessions.errors import RecordDamaged, StoreError, StoreUnavailable
@@ -238,9 +238,12 @@ class Loader:
             return None
         entry = None if live is None else live._entry
         if answer is ROTATED:
-            table.rotated.note(uid, table.seconds())
+            table.rotated.noteElsewhere(uid, table.seconds())
+            if entry is not None and entry.isStoredAs(uid):
+                table.rotated.lost(entry)
+                return None
         if answer is not UNCHANGED and not isinstance(answer, Record):
-            return self._absent(uid, entry)
+            return self._absent(answer, uid, entry)
         if isinstance(answer, Record):
             entry = self._refreshed(answer, uid, entry)
             if entry is None:
@@ -260,9 +263,18 @@ class Loader:
             table.enter(uid, session)
         return session
 
-    def _absent(self, uid: bytes, entry: Entry | None) -> Session | None:
+    def _absent(self, answer: Any, uid: bytes, entry: Entry | None) -> Session | None:
         """
         The store does not have it.
+        """
+        found = self._missing(uid, entry)
+        if answer is DELETED:
+            self._table.rotated.noteEnd(uid, self._table.seconds())
+        return found
+
+    def _missing(self, uid: bytes, entry: Entry | None) -> Session | None:
+        """
+        Find what is here instead, after somebody else has ended the session.
         """
         table = self._table
         if entry is None:
@@ -339,6 +351,11 @@ class Loader:
         """
         table = self._table
         state = self.unseal(record)
+        renewing = table.rotated.renewing
+        if renewing is not None:
+            moved = renewing.adopted(record, state, uid)
+            if moved is not None:
+                return moved
         now = table.seconds()
         touchedAt, idle = record.touchedAt, state.idle
         if now >= rules.storedDeadline(

@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from txsessions.core.lifetime import storedDeadline
-from txsessions.core.record import UNCHANGED, Record
+from txsessions.core.record import ROTATED, UNCHANGED, Record
 from txsessions.live.callbacks import runCallbacks
 from txsessions.live.closing import stillWait
 from txsessions.live.watching import SOON, intervalOf
@@ -99,8 +99,32 @@ class Parked:
             # By the store's clock, which may be another.
             self._endsAt = max(answer.expiresAt, now + SOON)
             self._again(now)
+        elif answer is ROTATED and self._table.rotated.renewing is not None:
+            done = self._table.rotated.renewing.successorOf(self._key)
+            _ = done.addCallbacks(self._moved, self._unknown)
         else:
             self.gone()
+
+    def _moved(self, key: bytes | None) -> None:
+        """
+        The store knows what the session has become by renewal, if it has.
+        """
+        table = self._table
+        if table.parked.get(self._key) is not self:
+            return
+        entry = None if key is None else table.byKey.get(key)
+        if entry is not None:
+            entry.session.expireCallbacks.extend(self.release())
+            table.watching.begin(entry)
+        elif key is None:
+            self.gone()
+        elif key in table.parked:
+            table.parked[key]._callbacks.extend(self.release())
+        else:
+            del table.parked[self._key]
+            self._key, self._version = key, None
+            table.parked[key] = self
+            self._again(table.seconds())
 
     def _unknown(self, failure: Failure) -> None:
         """

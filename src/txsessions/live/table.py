@@ -23,7 +23,7 @@ from txsessions.live.checking import Checks
 from txsessions.live.companions import Companions
 from txsessions.live.deadlines import deadlinesOf
 from txsessions.live.draining import Writes
-from txsessions.live.ending import endByLimit
+from txsessions.live.ending import endAsked, endByLimit
 from txsessions.live.entry import Entry
 from txsessions.live.events import Announcer, EventKind
 from txsessions.live.laststate import lastStateOf
@@ -33,7 +33,7 @@ from txsessions.live.phases import NEW, STALE, STORED
 from txsessions.live.pins import Pins
 from txsessions.live.principals import Principals
 from txsessions.live.resting import Resting
-from txsessions.live.rotating import Rotated
+from txsessions.live.rotating import Rotated, beginTrail
 from txsessions.live.session import Session
 from txsessions.live.sessions import Sessions
 from txsessions.live.tombstones import Tombstones
@@ -272,8 +272,7 @@ class LiveTable:
             return entry.end()
         if reason in _LIMITS:
             return endByLimit(entry, tell)
-        tell()
-        return entry.end()
+        return endAsked(entry, tell)
 
     def _tellOfEnd(self, session: Session, reason: str) -> None:
         """
@@ -328,6 +327,7 @@ class LiveTable:
         """
         old, entry = session._uid, session._entry
         self.renew(session)
+        beginTrail(session, self.seconds())
         if session._phase != NEW or entry is None:
             self.rotated.note(old, self.seconds())
         if entry is None:
@@ -338,9 +338,9 @@ class LiveTable:
             return self.save(session)
         return succeed(None)
 
-    def isRotated(self, uid: bytes) -> bool:
+    def isRotated(self, uid: bytes | None) -> bool:
         """
-        Whether a uid was rotated away less than a minute ago.
+        Whether it is a uid that was rotated away or ended a short time ago.
         """
         return self.rotated.has(uid, self.seconds())
 

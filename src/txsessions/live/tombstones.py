@@ -38,7 +38,7 @@ class Tombstones:
 
     def __init__(self, table: LiveTable) -> None:
         self._table = table
-        self._keys: dict[bytes, None] = {}
+        self._keys: dict[bytes, bool] = {}
         self._failed: dict[bytes, None] = {}
         self._retry: IDelayedCall | None = None
         self._delay = FIRST_RETRY
@@ -52,25 +52,29 @@ class Tombstones:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def refuse(self, keys: Sequence[bytes]) -> None:
+    def refuse(self, keys: Sequence[bytes], *, marks: bool = False) -> None:
         """
         Refuse records until they are gone.
+
+        @param marks: Whether the store is to leave a marker, since somebody has
+            asked for the end.
         """
         for key in keys:
-            self._keys[key] = None
+            self._keys[key] = marks or self._keys.get(key, False)
         while len(self._keys) > MAX_TOMBSTONES:
             oldest = next(iter(self._keys))
             del self._keys[oldest]
             self._failed.pop(oldest, None)
 
-    def bury(self, keys: Sequence[bytes]) -> Deferred[bool]:
+    def bury(self, keys: Sequence[bytes], *, marks: bool = False) -> Deferred[bool]:
         """
         Delete records, and refuse them until they are gone.
 
+        @param marks: See L{refuse}.
         @return: Fires when they are gone, with whether it was this that removed
             any; fails with a C{StoreError} if that has to wait for the store.
         """
-        self.refuse(keys)
+        self.refuse(keys, marks=marks)
         if len(keys) == 1:
             return self._delete(keys[0])
         done = gatherResults([self._delete(key) for key in keys], consumeErrors=True)
@@ -80,7 +84,8 @@ class Tombstones:
         """
         Delete one record.
         """
-        done: Deferred[bool] = self._table.store.delete(key)
+        now = self._table.seconds() if self._keys.get(key) else None
+        done: Deferred[bool] = self._table.store.delete(key, now)
         return done.addCallbacks(
             self._gone, self._notGone, callbackArgs=(key,), errbackArgs=(key,)
         )

@@ -37,7 +37,7 @@ from txsessions.errors import (
 )
 from txsessions.live import gathering
 from txsessions.live.adopting import adopt
-from txsessions.live.drafting import makeDraft
+from txsessions.live.drafting import DraftEntry, makeDraft
 from txsessions.live.flight import MAX_TRIES, sealed
 from txsessions.live.phases import ENDED, STALE
 from txsessions.live.timing import demandThread
@@ -178,7 +178,8 @@ class Transaction:
         """
         self._pause = None
         self._tries += 1
-        found = self._table.loader.fetch(self._uid)
+        table = self._table
+        found = (table.rotated.renewing or table.loader).fetch(self._uid)
         _ = found.addCallback(self._found).addErrback(self._failed)
 
     def _found(self, session: Session | None) -> Deferred[None] | None:
@@ -189,6 +190,7 @@ class Transaction:
             return None
         if session is None or session._hasOutlived():
             raise SessionGone(self._table.tagOf(self._uid))
+        self._uid = session._uid
         return self._table.save(session).addCallback(self._call, session)
 
     def _call(self, _: object, session: Session) -> Deferred[None] | None:
@@ -202,7 +204,7 @@ class Transaction:
             raise SessionGone(self._table.tagOf(self._uid))
         entry, subject = session._entry, session
         if entry is not None:
-            self._draft = makeDraft(entry, self._uid)
+            self._draft = makeDraft(entry, self._uid, DraftEntry)
             subject = self._draft.session
         self._running = maybeDeferred(self._function, subject)
         return self._running.addCallback(self._called, session)
@@ -247,7 +249,7 @@ class Transaction:
                 self._end(result)
             elif isinstance(answer.value, SessionConflict):
                 self._conflicted(answer.value)
-            else:
+            elif not self._follows(answer, session):
                 self._refused(answer, session)
                 self._failed(answer)
         finally:
@@ -294,6 +296,25 @@ class Transaction:
         chance = int.from_bytes(self._entropy(4), "big") / 2**32
         most = min(LAST_PAUSE, FIRST_PAUSE * 2 ** min(self._tries, 10))
         self._pause = self._table.reactor.callLater(chance * most, self._try)
+
+    def _follows(self, failure: Failure, session: Session) -> bool:
+        """
+        Begin again if another process has renewed the session.
+        """
+        renewing, draft = self._table.rotated.renewing, self._draft
+        if renewing is None or draft is None or not failure.check(SessionGone):
+            return False
+        found = renewing.lookFor(session, self._uid, draft.key)
+        _ = found.addCallbacks(self._again, self._failed)
+        return True
+
+    def _again(self, _: object) -> None:
+        """
+        It lives under another uid.
+        """
+        if not self._isOver:
+            self._discard()
+            self._try()
 
     def _refused(self, failure: Failure, session: Session) -> None:
         """

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from txsessions.core.lifetime import touchInterval
-from txsessions.core.record import UNCHANGED, Record
+from txsessions.core.record import ROTATED, UNCHANGED, Record
 from txsessions.errors import SessionError
 from txsessions.live.closing import stillWait
 from txsessions.live.phases import ENDED
@@ -157,7 +157,10 @@ class Watching:
             and key == entry.storedKey == entry.key
             and entry.session._phase < ENDED
         ):
-            entry.endedElsewhere(isGone=answer is None)
+            if answer is ROTATED:
+                self._table.rotated.lost(entry)
+            else:
+                entry.endedElsewhere(isGone=True)
 
 
 class _Watch:

@@ -63,6 +63,21 @@ class Slots:
         isThere = slot.record is not None and slot.expiresAt > now
         return isThere and not self._hasEnded(slot)
 
+    def _followed(self, key: bytes, now: float) -> Record | None:
+        """
+        What the session under a marker is now, if it is alive.
+        """
+        slot = self._slots.get(key)
+        passed: set[bytes] = set()
+        while slot is not None and slot.record is None:
+            if slot.expiresAt <= now or key in passed:
+                return None
+            passed.add(key)
+            key = slot.became
+            slot = self._slots.get(key)
+        isThere = slot is not None and bool(passed) and self._isAlive(slot, now)
+        return slot.record if isThere and slot is not None else None
+
     def _hasEnded(self, slot: Slot) -> bool:
         """
         Was its principal ended since it signed in?

@@ -10,18 +10,18 @@ the difference of the two times that a touch moves without reading the rest.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 from twisted.logger import Logger
 
-from txsessions.core.record import ROTATED, UNCHANGED, Answer, Record, tagOf
+from txsessions.core.record import DELETED, ROTATED, UNCHANGED, Answer, Record, tagOf
 from txsessions.stores._postgresql_statements import number
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
-Found = Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None
+Found = Record | Answer | None
 Value = bytes | None
 
 FARTHEST = 1 << 62
@@ -143,7 +143,7 @@ def found(key: bytes, known: int | None, result: PGresult, offset: int) -> Found
         return None
     version = result.get_value(0, 0)
     if version is None:
-        return ROTATED
+        return ROTATED if result.get_value(0, PAYLOAD_AT) else DELETED
     if known is not None and version == number(known):
         return UNCHANGED
     return readable(key, result, 0, offset)

@@ -20,7 +20,6 @@ from txsessions.errors import (
     SessionGone,
     TooManySessions,
 )
-from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores._postgresql_exchange import Call
 from txsessions.stores._postgresql_outcomes import Again
 from txsessions.stores._postgresql_principal_verbs import FINAL, lockOf
@@ -79,6 +78,7 @@ class SigningVerbs:
         expected: int,
         now: float,
         limit: SignInLimit | None,
+        marks: float,
         offset: int,
         due: float,
     ) -> Call:
@@ -103,7 +103,7 @@ class SigningVerbs:
                 raise SessionGone(tagOf(oldKey))
             raise SessionConflict(current)
 
-        until = instant(now + ROTATION_MARKER, offset)
+        until = instant(now + marks, offset)
         values = (
             oldKey,
             version,

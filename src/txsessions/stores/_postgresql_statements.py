@@ -39,16 +39,17 @@ _COLUMNS = (
 )
 _NEW = "key, version, created_at, touched_at, expires_at, span, due, checksum, payload"
 _MARKER = (
-    "version = NULL, created_at = 0, touched_at = 0, expires_at = $11, span = $11, "
-    "due = $11, claimed_until = NULL, checksum = 0, principal = NULL, handle = NULL, "
-    "epoch = 0, payload = $4"
+    "version = NULL, created_at = 0, touched_at = 0, expires_at = $T, span = $T, "
+    "due = $T, claimed_until = NULL, checksum = 0, principal = NULL, handle = NULL, "
+    "epoch = 0, payload = "
 )
 # What a deadline becomes where a slower writer meets a later touch.
 _LATER = "CASE WHEN touched_at > $T THEN GREATEST(expires_at, $E) ELSE $E END"
 _WORDS = {
     "columns": _COLUMNS,
     "new": _NEW,
-    "marker": _MARKER,
+    "marker": _MARKER.replace("$T", "$11") + "$4",
+    "end": _MARKER.replace("$T", "$2") + "''",
     "alive": principals.ALIVE,
     "unit": str(principals.EPOCH_UNIT),
     "replaced": _LATER.replace("$T", "$5").replace("$E", "$6"),
@@ -178,7 +179,10 @@ class Statements:
         rename = (key, big, big, key, *row, big)
         self.rename = self._make("rename", _RENAME, *rename)
         self.delete = self._make("delete", _DELETE, key)
-        self.follow = self._make("follow", _FOLLOW, key)
+        self.deleteFollowed = self._make("delete_followed", _FOLLOW_DELETE, key)
+        self.end = self._make("end", _END, key, big)
+        self.endFollowed = self._make("end_followed", _FOLLOW_END, key, big)
+        self.followed = self._make("followed", _FOLLOWED, key, big)
         self.claim = self._make("claim", _CLAIM, big, big, big)
         self.shelve = self._make("shelve", _SHELVE, key)
         self.acknowledge = self._make("acknowledge", _ACKNOWLEDGE, BYTEAS)
@@ -312,6 +316,7 @@ SELECT {columns}, payload,
 FROM found
 """
 _DELETE = "DELETE FROM {sessions} WHERE key = $1 AND version IS NOT NULL"
+_END = "UPDATE {sessions} SET {end} WHERE key = $1 AND version IS NOT NULL"
 # UNION, which drops what it has had, ends even where markers lead in a circle.
 _FOLLOW = """
 WITH RECURSIVE became (key) AS (
@@ -321,11 +326,23 @@ WITH RECURSIVE became (key) AS (
 ), found AS (
     SELECT key FROM became JOIN {sessions} USING (key) WHERE version IS NOT NULL
 ), ended AS (
-    DELETE FROM {sessions} AS old USING found
-    WHERE old.key = found.key AND version IS NOT NULL
+    {how} WHERE old.key = found.key AND version IS NOT NULL
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM found), (SELECT count(*) FROM ended)
+"""
+_FOLLOW_DELETE = _FOLLOW.replace("{how}", "DELETE FROM {sessions} AS old USING found")
+_FOLLOW_END = _FOLLOW.replace("{how}", "UPDATE {sessions} AS old SET {end} FROM found")
+_FOLLOWED = """
+WITH RECURSIVE became (key) AS (
+    SELECT payload FROM {sessions}
+    WHERE key = $1 AND version IS NULL AND expires_at > $2
+    UNION
+    SELECT payload FROM became JOIN {sessions} USING (key)
+    WHERE version IS NULL AND expires_at > $2
+)
+SELECT {columns}, payload, key FROM became JOIN {sessions} AS s USING (key)
+WHERE version IS NOT NULL AND expires_at > $2 AND {alive}
 """
 _CLAIM = """
 WITH found AS (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from txsessions.core.record import Record, sameSignIn, tagOf
 from txsessions.errors import SessionConflict, SessionGone
+from txsessions.interfaces import END_MARKER
 from txsessions.stores._postgresql_exchange import Call
 from txsessions.stores._postgresql_outcomes import Again
 from txsessions.stores._postgresql_principal_verbs import (
@@ -29,6 +30,7 @@ from txsessions.stores._postgresql_rows import (
     KEY_AT,
     PAYLOAD_AT,
     Found,
+    Value,
     found,
     instant,
     readable,
@@ -71,6 +73,20 @@ class Verbs(SigningVerbs, PrincipalVerbs):
             return found(key, known, result, offset)
 
         return Call(self._all.load, values, decode, due)
+
+    def followed(self, key: bytes, now: float, offset: int, due: float) -> Call:
+        """
+        See L{txsessions.interfaces.ISessionStore.follow}.
+        """
+
+        def decode(result: PGresult) -> Record | None:
+            if not result.ntuples:
+                return None
+            name = result.get_value(0, KEY_AT) or b""
+            return readable(name, result, 0, offset)
+
+        values = (key, number(instant(now, offset)))
+        return Call(self._all.followed, values, decode, due)
 
     def replace(
         self, record: Record, expected: int, now: float, offset: int, due: float
@@ -141,7 +157,7 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         call.more = (self._all.touched, (key, present))
         return call
 
-    def delete(self, key: bytes, offset: int, due: float) -> Call:
+    def delete(self, key: bytes, now: float | None, offset: int, due: float) -> Call:
         """
         See L{txsessions.interfaces.ISessionStore.delete}.  Only where there is no
         record does the call go on to look for a marker, alone: it may lock rows
@@ -151,7 +167,7 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         def decode(result: PGresult) -> bool:
             if result.command_tuples:
                 return True
-            call.statement, call.decode = self._all.follow, decodeFollowed
+            call.statement, call.decode = followed, decodeFollowed
             call.alone = True
             raise Again
 
@@ -163,7 +179,12 @@ class Verbs(SigningVerbs, PrincipalVerbs):
                 raise Again
             return False
 
-        call = Call(self._all.delete, (key,), decode, due, (key,), FINAL)
+        statement, followed = self._all.delete, self._all.deleteFollowed
+        values: tuple[Value, ...] = (key,)
+        if now is not None:
+            statement, followed = self._all.end, self._all.endFollowed
+            values = (key, number(instant(now + END_MARKER, offset)))
+        call = Call(statement, values, decode, due, (key,), FINAL)
         return call
 
     def claim(

@@ -15,7 +15,7 @@ import hashlib
 
 from attrs import field, frozen
 
-from txsessions.stores._redis_rows import GRACE, HEAD, LIMIT, SIGNED_HEAD
+from txsessions.stores._redis_rows import GRACE, HEAD, LIMIT, MARKER_GRACE, SIGNED_HEAD
 
 GONE, DONE, EXISTS, TOO_MANY, DAMAGED = 0, 1, 2, 3, -1
 """What a script says; a record instead is the one that stands in the way."""
@@ -91,7 +91,7 @@ local function head(key)
   local found = redis.pcall('GETRANGE', key, 0, {SIGNED_HEAD - 1})
   if type(found) == 'table' then return nil, {DAMAGED} end
   local kind = string.sub(found, 1, 2)
-  if found == '' or kind == 'M1' then return nil, {GONE} end
+  if found == '' or kind == 'M1' or kind == 'E1' then return nil, {GONE} end
   if kind == 'S1' and #found >= {HEAD} then return found end
   if kind == 'S2' and #found >= {SIGNED_HEAD} then return found end
   return nil, {DAMAGED}
@@ -127,7 +127,8 @@ local function free(key, now)
   local found = redis.pcall('GETRANGE', key, 0, 9)
   if type(found) ~= 'string' then return false end
   if found == '' then return call('EXISTS', key) == 0 end
-  return #found == 10 and string.sub(found, 1, 2) == 'M1'
+  local kind = string.sub(found, 1, 2)
+  return #found == 10 and (kind == 'M1' or kind == 'E1')
     and unpack_('<d', found, 3) <= now
 end
 """,
@@ -189,6 +190,14 @@ local function drop(key, found, name)
   call('ZREM', tag .. 'index', name)
   if found then unlist(key, found, name) end
   return there
+end
+""",
+    "mark": f"""
+local function mark(key, kind, till)
+  local last = math.min(unpack_('<d', till) + {MARKER_GRACE}, 1e11) * 1000
+  last = string.format('%.0f', last)
+  call('SET', key, kind .. till, 'PXAT', last)
+  return last
 end
 """,
     # What an entry of an index is about.  One whose record is not there, or is not

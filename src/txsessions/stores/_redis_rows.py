@@ -17,7 +17,6 @@ Knows no connection.
 from __future__ import annotations
 
 import struct
-from typing import Literal
 from zlib import crc32
 
 from twisted.logger import Logger
@@ -43,6 +42,7 @@ SHARDS = 64
 _FORMAT = struct.Struct("<2sqdddddIh")
 _TIMES = struct.Struct("<2sqddd")
 _MARKER = struct.Struct("<2sd")
+_MARKERS = {b"M1": Answer.ROTATED, b"E1": Answer.DELETED}
 _HEAD_OF_SUM = struct.Struct("<qdq")
 HEAD = _FORMAT.size
 """How long the head of a record is in which nobody is signed in."""
@@ -188,18 +188,18 @@ def encode(record: Record, offset: float) -> bytes:
 
 def decode(
     key: bytes, text: bytes, offset: float, now: float | None
-) -> Record | Literal[Answer.ROTATED] | None:
+) -> Record | Answer | None:
     """
-    Read a record, or the marker of a rotation.
+    Read a record, or the marker of a rotation or of an end.
 
     @param now: The server's time; L{None} to read what is expired, too.
     @return: L{None} if it is past its deadline.
     @raise Damaged: It is neither.
     """
     kind = text[:2]
-    if kind == b"M1" and len(text) == _MARKER.size:
+    if kind in _MARKERS and len(text) == _MARKER.size:
         _, until = _MARKER.unpack(text)
-        return None if now is not None and until <= now else Answer.ROTATED
+        return None if now is not None and until <= now else _MARKERS[kind]
     if kind not in _HEADS or not _HEADS[kind] <= len(text) <= LIMIT:
         raise Damaged
     _, version, expires, touched, span, created, then, checksum, length = (

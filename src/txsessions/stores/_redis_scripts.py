@@ -25,7 +25,7 @@ from txsessions.stores._redis_functions import (
     functions,
     script,
 )
-from txsessions.stores._redis_rows import LIMIT, MARKER_GRACE, SIGNED_HEAD
+from txsessions.stores._redis_rows import LIMIT, SIGNED_HEAD
 
 LOAD = script(f"""
 local known = ARGV[1] ~= ''
@@ -170,7 +170,7 @@ def _rename(admit: str, evict: str, *needs: str) -> Script:
     """
     return script(
         f"""
-local now, till = unpack_('<d', ARGV[5]), unpack_('<d', ARGV[6])
+local now = unpack_('<d', ARGV[5])
 local found, fault = current(KEYS[1], ARGV[4], now)
 if not found then return fault end
 local key, name, value = KEYS[5], ARGV[2], ARGV[3]
@@ -183,9 +183,7 @@ call('ZADD', KEYS[6], score(expires), name)
 call('ZREM', KEYS[7], name)
 call('ZADD', KEYS[8], 0, name)
 list(key, value, name, ttl(expires, now))
-local last = string.format('%.0f', math.min(till + {MARKER_GRACE}, 1e11) * 1000)
-call('SET', KEYS[1], 'M1' .. ARGV[6], 'PXAT', last)
-call('SET', KEYS[9], key, 'PXAT', last)
+call('SET', KEYS[9], key, 'PXAT', mark(KEYS[1], 'M1', ARGV[6]))
 for i = 2, 4 do call('ZREM', KEYS[i], ARGV[1]) end
 unlist(KEYS[1], found, ARGV[1])
 {evict}
@@ -204,6 +202,7 @@ return {DONE}
         "list",
         "forget",
         "unlist",
+        "mark",
         *needs,
     )
 
@@ -231,15 +230,44 @@ while fault == {GONE} and call('STRLEN', key) > 0 do
   tag, name = string.sub(key, 1, length), string.sub(key, length + 3)
   found, fault = head(key)
 end
-return drop(key, found, name)
+local there = drop(key, found, name)
+if there == 1 and ARGV[2] ~= '' then mark(key, 'E1', ARGV[2]) end
+return there
 """,
     "signed",
     "head",
     "forget",
     "unlist",
     "drop",
+    "mark",
 )
-"""Keys: record, due, claims, index, what it became.  Arguments: name."""
+"""Keys: record, due, claims, index, what it became.  Arguments: name, when the marker
+runs out, or nothing where there is to be none."""
+
+FOLLOW = script(
+    f"""
+local key, now = KEYS[1], unpack_('<d', ARGV[2])
+local tag = string.sub(key, 1, #key - #ARGV[1] - 2)
+local passed, found = {{}}, redis.pcall('GETRANGE', key, 0, {LIMIT})
+while type(found) == 'string' and #found == 10 and string.sub(found, 1, 2) == 'M1'
+    and unpack_('<d', found, 3) > now and not passed[key] do
+  passed[key] = true
+  local became = redis.pcall('GETRANGE', tag .. 'b:' .. string.sub(key, #tag + 3),
+    0, {LIMIT})
+  if type(became) ~= 'string' or became == '' then return {GONE} end
+  key = became
+  tag = tagOf(key)
+  found = redis.pcall('GETRANGE', key, 0, {LIMIT})
+end
+if key == KEYS[1] or not head(key) or ended(key, found) then return {GONE} end
+return {{string.sub(key, #tag + 3), found}}
+""",
+    "signed",
+    "ended",
+    "head",
+)
+"""Keys: record, what it became.  Arguments: name, now.  Says the name of what there is
+in the end, and its record, which may be past its deadline."""
 
 CLAIM = script(
     f"""
@@ -309,6 +337,7 @@ ALL = (
     RENAME,
     RENAME_LIMITED,
     DELETE,
+    FOLLOW,
     CLAIM,
     ACKNOWLEDGE,
 )
@@ -319,6 +348,7 @@ __all__ = [
     "ALL",
     "CLAIM",
     "DELETE",
+    "FOLLOW",
     "INSERT",
     "INSERT_LIMITED",
     "LOAD",

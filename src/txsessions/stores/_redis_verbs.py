@@ -8,7 +8,7 @@ one should be is absent, and the operator is told.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred, fail
@@ -23,7 +23,7 @@ from txsessions.errors import (
     StoreUnavailable,
     TooManySessions,
 )
-from txsessions.interfaces import ROTATION_MARKER
+from txsessions.interfaces import END_MARKER
 from txsessions.stores import _redis_scripts
 from txsessions.stores._redis_calls import Calls
 from txsessions.stores._redis_functions import DONE, EXISTS, GONE, TOO_MANY
@@ -41,7 +41,7 @@ from txsessions.stores._redis_rows import (
 )
 
 _NONE: Sequence[bytes] = ()
-Found = Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None
+Found = Record | Answer | None
 
 
 def load(calls: Calls, key: bytes, now: float, known: int | None) -> Deferred[Found]:
@@ -201,6 +201,7 @@ def rename(
     expected: int,
     now: float,
     limit: SignInLimit | None,
+    marks: float,
 ) -> Deferred[None]:
     """
     See L{txsessions.interfaces.ISessionStore.rename}.
@@ -226,19 +227,42 @@ def rename(
         value,
         packVersion(expected),
         packTime(now + offset),
-        packTime(now + offset + ROTATION_MARKER),
+        packTime(now + offset + marks),
         *arguments,
         keys=keys,
     )
     return _written(done, calls, oldKey, record.key, limit)
 
 
-def delete(calls: Calls, key: bytes) -> Deferred[bool]:
+def follow(calls: Calls, key: bytes, now: float) -> Deferred[Record | None]:
+    """
+    See L{txsessions.interfaces.ISessionStore.follow}.
+    """
+    at = now + calls.clock.offset
+    keys = (calls.keys.record(key), calls.keys.became(key))
+
+    def read(reply: Any) -> Record | None:
+        if type(reply) is not list:
+            return None
+        name, text = reply
+        try:
+            found = decode(name, text, calls.clock.offset, at)
+        except Damaged:
+            reportDamage(name)
+            return None
+        return found if isinstance(found, Record) else None
+
+    done = calls.script(_redis_scripts.FOLLOW, key, packTime(at), keys=keys)
+    return done.addCallbacks(read, odd, errbackArgs=(calls,))
+
+
+def delete(calls: Calls, key: bytes, now: float | None) -> Deferred[bool]:
     """
     See L{txsessions.interfaces.ISessionStore.delete}.
     """
     keys = (*calls.keys.all(key), calls.keys.became(key))
-    done = calls.write(_redis_scripts.DELETE, key, keys=keys)
+    till = b"" if now is None else packTime(now + calls.clock.offset + END_MARKER)
+    done = calls.write(_redis_scripts.DELETE, key, till, keys=keys)
     return done.addCallbacks(bool, odd, errbackArgs=(calls,))
 
 
@@ -323,6 +347,7 @@ def odd(failure: Failure, calls: Calls) -> Failure:
 __all__ = [
     "Found",
     "delete",
+    "follow",
     "insert",
     "load",
     "odd",

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsessions.errors import StoreError, StoreUnavailable
-from txsessions.stores import _sqlite_principals, _sqlite_verbs
+from txsessions.stores import _sqlite_ending, _sqlite_principals
 from txsessions.stores._sqlite_connection import WriteConnection
 from txsessions.stores._sqlite_errors import ENGINE_ERRORS, isFull, storeError
 
@@ -34,7 +34,7 @@ its statements take of the reactor's."""
 
 
 LOGOUTS = (
-    _sqlite_verbs.delete,
+    _sqlite_ending.delete,
     _sqlite_principals.endSession,
     _sqlite_principals.endPrincipal,
 )

@@ -14,16 +14,16 @@ from __future__ import annotations
 import sqlite3
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 from zlib import crc32
 
 from twisted.logger import Logger
 
-from txsessions.core.record import ROTATED, UNCHANGED, Answer, Record, tagOf
+from txsessions.core.record import DELETED, ROTATED, UNCHANGED, Answer, Record, tagOf
 
 Row = tuple[Any, ...]
 Execute = Callable[..., sqlite3.Cursor]
-Found = Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None
+Found = Record | Answer | None
 
 EPOCH_UNIT = 1 << 32
 """What an epoch counts in a checksum."""
@@ -74,6 +74,21 @@ FROM sessions WHERE key > ? AND version IS NOT NULL ORDER BY key LIMIT ?
 COUNT = statement("""
 SELECT count(*) FROM sessions
 WHERE version IS NOT NULL AND expires_at > ? AND {alive}
+""")
+
+# UNION, which drops what it has had, ends even where markers lead in a circle.
+SELECT_FOLLOWED = statement("""
+SELECT {columns}, key FROM sessions
+WHERE version IS NOT NULL AND expires_at > ?2 AND {alive} AND key IN (
+    WITH RECURSIVE became (key) AS (
+        SELECT payload FROM sessions
+        WHERE key = ?1 AND version IS NULL AND expires_at > ?2
+        UNION
+        SELECT payload FROM became JOIN sessions USING (key)
+        WHERE version IS NULL AND expires_at > ?2
+    )
+    SELECT key FROM became
+)
 """)
 
 _log = Logger()
@@ -168,7 +183,7 @@ def read(execute: Execute, key: bytes, now: float, known: int | None) -> Found:
         if row[1] <= now:
             return None
         if row[0] is None:
-            return ROTATED
+            return ROTATED if row[KEY_AT - 1] else DELETED
         return recordOf(key, row)
     except UNREADABLE:
         reportDamage(key)
@@ -187,6 +202,21 @@ def _isStill(execute: Execute, key: bytes, now: float, known: int) -> bool:
         return row[1] > now and row[1] - row[2] == row[3]  # type: ignore[no-any-return]
     except TypeError:
         return False
+
+
+def readFollowed(execute: Execute, key: bytes, now: float) -> Record | None:
+    """
+    See L{txsessions.interfaces.ISessionStore.follow}.
+    """
+    row = execute(SELECT_FOLLOWED, (key, now)).fetchone()
+    return None if row is None else readable(row[KEY_AT], row[:KEY_AT])
+
+
+def follow(cursor: sqlite3.Cursor, key: bytes, now: float) -> Record | None:
+    """
+    The same, for when the reading connection found the database busy.
+    """
+    return readFollowed(cursor.execute, key, now)
 
 
 def readPage(
@@ -214,6 +244,7 @@ __all__ = [
     "EPOCH_UNIT",
     "KEY_AT",
     "SELECT",
+    "SELECT_FOLLOWED",
     "SELECT_TIMES",
     "UNREADABLE",
     "Damaged",
@@ -221,7 +252,9 @@ __all__ = [
     "Found",
     "Row",
     "checksumOf",
+    "follow",
     "read",
+    "readFollowed",
     "readPage",
     "readable",
     "readableOf",

@@ -23,7 +23,7 @@ from txsessions.core.record import (
     tagOf,
 )
 from txsessions.errors import SessionConflict, SessionExists, SessionGone
-from txsessions.interfaces import ROTATION_MARKER
+from txsessions.stores._sqlite_ending import MARK
 from txsessions.stores._sqlite_principals import admit, epochOf, evict, forgetEpochs
 from txsessions.stores._sqlite_rows import (
     EPOCH_UNIT,
@@ -83,26 +83,8 @@ UPDATE sessions SET touched_at = ?, expires_at = ?, span = ?, due = ?,
     claimed_until = NULL
 WHERE key = ?
 """
-_MARK = """
-UPDATE sessions SET version = NULL, created_at = 0, touched_at = 0, expires_at = ?,
-    span = 0, due = ?, claimed_until = NULL, checksum = 0, principal = NULL,
-    handle = NULL, epoch = 0, payload = ?
-WHERE key = ?
-"""
-_DELETE = "DELETE FROM sessions WHERE key = ? AND version IS NOT NULL"
 _IS_THERE = "SELECT 1 FROM sessions WHERE key = ?"
-# UNION, which drops what it has had, ends even where markers lead in a circle.  Of a
-# statement that begins with WITH Python does not count the rows.
-_FOLLOW = """
-DELETE FROM sessions WHERE version IS NOT NULL AND key IN (
-    WITH RECURSIVE became (key) AS (
-        SELECT payload FROM sessions WHERE key = ? AND version IS NULL
-        UNION
-        SELECT payload FROM became JOIN sessions USING (key) WHERE version IS NULL
-    )
-    SELECT key FROM became
-)
-"""
+_MARK = MARK + " WHERE key = ?"
 _SELECT_DUE = statement("""
 SELECT {columns}, key, rowid
 FROM sessions WHERE due <= ? ORDER BY due LIMIT ?
@@ -204,6 +186,7 @@ def rename(
     expected: int,
     now: float,
     limit: SignInLimit | None,
+    marks: float,
 ) -> int:
     """
     See L{txsessions.interfaces.ISessionStore.rename}.
@@ -220,22 +203,9 @@ def rename(
         signIn(cursor, renamed, now, None)
     else:
         evicted = signIn(cursor, renamed, now, limit)
-    until = now + ROTATION_MARKER
+    until = now + marks
     cursor.execute(_MARK, (until, until, record.key, oldKey))
     return evicted
-
-
-def delete(cursor: sqlite3.Cursor, key: bytes) -> tuple[bool, bool]:
-    """
-    See L{txsessions.interfaces.ISessionStore.delete}.
-
-    @return: Whether a record was there, and whether a marker led there.
-    """
-    if cursor.execute(_DELETE, (key,)).rowcount:
-        return True, False
-    if cursor.execute(_IS_THERE, (key,)).fetchone() is None:
-        return False, False
-    return cursor.execute(_FOLLOW, (key,)).rowcount > 0, True
 
 
 def load(cursor: sqlite3.Cursor, key: bytes, now: float, known: int | None) -> Found:
@@ -389,7 +359,6 @@ __all__ = [
     "GIVEN_BACK",
     "acknowledge",
     "claim",
-    "delete",
     "giveBack",
     "insert",
     "load",

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from txsessions.core.record import (
+    DELETED,
     ROTATED,
     UNCHANGED,
     Answer,
@@ -31,7 +32,7 @@ from txsessions.errors import (
     StoreUnavailable,
     TooManySessions,
 )
-from txsessions.interfaces import ROTATION_MARKER, ISessionStore
+from txsessions.interfaces import END_MARKER, ROTATION_MARKER, ISessionStore
 from txsessions.stores._memory_slots import SLICE, Slot, Slots
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class MemoryStore(Slots):
 
     def load(
         self, key: bytes, now: float, known: int | None = None
-    ) -> Deferred[Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None]:
+    ) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.load}.
         """
@@ -104,7 +105,7 @@ class MemoryStore(Slots):
         if slot is None or slot.expiresAt <= now:
             return succeed(None)
         if slot.record is None:
-            return succeed(ROTATED)
+            return succeed(ROTATED if slot.became else DELETED)
         if self._hasEnded(slot):
             return succeed(None)
         if slot.record.version == known:
@@ -149,6 +150,7 @@ class MemoryStore(Slots):
         expected: int,
         now: float,
         limit: SignInLimit | None = None,
+        marks: float = ROTATION_MARKER,
     ) -> Deferred[None]:
         """
         See L{ISessionStore.rename}.
@@ -169,10 +171,18 @@ class MemoryStore(Slots):
         renamed = neverBack(record, stored)
         self._put(record.key, Slot(renamed, renamed.expiresAt))
         self._principals.remove(stored)
-        self._put(oldKey, Slot(None, now + ROTATION_MARKER, record.key))
+        self._put(oldKey, Slot(None, now + marks, record.key))
         return succeed(None)
 
-    def delete(self, key: bytes) -> Deferred[bool]:
+    def follow(self, key: bytes, now: float) -> Deferred[Record | None]:
+        """
+        See L{ISessionStore.follow}.
+        """
+        if not self._isOpen:
+            return _closed()
+        return succeed(self._followed(key, now))
+
+    def delete(self, key: bytes, now: float | None = None) -> Deferred[bool]:
         """
         See L{ISessionStore.delete}.
         """
@@ -188,6 +198,8 @@ class MemoryStore(Slots):
         if slot is None or slot.record is None:
             return succeed(False)
         self._drop(key)
+        if now is not None:
+            self._put(key, Slot(None, now + END_MARKER))
         self._trim()
         return succeed(True)
 

@@ -21,14 +21,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from txsessions.core.record import Answer, Record, SignInLimit
 from txsessions.errors import AddressError, ConfigurationError, StoreUnavailable
-from txsessions.interfaces import ISessionStore
+from txsessions.interfaces import ROTATION_MARKER, ISessionStore
 from txsessions.stores import _postgresql_address
 from txsessions.stores._postgresql_opening import Opening
 from txsessions.stores._reactor import handled
@@ -57,7 +57,7 @@ class PostgreSQLStore(Opening):
 
     def load(
         self, key: bytes, now: float, known: int | None = None
-    ) -> Deferred[Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None]:
+    ) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.load}.
         """
@@ -87,19 +87,26 @@ class PostgreSQLStore(Opening):
         expected: int,
         now: float,
         limit: SignInLimit | None = None,
+        marks: float = ROTATION_MARKER,
     ) -> Deferred[None]:
         """
         See L{ISessionStore.rename}.  Waits for the disk whatever the durability.
         """
-        verb = self._verbs.rename
-        return self._write(now, partial(verb, oldKey, record, expected, now, limit))
+        args = (oldKey, record, expected, now, limit, marks)
+        return self._write(now, partial(self._verbs.rename, *args))
 
-    def delete(self, key: bytes) -> Deferred[bool]:
+    def follow(self, key: bytes, now: float) -> Deferred[Record | None]:
+        """
+        See L{ISessionStore.follow}.
+        """
+        return self._read(now, partial(self._verbs.followed, key, now))
+
+    def delete(self, key: bytes, now: float | None = None) -> Deferred[bool]:
         """
         See L{ISessionStore.delete}.  Waits for the disk whatever the durability.
         """
         verb = self._verbs.delete
-        return self._write(None, partial(verb, key))
+        return self._write(now, partial(verb, key, now))
 
     def claimExpired(
         self, now: float, limit: int, lease: float

@@ -29,7 +29,7 @@ if nobody calls L{RedisStore.verifyIndex}.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
@@ -38,7 +38,7 @@ from zope.interface import implementer
 from txsessions.core.forks import Forks
 from txsessions.core.record import Answer, Record, SignInLimit
 from txsessions.errors import StoreUnavailable
-from txsessions.interfaces import ISessionStore
+from txsessions.interfaces import ROTATION_MARKER, ISessionStore
 from txsessions.stores import (
     _redis_endpoints,
     _redis_principals,
@@ -152,7 +152,7 @@ class RedisStore:
 
     def load(
         self, key: bytes, now: float, known: int | None = None
-    ) -> Deferred[Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None]:
+    ) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.load}.
         """
@@ -179,19 +179,27 @@ class RedisStore:
         expected: int,
         now: float,
         limit: SignInLimit | None = None,
+        marks: float = ROTATION_MARKER,
     ) -> Deferred[None]:
         """
         See L{ISessionStore.rename}.  One script over the shards of both keys, which
         no cluster would run: for that a new uid would have to be drawn again until
         its key falls into the shard of the old one.
         """
-        return self._run(now, _redis_verbs.rename, oldKey, record, expected, now, limit)
+        args = (oldKey, record, expected, now, limit, marks)
+        return self._run(now, _redis_verbs.rename, *args)
 
-    def delete(self, key: bytes) -> Deferred[bool]:
+    def follow(self, key: bytes, now: float) -> Deferred[Record | None]:
+        """
+        See L{ISessionStore.follow}.
+        """
+        return self._run(now, _redis_verbs.follow, key, now)
+
+    def delete(self, key: bytes, now: float | None = None) -> Deferred[bool]:
         """
         See L{ISessionStore.delete}.
         """
-        return self._run(None, _redis_verbs.delete, key)
+        return self._run(now, _redis_verbs.delete, key, now)
 
     def claimExpired(
         self, now: float, limit: int, lease: float

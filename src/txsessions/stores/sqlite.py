@@ -17,15 +17,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from txsessions.core.forks import Forks
 from txsessions.core.record import Answer, Record, SignInLimit
-from txsessions.interfaces import ISessionStore
-from txsessions.stores import _sqlite_principals, _sqlite_rows, _sqlite_verbs
+from txsessions.interfaces import ROTATION_MARKER, ISessionStore
+from txsessions.stores import (
+    _sqlite_ending,
+    _sqlite_principals,
+    _sqlite_rows,
+    _sqlite_verbs,
+)
 from txsessions.stores._sqlite_aside import copyInto
 from txsessions.stores._sqlite_errors import ENGINE_ERRORS, isBusy, storeError
 from txsessions.stores._sqlite_opening import Opening
@@ -46,7 +51,7 @@ class SQLiteStore(Opening):
 
     def load(
         self, key: bytes, now: float, known: int | None = None
-    ) -> Deferred[Record | Literal[Answer.UNCHANGED, Answer.ROTATED] | None]:
+    ) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.load}.
         """
@@ -99,20 +104,35 @@ class SQLiteStore(Opening):
         expected: int,
         now: float,
         limit: SignInLimit | None = None,
+        marks: float = ROTATION_MARKER,
     ) -> Deferred[None]:
         """
         See L{ISessionStore.rename}.  Synced whatever the durability.
         """
         pages = 5 + (len(record.payload) >> 12)
-        args = (oldKey, record, expected, now, limit)
+        args = (oldKey, record, expected, now, limit, marks)
         renamed = self._submit(_sqlite_verbs.rename, args, pages, final=True)
         return renamed.addCallback(self._signedIn)
 
-    def delete(self, key: bytes) -> Deferred[bool]:
+    def follow(self, key: bytes, now: float) -> Deferred[Record | None]:
+        """
+        See L{ISessionStore.follow}.
+        """
+        find = self._find
+        if find is None or self._forks != Forks.count:
+            return fail(self._notOpen())
+        try:
+            return succeed(_sqlite_rows.readFollowed(find, key, now))
+        except ENGINE_ERRORS as error:
+            if isBusy(error) or "readonly" in str(error):
+                return self._submit(_sqlite_rows.follow, (key, now))
+            return fail(storeError(error, self.path))
+
+    def delete(self, key: bytes, now: float | None = None) -> Deferred[bool]:
         """
         See L{ISessionStore.delete}.  Synced whatever the durability.
         """
-        done = self._submit(_sqlite_verbs.delete, (key,), 3, final=True)
+        done = self._submit(_sqlite_ending.delete, (key, now), 3, final=True)
         return done.addCallback(self._deleted)
 
     def _deleted(self, told: tuple[bool, bool]) -> bool:

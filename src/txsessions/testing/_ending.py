@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace as evolve
 
-from txsessions.core.record import ROTATED
+from txsessions.core.record import DELETED, ROTATED
 from txsessions.errors import SessionExists, SessionGone
+from txsessions.interfaces import END_MARKER
 from txsessions.testing._case import IDLE, ContractCase, steps
 
 
@@ -44,6 +45,58 @@ class EndingContract(ContractCase):
         await self.fails(renamed, SessionGone)
         self.assertIsNone(await self.load(record))
         self.assertIsNone(await self.load(self.record("new")))
+
+    @steps
+    async def test_deleteMarks(self) -> None:
+        """
+        Where the caller says so, the key of a deleted session stays marked for some
+        seconds: nothing can be inserted, read or changed under it, and it is no
+        session.
+        """
+        record, neighbour = await self.insert(), await self.insert("neighbour")
+        self.assertTrue(await self.other.delete(record.key, self.now))
+        for passed in (0.0, 1.0, END_MARKER - 1):
+            found = await self.load(record, self.now + passed)
+            self.assertIs(found, DELETED, f"after {passed} s")
+        known = await self.store.load(record.key, self.now, record.version)
+        self.assertIs(known, DELETED)
+        self.assertFalse(await self.store.delete(record.key, self.now))
+        self.assertFalse(await self.store.delete(record.key))
+        late = evolve(record, version=2)
+        await self.fails(self.other.replace(late, 1, self.now), SessionGone)
+        touched = self.other.touch(record.key, self.now + 1, self.now + 9, self.now)
+        await self.fails(touched, SessionGone)
+        renamed = self.other.rename(record.key, self.record("new"), 1, self.now)
+        await self.fails(renamed, SessionGone)
+        await self.fails(self.store.insert(record, self.now), SessionExists)
+        self.assertEqual(await self.store.countSessions(self.now), 1)
+        self.assertEqual((await self.store.scan(None, 9))[0], [neighbour])
+        self.assertIsNone(await self.load(record, self.now + END_MARKER))
+
+    @steps
+    async def test_deleteMarksOnlyWhatWasThere(self) -> None:
+        """
+        What was never there is not marked, and one that led on from a former key
+        is.
+        """
+        absent = self.record("absent")
+        self.assertFalse(await self.store.delete(absent.key, self.now))
+        self.assertIsNone(await self.load(absent))
+        old = await self.insert("old")
+        new = await self.rename(old)
+        self.assertTrue(await self.store.delete(old.key, self.now))
+        self.assertIs(await self.load(new), DELETED)
+        self.assertIs(await self.load(old), ROTATED)
+
+    @steps
+    async def test_deleteMarksAreSwept(self) -> None:
+        """
+        A marker that has run out goes with a sweep, and tells nobody.
+        """
+        record, now = await self.insert(), self.now + END_MARKER
+        self.assertTrue(await self.store.delete(record.key, self.now))
+        self.assertEqual(await self.claimAll(now), [])
+        await self.store.insert(record, now)
 
     @steps
     async def test_deleteByAFormerKey(self) -> None:

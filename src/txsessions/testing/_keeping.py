@@ -81,6 +81,7 @@ class KeepingContract(ContractCase):
             self.store.replace(record, 1, self.now),
             self.store.touch(record.key, self.now, self.now, self.now),
             self.store.rename(record.key, self.record("new"), 1, self.now),
+            self.store.follow(record.key, self.now),
             self.store.delete(record.key),
             self.store.claimExpired(self.now, 1, 1.0),
             self.store.acknowledge([record.key]),

@@ -54,12 +54,16 @@ def arrive(request: Any, site: Any, table: LiveTable, headers: Sequence[bytes]) 
 
 
 def readNamed(
-    site: Any, names: Iterable[tuple[bool, bytes]], header: bytes
+    site: Any,
+    names: Iterable[tuple[bool, bytes]],
+    header: bytes,
+    kind: type[Visit] = Visit,
 ) -> list[Visit]:
     """
     Read the cookies of these names.
 
     @param names: For each whether it is the secure one, and its name.
+    @param kind: Of what kind visits are.
     @return: A visit for each that may be used.
     """
     visits = []
@@ -73,7 +77,7 @@ def readNamed(
             table = site._live
             table.announcer.tell(EventKind.REFUSED, "", table.seconds(), found.value)
             continue
-        visits.append(Visit(secure, name, found))
+        visits.append(kind(secure, name, found))
     return visits
 
 

@@ -22,6 +22,7 @@ from txsessions.errors import ConfigurationError
 from txsessions.live.session import Session
 from txsessions.web.bearer import Bearing
 from txsessions.web.proxied import ProxiedRequest
+from txsessions.web.renewing import RenewingRequest
 from txsessions.web.request import Request, SessionRequest
 
 if TYPE_CHECKING:
@@ -75,12 +76,16 @@ def composeRequest(factory: Any, *mixins: type) -> Any:
     return factory
 
 
-def mixinsFor(policy: CookiePolicy) -> list[type]:
+def mixinsFor(policy: CookiePolicy, *, renews: bool) -> list[type]:
     """
     Say what requests get beyond sessions: what a proxy said comes before what is in
-    the header of a program.
+    the header of a program, and that before cookies.
+
+    @param renews: Whether sessions get new ids in time.
     """
-    mixins: list[type] = [Bearing] if policy.bearer else []
+    mixins: list[type] = [RenewingRequest] if renews else []
+    if policy.bearer:
+        mixins.append(Bearing)
     return [*mixins, ProxiedRequest] if policy.trustedProxies else mixins
 
 

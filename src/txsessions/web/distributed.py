@@ -28,6 +28,7 @@ from txsessions.web.arrival import load, readNamed
 from txsessions.web.bearer import Bearing, readBearing
 from txsessions.web.composing import combine
 from txsessions.web.exchange import Exchange
+from txsessions.web.renewing import RenewingExchange, RenewingVisit, loadRenewing
 from txsessions.web.request import SessionRequest
 from txsessions.web.visit import Visit
 from txsessions.web.visits import FREE
@@ -335,7 +336,8 @@ class Distributed:
             if not request._exchange.isLost:
                 request._renderLoaded(self._find)
 
-        if load(exchange, resume):
+        isRenewing = isinstance(exchange, RenewingExchange)
+        if (loadRenewing if isRenewing else load)(exchange, resume):
             resume()
         return NOT_DONE_YET
 
@@ -349,8 +351,10 @@ def _readCookies(request: Any, site: Any, sitepath: Sequence[bytes]) -> Exchange
     if headers is not None:
         name = site.cookies.nameFor
         names = [(secure, name(secure, sitepath)) for secure, _ in site._cookieNames]
-        visits = readNamed(site, names, b";".join(headers))
-    return Exchange(request, site, site._live, visits, sitepath)
+        kind = Visit if site.renewal is None else RenewingVisit
+        visits = readNamed(site, names, b";".join(headers), kind)
+    exchange = Exchange if site.renewal is None else RenewingExchange
+    return exchange(request, site, site._live, visits, sitepath)
 
 
 def _adopt(request: Any, site: Any) -> None:

@@ -62,6 +62,14 @@ SIGN_IN = (
 )
 """What is said to who has to sign in first."""
 
+OUTDATED = (
+    b"<!DOCTYPE html><title>Please try again</title>"
+    b"<h1>Please try again</h1>"
+    b"<p>Another page was faster. Nothing has been changed. Please go back, reload the "
+    b"page, and send it again.</p>\n"
+)
+"""What is said to who comes with an old id, to change something."""
+
 
 def reset(request: Any, *, keepCookies: bool) -> None:
     """
@@ -83,17 +91,20 @@ def reset(request: Any, *, keepCookies: bool) -> None:
             headers.removeHeader(name)
 
 
-def answer(request: Any, code: int, deletions: Sequence[bytes]) -> None:
+def answer(
+    request: Any, code: int, deletions: Sequence[bytes], page: bytes | None = None
+) -> None:
     """
     Answer in the place of the application.
 
     @param deletions: Cookies that go nevertheless: a logout that the client
         asked for.
+    @param page: What is said, if not the usual.
     """
     if request._disconnected or not hasattr(request, "channel"):
         return
     reset(request, keepCookies=False)
-    body = PAGES[code]
+    body = PAGES[code] if page is None else page
     request.setResponseCode(code)
     request.cookies.extend(deletions)
     headers = request.responseHeaders
@@ -104,6 +115,17 @@ def answer(request: Any, code: int, deletions: Sequence[bytes]) -> None:
     headers.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
     request._plainWrite(body)
     request._plainFinish()
+
+
+def answerAgain(request: Any) -> None:
+    """
+    Have the client ask for the same page once more, in the place of an answer.
+    """
+    if not request._disconnected:
+        reset(request, keepCookies=False)
+        _pointBack(request)
+        request._plainWrite(b"")
+        request._plainFinish()
 
 
 def forbid(request: Any, page: bytes = PAGES[FORBIDDEN]) -> None:
@@ -138,6 +160,15 @@ def sendAgain(request: Any) -> None:
     """
     Have the client ask for the same page once more.
     """
+    _pointBack(request)
+    request.write(b"")
+    request.finish()
+
+
+def _pointBack(request: Any) -> None:
+    """
+    Begin the answer that has a client do so.
+    """
     # Relative, since a path that begins with two slashes would be another host.
     name = request.uri.partition(b"?")[0].rpartition(b"/")[2]
     query = b"".join(request.uri.partition(b"?")[1:])
@@ -145,8 +176,6 @@ def sendAgain(request: Any) -> None:
     request.setHeader(b"Location", b"./" + name + query)
     request.setHeader(b"Cache-Control", b"no-store")
     request.setHeader(b"Content-Length", b"0")
-    request.write(b"")
-    request.finish()
 
 
 def isUpgraded(request: Any) -> bool:
@@ -200,10 +229,12 @@ __all__ = [
     "CONFLICT",
     "FORBIDDEN",
     "INTERNAL_SERVER_ERROR",
+    "OUTDATED",
     "SERVICE_UNAVAILABLE",
     "SIGN_IN",
     "abort",
     "answer",
+    "answerAgain",
     "forbid",
     "forbidden",
     "giveUp",

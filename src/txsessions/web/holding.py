@@ -27,6 +27,8 @@ from txsessions.web.reply import Recorder
 from txsessions.web.visits import DONE, FAILED, HELD, LOST, OPEN, Visits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from txsessions.live.session import Session
     from txsessions.web.visit import Visit
 
@@ -127,6 +129,7 @@ class Holding(Visits):
         for visit in self.visits:
             session = visit.session
             if not visit.acquired or session is None:
+                speaks = speaks or visit.heldLine is not None
                 continue
             entry = session._entry
             if session._phase >= ENDED:
@@ -204,8 +207,14 @@ class Holding(Visits):
         if self._bytesAreOut or failing.isUpgraded(request):
             failing.abort(request, self.table.reactor)
         else:
-            failing.answer(request, code, deletions)
+            self._answerInstead(code, deletions)
         self.goOn()
+
+    def _answerInstead(self, code: int, deletions: Sequence[bytes]) -> None:
+        """
+        Answer in the place of the application.
+        """
+        failing.answer(self.request, code, deletions)
 
     def unavailable(self, failure: Failure) -> None:
         """

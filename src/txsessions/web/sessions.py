@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from txsessions.core.renewal import Renewal
 from txsessions.core.uid import isUid
 from txsessions.errors import ConfigurationError, SessionUnavailable
+from txsessions.live.renewing import Renewing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,6 +134,29 @@ class SiteOfSessions:
     @keepsClients.setter
     def keepsClients(self: Any, keeps: bool) -> None:
         self._live.principals.keepsClients = keeps
+
+    @property
+    def renewal(self: Any) -> Renewal | None:
+        """
+        When sessions get new ids without a sign-in, L{None} for never.  One for all
+        sites that share a store and a name in this process; connections that are open
+        when it is first set go on without.  Setting it raises C{ConfigurationError}
+        where there is no store.
+        """
+        renewing = self._live.rotated.renewing
+        return None if renewing is None else renewing.rule
+
+    @renewal.setter
+    def renewal(self: Any, rule: Renewal | None) -> None:
+        if rule is not None and not isinstance(rule, Renewal):
+            raise ConfigurationError(f"renewal takes a Renewal, not {rule!r}")
+        if rule is not None and self._live.store is None:
+            raise ConfigurationError(
+                "renewal needs a store: without a database it is Site(..., "
+                "store='memory:')"
+            )
+        rotated = self._live.rotated
+        rotated.renewing = None if rule is None else Renewing(self._live, rule)
 
     def sessionsOf(
         self: Any, principal: str | None, after: str | None = None, limit: int = 100

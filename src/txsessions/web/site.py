@@ -221,7 +221,8 @@ class Site(SiteOfSessions, server.Site):
             return Refused()
         channel: Any = super().buildProtocol(addr)
         channel.requestFactory = composeRequest(
-            self.requestFactory, *mixinsFor(self.cookies)
+            self.requestFactory,
+            *mixinsFor(self.cookies, renews=self.renewal is not None),
         )
         return outlasting(channel)
 

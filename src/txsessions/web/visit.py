@@ -151,7 +151,7 @@ class Visit:
         if self.session is not None:
             self._loses(self.session)
         self.leave()
-        if self.cameBy is not None and self.table.isRotated(self.cameBy):
+        if not self.endedHere and self.table.isRotated(self.cameBy):
             self.homeless = True
         if exchange.frozen:
             self.homeless = True

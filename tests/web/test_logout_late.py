@@ -1,0 +1,150 @@
+"""
+Who comes with an id whose session was just ended gets no new cookie: it might take the
+place of the one that the browser has got meanwhile.
+"""
+
+from __future__ import annotations
+
+from tests.web.pages import Page, count
+from tests.web.test_logout import LogoutCase
+from txsessions.interfaces import END_MARKER
+
+
+class LateTests(LogoutCase):
+    """
+    A request that was sent before a logout, and comes after the next sign-in.
+    """
+
+    def setUp(self):
+        """
+        Serve in two processes; a browser signs out, and in again.
+        """
+        super().setUp()
+        self.root.putChild(b"in", Page(self.signIn))
+        self.root.putChild(b"who", Page(self.tellWho))
+        self.root.putChild(b"limit", Page(self.setLimit))
+        self.root.putChild(b"again", Page(self.again))
+        self.here = self.site
+        self.there = self.serveElsewhere(self.root)
+        self.browser = self.client(site=self.here)
+        self.browser.fetch("/count")
+
+    def signIn(self, request):
+        """
+        A page that signs in.
+        """
+        request.getSession().login(request, "ann")
+        return b"in"
+
+    def tellWho(self, request):
+        """
+        A page that tells who is signed in.
+        """
+        return (request.getSession().principal or "nobody").encode()
+
+    def setLimit(self, request):
+        """
+        A page that has the session end soon.
+        """
+        request.getSession().sessionTimeout = 30
+        return b"limited"
+
+    def again(self, request):
+        """
+        A page that ends a session and begins another.
+        """
+        request.getSession().expire()
+        return count(request)
+
+    def late(self, site=None):
+        """
+        The browser's connection with the cookies of now, which the browser's other
+        connections do not change.
+
+        @param site: To which process; as a rule the one that has the others.
+        """
+        (value,) = self.browser.sent()
+        client = self.client(site=site or self.here)
+        client.jar.receive(
+            value + b"; Path=/", host="example.org", path="/", https=False
+        )
+        return client
+
+    def endThen(self, path, *, site=None, after=0.0):
+        """
+        Sign out, sign in, and let a request come late that was sent before.
+
+        @param site: Who gets it; as a rule the one that had the logout.
+        @param after: How much later, in seconds.
+        @return: The answer.
+        """
+        late = self.late(site)
+        self.browser.fetch("/out")
+        self.browser.fetch("/in")
+        self.clock.advance(after)
+        answer = late.fetch(path)
+        if answer.sets:
+            return answer
+        self.assertEqual(self.browser.fetch("/who").body, b"ann")
+        return answer
+
+    def test_here(self):
+        """
+        It gets a session that is nobody's, and no cookie; so does one in the other
+        process.
+        """
+        for site in (self.here, self.there):
+            self.browser.fetch("/count")
+            self.browser.fetch("/in")
+            answer = self.endThen("/count", site=site)
+            self.assertEqual((answer.code, answer.body), (200, b"count 1"))
+            self.assertEqual(answer.cookies, {})
+
+    def test_forAWhile(self):
+        """
+        That is so for some seconds; from then on it is an unknown id.
+        """
+        for after, sets in ((END_MARKER - 1, False), (END_MARKER + 1, True)):
+            for site in (self.here, self.there):
+                self.browser.fetch("/in")
+                answer = self.endThen("/count", site=site, after=after)
+                self.assertEqual(answer.sets, sets, after)
+
+    def test_askedAgain(self):
+        """
+        Asking does not make it longer.
+        """
+        late = self.late(self.there)
+        self.browser.fetch("/out")
+        for _ in range(int(END_MARKER) // 3):
+            self.assertFalse(late.fetch("/count").sets)
+            self.clock.advance(3)
+        self.clock.advance(END_MARKER)
+        self.assertTrue(late.fetch("/count").sets)
+
+    def test_signsIn(self):
+        """
+        Signing in by it gives a new id as always.
+        """
+        for site in (self.here, self.there):
+            self.browser.fetch("/in")
+            answer = self.endThen("/in", site=site)
+            self.assertTrue(answer.sets)
+
+    def test_ranOut(self):
+        """
+        Who comes with an id that has run out gets a cookie: nobody has asked for
+        that end.
+        """
+        self.browser.fetch("/limit")
+        late = self.late(self.there)
+        self.clock.advance(40)
+        self.assertTrue(self.browser.fetch("/count").sets)
+        self.assertTrue(late.fetch("/count").sets)
+
+    def test_sameRequest(self):
+        """
+        The request that ended a session gets the next one with its cookie.
+        """
+        answer = self.browser.fetch("/again")
+        self.assertTrue(answer.sets)
