@@ -52,6 +52,8 @@ PUBLIC = {
     ],
     "txsessions.interfaces": [
         "Answer",
+        "DELETED",
+        "END_MARKER",
         "ISessionListener",
         "ISessionStore",
         "ROTATED",
