@@ -7,6 +7,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from txsessions.core.record import (
+    DELETED,
     ROTATED,
     UNCHANGED,
     Answer,
@@ -94,6 +95,6 @@ class RecordTests(SynchronousTestCase):
 
     def test_answers(self) -> None:
         """
-        The answers are two.
+        The answers are three.
         """
-        self.assertEqual(list(Answer), [UNCHANGED, ROTATED])
+        self.assertEqual(list(Answer), [UNCHANGED, ROTATED, DELETED])
