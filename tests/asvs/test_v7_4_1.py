@@ -46,7 +46,7 @@ class LeakyStore(SlowStore):
     Says that it has deleted.
     """
 
-    def delete(self, key, now=None):
+    def delete(self, key, *_):
         """
         See L{ISessionStore.delete}.
         """

@@ -5,9 +5,12 @@ requests to.
 
 from __future__ import annotations
 
+from twisted.logger import globalLogPublisher
+from twisted.web import server
+
 from tests.web.pages import change
 from tests.web.pair import DistributedCase
-from txsessions import CookiePolicy
+from txsessions import CookiePolicy, Site
 
 
 def describe(request):
@@ -49,3 +52,38 @@ class DistributedProxyTests(DistributedCase):
         answer = await self.fetch(headers=headers)
         (cookie,) = answer.cookies
         self.assertEqual((answer.body, cookie.name), (b"False None", "sid"))
+
+    async def warnings(self, factory, **how):
+        """
+        What the log is told of two requests by way of a server in front.
+        """
+        logged = []
+        globalLogPublisher.addObserver(logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, logged.append)
+        await self.serveBehind(describe, **how)
+        self.serveInFront(factory)
+        for _ in range(2):
+            self.assertEqual((await self.fetch()).code, 200)
+            self.jar.clear()
+        return [event["what"] for event in logged if "what" in event]
+
+    async def test_silent(self):
+        """
+        Twisted's own server in front does not say whether a visitor uses TLS, so that
+        the cookie has no C{Secure}: the log says so, once.
+        """
+        (what,) = await self.warnings(server.Site)
+        self.assertIn("the server in front", what)
+
+    async def test_notSilent(self):
+        """
+        Ours says it.
+        """
+        self.assertEqual(await self.warnings(Site), [])
+
+    async def test_never(self):
+        """
+        Where the cookie is never C{Secure} there is nothing to be said.
+        """
+        policy = CookiePolicy(secure="never")
+        self.assertEqual(await self.warnings(server.Site, cookies=policy), [])

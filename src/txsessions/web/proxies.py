@@ -15,6 +15,7 @@ from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 
+from txsessions.web.distributed import wasSent
 from txsessions.web.forwarded import (
     Networks,
     Origin,
@@ -163,6 +164,12 @@ class Proxies:
             'If all visitors come over TLS, say so: secure="always", or '
             "--session-secure always."
         )
+        if wasSent(request) and "_forceSSL" not in vars(request):
+            return (
+                "the server in front, of twisted.web.distrib, does not say whether a "
+                "client uses TLS, as a Site of txsessions does",
+                always,
+            )
         if self and self._header == "proxy":
             return "the PROXY protocol does not tell whether a client uses TLS", always
         headers, peer = request.requestHeaders, request.client
