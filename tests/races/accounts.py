@@ -131,7 +131,7 @@ def close(fleet, found, size, *, isOthers):
     count = answer.told["outcome"]
     if count != size - len(kept) + len(during) - len(alive):
         fault(f"{count} were counted, of {size}, {len(during)}, {len(alive)}")
-    handles, wrong = fleet.members[-1].line.ask("principal", who=who)
+    handles, wrong = fleet.members[-1].sessionsOf(who)
     if len(handles) != len(kept) + len(after) + len(alive) or wrong:
         fault(f"{len(handles)} are in the index, {wrong} are wrong")
     found.closed += 1

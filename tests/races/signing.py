@@ -413,7 +413,7 @@ class SignInJudge(Judge):
         for who in (self.names["me"], self.names["you"]):
             handles = sorted(told[2] for _, told in found.values() if told[0] == who)
             for member in self.fleet.members[:2]:
-                listed, wrong = member.line.ask("principal", who=who)
+                listed, wrong = member.sessionsOf(who)
                 if listed != handles or wrong:
                     self._fault(f"{handles} are found as {listed}, {wrong} are wrong")
 
