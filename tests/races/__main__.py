@@ -1,9 +1,11 @@
 """
-The long version of these tests: C{python -m tests.races [KIND-OR-ADDRESS [SHARE]]}.
+The long version of these tests: C{python -m tests.races [KIND-OR-ADDRESS [SHARE
+[PART]]]}.
 
 Lets requests meet in all orders of their steps and by chance, ends and freezes servers,
 has every outage of the store, and checks what many saw; prints what was found as
-tables.  C{KIND} is one of L{ENGINES}, C{SHARE} how much of it is done, 1 for all.
+tables.  C{KIND} is one of L{ENGINES}, C{SHARE} how much of it is done, 1 for all, and
+C{PART} one of L{PARTS}, if not all of them.
 Exits with 1 where something is there that must not be.
 """
 
@@ -19,18 +21,23 @@ import twisted
 
 from tests.crash.__main__ import Case, show
 from tests.races import running
+from tests.races.accounts import closeAccounts
 from tests.races.engines import start
 from tests.races.expiry import runOut
 from tests.races.faults import disturb, outage, outagesOf
 from tests.races.fleet import Fleet
 from tests.races.histories import Epochs
-from tests.races.meetings import CROWDS
+from tests.races.meetings import CROWDS, MEETINGS
+from tests.races.signing import SIGN_IN_CROWDS, SIGN_INS
 
 PROCESSES = 4
 """How many servers there are."""
 
 FREE, STEPPED = 10_000, 2_000
 """How many meetings there are by chance, and how many of three in orders of chance."""
+
+ACCOUNTS, OF_ONE = 10, 1000
+"""How many accounts are closed, and how many sessions each has."""
 
 SHORT = 100
 """How many short sessions each user uses."""
@@ -54,10 +61,12 @@ EACH = 200
 """How often each user does something in an epoch."""
 
 
-def runMeetings(kind, chance, share):
+def runMeetings(kind, chance, share, two=MEETINGS, three=CROWDS):
     """
     Let requests meet.
 
+    @param two: What meets two at a time.
+    @param three: What meets three at a time.
     @return: The faults.
     """
     show("meetings", "scenario", "times", "faults", "seconds")
@@ -65,12 +74,14 @@ def runMeetings(kind, chance, share):
     faults = []
     ways = {
         "all orders of two": lambda fleet: running.stepAll(
-            fleet, chance, most=some(running.MOST, share)
+            fleet, chance, two, most=some(running.MOST, share)
         ),
         "orders of three": lambda fleet: running.stepSome(
-            fleet, chance, some(STEPPED, share), CROWDS
+            fleet, chance, some(STEPPED, share), three
         ),
-        "by chance": lambda fleet: running.freeSome(fleet, chance, some(FREE, share)),
+        "by chance": lambda fleet: running.freeSome(
+            fleet, chance, some(FREE, share), two + three
+        ),
     }
     for name, run in ways.items():
         with Case() as case:
@@ -86,6 +97,30 @@ def runMeetings(kind, chance, share):
         show(name, "all", all_, len(tally.faults), f"{seconds:.0f}")
         faults += tally.faults
     return faults
+
+
+def runSignIns(kind, chance, share):
+    """
+    Let requests meet where people sign in and are put out, and close accounts.
+
+    @return: The faults.
+    """
+    faults = runMeetings(kind, chance, share, SIGN_INS, SIGN_IN_CROWDS)
+    print()
+    show("accounts closed", "sessions", "counted", "signed in meanwhile", "faults")
+    show(*["---"] * 5)
+    with Case() as case:
+        fleet = Fleet(case, start(case, kind), PROCESSES)
+        found = closeAccounts(fleet, max(2, some(ACCOUNTS, share)), OF_ONE)
+        found.faults += fleet.noises()
+    show(
+        found.closed,
+        found.sessions,
+        found.counted,
+        found.meanwhile,
+        len(found.faults),
+    )
+    return faults + found.faults
 
 
 def some(times, share):
@@ -177,7 +212,17 @@ def runHistories(kind, chance, share):
     return faults
 
 
-def main(kind="sqlite", share="1"):
+PARTS = {
+    "meetings": runMeetings,
+    "signins": runSignIns,
+    "expiry": runExpiry,
+    "faults": runFaults,
+    "histories": runHistories,
+}
+"""The parts of it."""
+
+
+def main(kind="sqlite", share="1", part=""):
     """
     Run all.
 
@@ -192,7 +237,7 @@ def main(kind="sqlite", share="1"):
         f"{platform.system()} {platform.release()}; chance began with {seed}\n"
     )
     faults = []
-    for run in (runMeetings, runExpiry, runFaults, runHistories):
+    for run in [PARTS[part]] if part else PARTS.values():
         faults += run(kind, chance, float(share))
         print()
     for fault in faults:

@@ -154,6 +154,17 @@ class Member:
         self._isArmed = isArmed
         self.line.ask("arm" if isArmed else "disarm")
 
+    def sessionsOf(self, who):
+        """
+        The handles of somebody's sessions, and how much is wrong in the index.
+        """
+        end = time.monotonic() + PATIENCE
+        while isinstance(told := self.line.ask("principal", who=who), str):
+            # On a busy machine the store may be late.
+            if time.monotonic() > end:
+                raise AssertionError(f"the sessions cannot be listed: {told}")
+        return told
+
     @contextlib.contextmanager
     def resting(self):
         """

@@ -14,7 +14,9 @@ from twisted.python.failure import Failure
 
 from tests.slowstore import SlowStore
 
-WRITES = frozenset({"insert", "replace", "touch", "rename", "delete"})
+WRITES = frozenset(
+    {"insert", "replace", "touch", "rename", "delete", "endPrincipal", "endSession"}
+)
 """The verbs before which there is a stop, and after which there is one."""
 
 READS = frozenset({"load"})
@@ -74,7 +76,7 @@ class Gate:
             outcome = result.type.__name__
         elif isinstance(result, list):
             outcome = len(result)
-        elif not isinstance(result, bool):
+        elif not isinstance(result, int):
             outcome = "" if result is None else "found"
         self.witnessed.append((name, outcome))
         return result

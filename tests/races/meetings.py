@@ -20,15 +20,32 @@ MARKS = {"red", "green", "blue"}
 """What is in the set at first."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class Action:
     """
     A request.
 
     @ivar path: What is asked for.
+    @ivar by: Whose id it shows, where there are more than one.
     """
 
     path: str
+    by: str = ""
+
+    @classmethod
+    def read(cls, text):
+        """
+        Make one of what is in a table: C{"path"} or C{"who: path"}.
+        """
+        by, _, path = text.rpartition(": ")
+        return cls(path=path, by=by)
+
+    @property
+    def text(self):
+        """
+        What L{read} makes this of.
+        """
+        return f"{self.by}: {self.path}" if self.by else self.path
 
     @property
     def does(self):
@@ -55,15 +72,22 @@ class Meeting:
 
     scenario: str
     actions: tuple[Action, ...] = field(
-        converter=lambda paths: tuple(Action(path=path) for path in paths)
+        converter=lambda texts: tuple(Action.read(text) for text in texts)
     )
+
+    @property
+    def judge(self):
+        """
+        The class of who judges this.
+        """
+        return Judge
 
     @property
     def name(self):
         """
         For people.
         """
-        return " | ".join(action.path for action in self.actions)
+        return " | ".join(action.text for action in self.actions)
 
     def does(self, *what):
         """
@@ -178,16 +202,47 @@ class Judge:
     @ivar meeting: What meets.
     @ivar uid: The id that all show.
     @ivar faults: What was found.
+    @cvar newIds: What gives a new id.
     """
+
+    newIds = NEW_IDS
 
     fleet: object
     meeting: Meeting
-    uid: bytes
+    uid: bytes = b""
     isStepped: bool = False
     faults: list = Factory(list)
     _isOut: bool = False
     _answers: list = Factory(list)
     _before: dict = Factory(lambda self: self.fleet.events(), takes_self=True)
+
+    def prepare(self, maker, *, isWarm):
+        """
+        Make the session.
+
+        @param maker: The server that does.
+        @param isWarm: Whether all have it in memory then.
+        """
+        self.uid = maker.ask("begin").uid
+        self._warm(self.uid, isWarm=isWarm)
+
+    def _warm(self, uid, *, isWarm):
+        """
+        Show an id to all servers, if they are to know it.
+        """
+        for member in self.fleet.members if isWarm else ():
+            member.ask("look", uid)
+
+    def shown(self, action):
+        """
+        What is sent for a request: the path, and the id that is shown.
+        """
+        return action.path, self.uid
+
+    def stopped(self, action, member):
+        """
+        A request has come to a stop, or to its end.
+        """
 
     def _fault(self, text):
         """
@@ -206,7 +261,7 @@ class Judge:
         did = "did" in answer.told
         if answer.uid == b"" and not (did and action.does == "logout"):
             self._fault(f"{action.path} deleted the cookie")
-        if answer.uid and not (did and action.does in NEW_IDS):
+        if answer.uid and not (did and action.does in self.newIds):
             self._fault(f"{action.path} set a cookie")
         self._isOut = self._isOut or (did and action.does == "logout")
         if did and (action.does == "logout" or answer.uid):
@@ -272,7 +327,7 @@ class Judge:
                 self._fault(f"{len(found)} ids are alive, of {len(fresh)} new ones")
             if fresh and self.uid in found:
                 self._fault("the old id is alive")
-            if not fresh and any(each in NEW_IDS for each in did):
+            if not fresh and any(each in self.newIds for each in did):
                 self._fault("nobody was given the new id")
         if self.isStepped and len(fresh) > 1:
             self._fault(f"{len(fresh)} new ids were given out")
@@ -294,7 +349,7 @@ class Judge:
         """
         done = [pair for pair in self._answers if "did" in pair[1].told]
         conflicts, ends = self._noticed()
-        moved = self.meeting.does(*NEW_IDS)
+        moved = self.meeting.does(*self.newIds)
         excused = conflicts + (ends if moved else 0)
         sent = Counter(a.argument("key") for a, _ in done if a.does in COUNTS)
         lost = self._lost(done, state, sent)

@@ -13,10 +13,10 @@ import time
 from collections import Counter
 from select import select
 
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 
 from tests.races.fleet import PATIENCE
-from tests.races.meetings import CROWDS, MEETINGS, Judge, Meeting
+from tests.races.meetings import CROWDS, MEETINGS
 
 MOST = 1000
 """How many orders of two are tried at most, before as many more of chance."""
@@ -65,7 +65,7 @@ class Request:
         Send it.
         """
         self._connection = self._member.connect()
-        self._connection.send((self.action.path, self._judge.uid))
+        self._connection.send(self._judge.shown(self.action))
 
     def receive(self):
         """
@@ -84,6 +84,13 @@ class Request:
     def step(self):
         """
         Go on up to the next stop.
+        """
+        self._goOn()
+        self._judge.stopped(self.action, self._member)
+
+    def _goOn(self):
+        """
+        Let it go on, and wait until it stops or is over.
         """
         line = self._member.line
         if self._connection is None:
@@ -119,11 +126,9 @@ def begin(fleet, meeting, chance, *, isWarm=True, isStepped=False):
     """
     # Where steps are counted the maker is one that does not take part.
     maker = fleet.members[-1] if isStepped else chance.choice(fleet.members)
-    uid = maker.ask("begin").uid
-    if isWarm:
-        for member in fleet.members:
-            member.ask("look", uid)
-    return Judge(fleet=fleet, meeting=meeting, uid=uid, isStepped=isStepped)
+    judge = meeting.judge(fleet=fleet, meeting=meeting, isStepped=isStepped)
+    judge.prepare(maker, isWarm=isWarm)
+    return judge
 
 
 def runStepped(fleet, meeting, choose, chance, *, isWarm):
@@ -269,8 +274,8 @@ def freeSome(fleet, chance, times, meetings=MEETINGS + CROWDS):
     for number in range(times):
         meeting = meetings[number % len(meetings)]
         if not meeting.does("note") and chance.random() < 0.2:
-            twice = [action.path for action in meeting.actions * 2]
-            meeting = Meeting(scenario=meeting.scenario, actions=twice)
+            twice = [action.text for action in meeting.actions * 2]
+            meeting = evolve(meeting, actions=twice)
         tally.add(meeting, runFree(fleet, meeting, chance))
     return tally
 

@@ -21,11 +21,11 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from tests.crash.server import nurse
+from tests.races.entering import OPEN, Entering, outcomeOf
 from tests.races.gates import Gate, GatedStore
 from tests.races.leaping import leaping
 from tests.races.wrong import plant
 from txsessions import Session, Site, openStore
-from txsessions.errors import SessionError, SessionGone
 from txsessions.interfaces import ISessionListener
 
 
@@ -81,9 +81,9 @@ def plain(value):
     return value
 
 
-class Pages(Resource):
+class Pages(Entering, Resource):
     """
-    What is served.  The path says what is to be done; nobody but C{begin} does
+    What is served.  The path says what is to be done; nobody but L{OPEN} does
     anything with a session that was made just now.
     """
 
@@ -102,7 +102,7 @@ class Pages(Resource):
         session = request.getSession()
         if name == "begin":
             return self.begin(request, session)
-        if session.isNew:
+        if session.isNew and name not in OPEN:
             return self.page(gone=True)
         arguments = {
             key.decode(): values[0].decode() for key, values in request.args.items()
@@ -124,7 +124,10 @@ class Pages(Resource):
         Make the page of what was done.
         """
         return self.page(
-            did=name, outcome=outcome, state=plain(session.sessionNamespaces)
+            did=name,
+            outcome=outcome,
+            state=plain(session.sessionNamespaces),
+            who=[session.principal, session.level, session.handle],
         )
 
     def _answer(self, request, session, name, outcome):
@@ -146,7 +149,15 @@ class Pages(Resource):
         """
         Make a session with something of each kind in it.
         """
-        value = request.args.get(b"value", [b""])[0].decode()
+        self.fill(session, request.args.get(b"value", [b""])[0].decode())
+        if b"idle" in request.args:
+            session.sessionTimeout = float(request.args[b"idle"][0])
+        return self._told(session, "begin", "")
+
+    def fill(self, session, value=""):
+        """
+        Put something of each kind into a session.
+        """
         session.sessionNamespaces.update(
             user="me",
             cart={"apples": True, "pears": True, "plums": True},
@@ -154,9 +165,6 @@ class Pages(Resource):
             notes={},
             value=value,
         )
-        if b"idle" in request.args:
-            session.sessionTimeout = float(request.args[b"idle"][0])
-        return self._told(session, "begin", "")
 
     # Each of these reads at once, and gives what is to be done when it may go on.
 
@@ -263,7 +271,7 @@ class Pages(Resource):
             own.sessionNamespaces[key] = number
             return number
 
-        return lambda: self._outcome(self.site.transact(session.uid, count))
+        return lambda: outcomeOf(self.site.transact(session.uid, count))
 
     def do_put(self, request, session, value):
         """
@@ -272,7 +280,7 @@ class Pages(Resource):
 
         def put():
             session.sessionNamespaces["value"] = value
-            return self._outcome(session.save())
+            return outcomeOf(session.save())
 
         return put
 
@@ -286,18 +294,7 @@ class Pages(Resource):
             own.sessionNamespaces["value"] = value
             return was
 
-        return lambda: self._outcome(self.site.transact(session.uid, swap))
-
-    def _outcome(self, done):
-        """
-        Say how something ended.  What is unknown is the product's to answer.
-        """
-
-        def failed(failure):
-            failure.trap(SessionError)
-            return "gone" if failure.check(SessionGone) else failure.type.__name__
-
-        return done.addErrback(failed)
+        return lambda: outcomeOf(self.site.transact(session.uid, swap))
 
 
 class Control(LineOnlyReceiver):
@@ -399,6 +396,12 @@ class Control(LineOnlyReceiver):
         Tell what has happened to sessions.
         """
         return self._counts.kinds
+
+    def do_principal(self, who):
+        """
+        Tell of the sessions of somebody.
+        """
+        return Deferred.fromCoroutine(self._pages.sessionsOf(who))
 
     def do_count(self):
         """

@@ -159,6 +159,17 @@ class Judge:
         """
         self.faults.append(f"{self.action.path}: {text}: {self._log}")
 
+    def shown(self, action):
+        """
+        What is sent.
+        """
+        return action.path, self.uid
+
+    def stopped(self, action, member):
+        """
+        The request has come to a stop: L{watch} is asked after each step.
+        """
+
     def answered(self, action, answer):
         """
         The request was answered.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from twisted.internet.defer import gatherResults, succeed
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.task import deferLater
 
 from tests.slowstore import SlowStore
@@ -284,6 +284,54 @@ class DoublingStore(SlowStore):
         return self.inner.insert(record, now, limit).addCallback(twice)
 
 
+class ForgivingStore(SlowStore):
+    """
+    Takes a late write of a session that was ended with all of its principal's.
+    """
+
+    def replace(self, record, expected, now):
+        """
+        See L{ISessionStore.replace}; an upsert instead, under today's epoch.
+        """
+
+        def bringBack(failure):
+            failure.trap(SessionGone)
+            removed = self.inner.delete(record.key)
+            return removed.addCallback(lambda _: self.inner.insert(record, now))
+
+        return self.inner.replace(record, expected, now).addErrback(bringBack)
+
+
+class FirstPageStore(SlowStore):
+    """
+    Ends those sessions of a principal that are on the first page.
+    """
+
+    def endPrincipal(self, principal, now, but=None):
+        """
+        See L{ISessionStore.endPrincipal}; one by one, and not all.
+        """
+
+        async def endSome():
+            records, _ = await self.inner.sessionsOf(principal, now)
+            found = [each.key for each in records if each.key != but]
+            return sum([await self.inner.delete(key) for key in found])
+
+        return Deferred.fromCoroutine(endSome())
+
+
+class IdleStore(SlowStore):
+    """
+    Says that it has ended a session, and has not.
+    """
+
+    def endSession(self, principal, handle, now):
+        """
+        See L{ISessionStore.endSession}; not so.
+        """
+        return succeed(True)
+
+
 STORES = {
     "blind": BlindStore,
     "reviving": RevivingStore,
@@ -298,6 +346,9 @@ STORES = {
     "empty": EmptyStore,
     "eager": EagerStore,
     "doubling": DoublingStore,
+    "forgiving": ForgivingStore,
+    "first page": FirstPageStore,
+    "idle": IdleStore,
 }
 """The stores by the names of their faults."""
 
@@ -326,7 +377,43 @@ def _forgetLogouts(pages):
     Tombstones.refuse = lambda self, keys, **how: None
 
 
-PATCHES = {"cookies": _giveCookies, "forgetful": _forgetLogouts}
+def _noticeLate(pages):
+    """
+    Think that nobody else can have ended a session that was made just now.
+    """
+    from txsessions.live.flight import Flight
+
+    note = Flight._note
+
+    def andForget(flight, record):
+        note(flight, record)
+        flight._entry.seen = flight._entry.table.store.changes()
+
+    Flight._note = andForget
+
+
+def _signInTwice(pages):
+    """
+    Take a second factor for a sign-in from the beginning, where another request was
+    faster.
+    """
+    from txsessions.web.signin import SigningIn
+
+    goOn = SigningIn._goOn
+
+    def andRepeat(signing, visit, session):
+        signing._mayRepeat = True
+        goOn(signing, visit, session)
+
+    SigningIn._goOn = andRepeat
+
+
+PATCHES = {
+    "cookies": _giveCookies,
+    "forgetful": _forgetLogouts,
+    "late": _noticeLate,
+    "twice": _signInTwice,
+}
 """What is changed in a server, by the names of the faults."""
 
 

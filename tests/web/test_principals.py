@@ -265,6 +265,23 @@ class EndTests(PrincipalCase):
         self.assertEqual(self.who(client), ["nobody"])
         self.assertEqual(self.handles(), [])
 
+    def test_justMade(self):
+        """
+        One that was stored and is ended before its own process has heard of the first
+        does not live on there, whether the process asks the store each time or only
+        when others have written to it.
+        """
+        for shared in (True, False):
+            client = self.client()
+            self.store.late = True
+            self.store.hold("insert")
+            client.send("/in")
+            self.store.sharedWithOthers = shared
+            self.assertEqual(self.successResultOf(self.there.endPrincipal("ann")), 1)
+            self.store.pass_()
+            client.answer()
+            self.assertEqual(self.who(client), ["nobody"])
+
     def test_others(self):
         """
         The others end, this one stays and gets a new id.

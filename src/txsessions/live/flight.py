@@ -127,6 +127,10 @@ class Flight:
         limit = entry.table.principals.limit
         limits = () if limit is None or record.principal is None else (limit,)
         if self._need is Need.INSERT:
+            if record.principal is not None:
+                # Who ends all sessions of somebody ends this one as soon as it is
+                # there, and that may be before it is acknowledged here.
+                entry.seen = store.changes()
             done = store.insert(record, now, *limits)
         else:
             assert entry.storedKey is not None
@@ -182,8 +186,9 @@ class Flight:
             return
         table.noteStored(entry, record.key)
         if self._need is Need.INSERT:
-            # Until now nobody else could know of it.
-            entry.seen = table.store.changes()
+            if record.principal is None:
+                # Until now nobody else could know of it.
+                entry.seen = table.store.changes()
             table.tell(EventKind.CREATED, entry, createdAt=session._createdAt)
         else:
             entry.movedFrom = None
