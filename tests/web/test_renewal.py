@@ -287,8 +287,11 @@ class LedTests(RenewalCase):
         """
         client, old = self.due()
         others = [self.twin(client) for _ in range(3)]
-        self.store.hold()
+        # An answer from before the rename would say that there is none.
+        self.store.sharedWithOthers = True
+        self.store.hold("rename", "load", "follow")
         client.send("/look")
+        self.store.release()
         for other in others:
             other.send("/count")
         self.assertEqual(self.store.names(), ["rename"])

@@ -186,6 +186,27 @@ class HeldElsewhereTests(ElsewhereCase):
             self.assertEqual(other.answer().code, 200)
             self.assertEqual(client.fetch("/look").body, b"nobody 0 7")
 
+    def test_answersOutOfOrder(self):
+        """
+        Nor are there two where the store's answer for the old id, from before the
+        renewal, comes later than that for the new one.
+        """
+        client, _ = self.due("/count")
+        slow = self.there.slow
+        slow.late = True
+        slow.hold("load")
+        first = self.twin(client, site=self.there)
+        first.send("/look")
+        client.fetch("/look")
+        second = self.twin(client, site=self.there)
+        second.send("/count")
+        slow.pending.reverse()
+        slow.pass_()
+        self.assertEqual(second.answer().body, b"count 2")
+        answer = first.answer()
+        self.assertEqual((answer.body, answer.cookie), (b"nobody 0 2", None))
+        self.assertEqual(len(self.there.sessions), 1)
+
     def test_touched(self):
         """
         A use outside of a request is no reason to end it.

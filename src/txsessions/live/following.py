@@ -9,6 +9,7 @@ good for, is in L{txsessions.live.renewing}.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -19,6 +20,7 @@ from txsessions.core.renewal import Trail, readTrail
 from txsessions.core.state import ATTRIBUTE, State, partName
 from txsessions.core.uid import storeKeyOf
 from txsessions.errors import RecordDamaged, SessionGone
+from txsessions.interfaces import ROTATION_MARKER
 from txsessions.live.adopting import adopt
 from txsessions.live.phases import ENDED
 from txsessions.live.rotating import TRAIL
@@ -44,6 +46,7 @@ class Following:
     def __init__(self, table: LiveTable) -> None:
         self._table = table
         self._became: dict[bytes, bytes] = {}
+        self._former: OrderedDict[bytes, float] = OrderedDict()
 
     def isRenewed(self, session: Session) -> bool:
         """
@@ -200,12 +203,25 @@ class Following:
         Find the session of a record in memory, if it lives there under a uid that it
         had before.
         """
-        trail = _trailIn(state.parts)
-        for step in () if trail is None else trail.steps:
+        trail, former, now = _trailIn(state.parts), self._former, self._table.seconds()
+        steps = () if trail is None else trail.steps
+        for step in steps:
             entry = self._table.byKey.get(step.formerKey)
             if entry is not None and entry.session._phase < ENDED:
                 return entry if self.move(entry, record, uid) else None
+        for step in steps:
+            former[step.formerKey] = now
+            former.move_to_end(step.formerKey)
+        while former and next(iter(former.values())) + ROTATION_MARKER <= now:
+            former.popitem(last=False)
         return None
+
+    def isOutdated(self, record: Record) -> bool:
+        """
+        Whether this is an answer of the store from before a renewal of which a later
+        one has told: two questions need not be answered in their order.
+        """
+        return record.key in self._former
 
     def move(self, entry: Entry, record: Record, uid: bytes) -> bool:
         """

@@ -356,6 +356,9 @@ class Loader:
             moved = renewing.adopted(record, state, uid)
             if moved is not None:
                 return moved
+            if renewing.isOutdated(record):
+                table.rotated.noteElsewhere(uid, table.seconds())
+                return None
         now = table.seconds()
         touchedAt, idle = record.touchedAt, state.idle
         if now >= rules.storedDeadline(

@@ -140,7 +140,7 @@ class Renewing(Following):
         table = self._table
         none = Verdict.UNKNOWN if uid in table.rotated.elsewhere else Verdict.DEAD
         new = self._became.get(uid)
-        session = None if new is None else await table.loader.fetch(new)
+        session = None if new is None else await self._current(new)
         if session is None:
             # It may have gone on from there, or another process was faster.
             key = storeKeyOf(table.siteName, uid)
@@ -148,7 +148,7 @@ class Renewing(Following):
             if record is None:
                 return none, None
             new = self._reached(record, uid)
-            session = None if new is None else await table.loader.fetch(new)
+            session = None if new is None else await self._current(new)
         trail = None if session is None else trailOf(session)
         if session is None or trail is None:
             # It leads on by another way than this, and not for longer than a minute.
@@ -180,6 +180,14 @@ class Renewing(Following):
             verdict, session = await self.find(uid)
             return session if verdict is Verdict.LED else None
         return session
+
+    async def _current(self, uid: bytes) -> Session | None:
+        """
+        Find a session by the uid that it may have just got: until the store has it
+        under that, the store is not to be asked.
+        """
+        loader = self._table.loader
+        return loader.find(uid) or await loader.fetch(uid)
 
     async def _replayed(
         self, uid: bytes, session: Session, address: str | None
