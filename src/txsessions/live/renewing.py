@@ -74,17 +74,13 @@ class Renewing(Following):
 
     def mayRenew(self, session: Session) -> bool:
         """
-        Whether it is time to give a stored session a new uid, and nothing is under way
-        that needs the one that it has.
+        Whether it is time to give a stored session a new uid, and no transaction needs
+        the one that it has.  The caller has come with that one.
         """
-        table, entry, trail = self._table, session._entry, trailOf(session)
-        if trail is not None and not trail.isConfirmed:
-            return False
+        table, trail = self._table, trailOf(session)
         since = session._createdAt if trail is None else trail.renewedAt
         return (
             table.seconds() - since >= self.rule.interval
-            and entry is not None
-            and entry.storedKey == entry.key
             and session._uid not in table.transactions._lines
         )
 
