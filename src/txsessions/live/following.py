@@ -19,7 +19,7 @@ from txsessions.core.codec import decodeValue
 from txsessions.core.renewal import Trail, readTrail
 from txsessions.core.state import ATTRIBUTE, State, partName
 from txsessions.core.uid import storeKeyOf
-from txsessions.errors import RecordDamaged, SessionGone
+from txsessions.errors import RecordDamaged
 from txsessions.interfaces import ROTATION_MARKER
 from txsessions.live.adopting import adopt
 from txsessions.live.phases import ENDED
@@ -154,25 +154,16 @@ class Following:
                 waiter.sessionGone()
         table.writes.oneEnded()
 
-    def lookFor(self, session: Session, uid: bytes, key: bytes) -> Deferred[None]:
+    def lookFor(self, session: Session, key: bytes) -> Deferred[None]:
         """
-        Find out if a live session, which the store does not have any more under a key,
-        goes on under a uid that it has got by renewals alone.
+        Do what L{pursue} does.
 
-        @param uid: Under which it was known.
-        @return: Fires if it does, else fails with C{SessionGone}.
+        @return: Fires if it goes on, else fails with C{SessionGone}.
         """
         waiter, entry = DeferredWaiter(), session._entry
         assert entry is not None
         self.pursue(entry, key, [waiter])
-
-        def found(_: object) -> None:
-            trail = trailOf(session)
-            if trail is None or not self._stepsFrom(uid, session, trail):
-                raise SessionGone(table.tagOf(uid))
-
-        table = self._table
-        return waiter.done.addCallback(found)
+        return waiter.done
 
     def successorOf(self, key: bytes) -> Deferred[bytes | None]:
         """
@@ -216,12 +207,16 @@ class Following:
             former.popitem(last=False)
         return None
 
-    def isOutdated(self, record: Record) -> bool:
+    def isOutdated(self, record: Record, uid: bytes) -> bool:
         """
         Whether this is an answer of the store from before a renewal of which a later
-        one has told: two questions need not be answered in their order.
+        one has told: two questions need not be answered in their order.  Then the uid
+        is an old one.
         """
-        return record.key in self._former
+        isFormer = record.key in self._former
+        if isFormer:
+            self._table.rotated.noteElsewhere(uid, self._table.seconds())
+        return isFormer
 
     def move(self, entry: Entry, record: Record, uid: bytes) -> bool:
         """

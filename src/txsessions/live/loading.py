@@ -354,11 +354,8 @@ class Loader:
         renewing = table.rotated.renewing
         if renewing is not None:
             moved = renewing.adopted(record, state, uid)
-            if moved is not None:
+            if moved is not None or renewing.isOutdated(record, uid):
                 return moved
-            if renewing.isOutdated(record):
-                table.rotated.noteElsewhere(uid, table.seconds())
-                return None
         now = table.seconds()
         touchedAt, idle = record.touchedAt, state.idle
         if now >= rules.storedDeadline(
