@@ -1,5 +1,6 @@
 """
-New ids in time on a database: across a restart, and in two sites that share it.
+New ids in time on each engine that processes can share: across a restart, and in two
+sites.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from twisted.internet import reactor
 from twisted.web.resource import Resource
 
 from tests.live.sites import Listener
+from tests.races.engines import start
 from tests.web.browsing import Client
 from tests.web.durable import DurableCase
 from tests.web.pages import Page, count
@@ -15,6 +17,7 @@ from tests.web.renewing import GRACE, INTERVAL, RULE
 from tests.web.signing import look, signIn, signOut
 from txsessions import Site, openStore
 from txsessions.live.events import EventKind
+from txsessions.stores import _postgresql_clock, _redis_clock
 
 
 def mark(request):
@@ -27,35 +30,57 @@ def mark(request):
     return b" ".join(sorted(name.encode() for name in left))
 
 
-class DurableRenewalTests(DurableCase):
+class RenewalOnEngines:
     """
-    Two sites on a database.
+    Two sites on one store.
+
+    @cvar kind: Which of L{tests.races.engines.ENGINES}.
     """
+
+    kind = ""
 
     def setUp(self):
         """
         Make the pages, and begin to serve.
         """
         super().setUp()
+        # Time leaps here, and the server's does not.
+        self.patch(_redis_clock, "TOLERANCE", 1e6)
+        self.patch(_postgresql_clock, "TOLERANCE", 10**12)
+        self.place = start(self, self.kind)
         self.heard = Listener()
         self.root = Resource()
         for name, render in ((b"count", count), (b"look", look), (b"in", signIn)):
             self.root.putChild(name, Page(render))
         self.root.putChild(b"out", Page(signOut))
         self.root.putChild(b"mark", Page(mark))
-        self.begin(self.root, timeout=None)
-        store = openStore(f"sqlite:{self.database}", reactor=reactor)
-        self.there = Site(self.root, reactor=self.clock, store=store, timeout=None)
-        self.prepare(self.there)
-        self.there.startFactory()
+        self.begin()
+        self.there = self.serve()
         self.addCleanup(self.endThere)
 
-    def prepare(self, site):
+    def serve(self):
         """
-        See L{DurableCase.prepare}.
+        Have one more site.
         """
+        store = openStore(self.place.address, reactor=reactor)
+        site = Site(
+            self.root,
+            reactor=self.clock,
+            store=store,
+            keys=self.place.keys,
+            timeout=None,
+        )
         site.renewal = RULE
         site.addSessionListener(self.heard)
+        site.startFactory()
+        return site
+
+    def begin(self):
+        """
+        Begin to serve.
+        """
+        self.site = self.serve()
+        self.addCleanup(self.end)
 
     async def endThere(self):
         """
@@ -121,7 +146,7 @@ class DurableRenewalTests(DurableCase):
             self.assertEqual((answer.body, answer.cookie), (b"ann 1 0", None))
             self.assertEqual((await self.fetch(each, "/count")).code, 307)
         await self.end()
-        self.begin(self.root, timeout=None)
+        self.begin()
         late = self.twin(old[0])
         self.assertEqual((await self.fetch(late, "/look")).body, b"ann 1 0")
         self.clock.advance(GRACE)
@@ -140,7 +165,7 @@ class DurableRenewalTests(DurableCase):
         old.send("/look")
         old.leave()
         await self.end()
-        self.begin(self.root, timeout=None)
+        self.begin()
         for site in (self.site, self.there):
             answer = await self.fetch(self.twin(client, site), "/look")
             self.assertEqual((answer.body, answer.sets), (b"ann 1 0", True))
@@ -155,3 +180,27 @@ class DurableRenewalTests(DurableCase):
         await self.fetch(client, "/look")
         self.assertTrue((await self.fetch(old, "/out")).deletes)
         self.assertEqual((await self.fetch(client, "/look")).body, b"nobody 0 0")
+
+
+class SQLiteTests(RenewalOnEngines, DurableCase):
+    """
+    A database file.
+    """
+
+    kind = "sqlite-normal"
+
+
+class RedisTests(RenewalOnEngines, DurableCase):
+    """
+    Valkey.
+    """
+
+    kind = "redis"
+
+
+class PostgreSQLTests(RenewalOnEngines, DurableCase):
+    """
+    PostgreSQL.
+    """
+
+    kind = "postgresql"

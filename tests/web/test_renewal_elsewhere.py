@@ -48,6 +48,23 @@ class LedElsewhereTests(ElsewhereCase):
         self.assertEqual(len({event.tag for event in self.told()}), 1)
         self.assertEqual(self.seen(client), b"nobody 0 1")
 
+    def test_confirmedMeanwhile(self):
+        """
+        A page that began before somebody came with the new id gives it out no more
+        when it is known that somebody has.
+        """
+        client, old = self.renewed("/count", confirmed=False)
+        led = self.client(site=self.there)
+        led.send("/wait", headers=(f"Cookie: {old}",), cookies=False)
+        request, session = self.waiting.pop()
+        client.fetch("/look")
+        self.assertEqual(self.asked(old, site=self.there).body, b"nobody 0 1")
+        session["count"] = 5
+        self.finish(request, b"led")
+        answer = led.answer()
+        self.assertEqual((answer.body, answer.cookie), (b"led", None))
+        self.assertEqual(client.fetch("/look").body, b"nobody 0 5")
+
     def test_logoutThere(self):
         """
         A logout by an old id ends the session for all of them.
@@ -186,6 +203,27 @@ class HeldElsewhereTests(ElsewhereCase):
             self.assertEqual(other.answer().code, 200)
             self.assertEqual(client.fetch("/look").body, b"nobody 0 7")
 
+    def test_answersOutOfOrder(self):
+        """
+        Nor are there two where the store's answer for the old id, from before the
+        renewal, comes later than that for the new one.
+        """
+        client, _ = self.due("/count")
+        slow = self.there.slow
+        slow.late = True
+        slow.hold("load")
+        first = self.twin(client, site=self.there)
+        first.send("/look")
+        client.fetch("/look")
+        second = self.twin(client, site=self.there)
+        second.send("/count")
+        slow.pending.reverse()
+        slow.pass_()
+        self.assertEqual(second.answer().body, b"count 2")
+        answer = first.answer()
+        self.assertEqual((answer.body, answer.cookie), (b"nobody 0 2", None))
+        self.assertEqual(len(self.there.sessions), 1)
+
     def test_touched(self):
         """
         A use outside of a request is no reason to end it.
@@ -201,6 +239,22 @@ class HeldElsewhereTests(ElsewhereCase):
         session.touch()
         self.clock.advance(700)
         self.assertEqual(client.fetch("/look").body, b"nobody 0 1")
+
+    def test_touchedInARequest(self):
+        """
+        Nor is one of which the store is told while a request has it.
+        """
+        client, other, request, session = self.heldThere("/count")
+        self.assertTrue(client.fetch("/look").sets)
+        self.names(self.there.slow)
+        self.clock.advance(100)
+        session.touch()
+        self.successResultOf(session.save())
+        self.assertEqual(self.names(self.there.slow), ["touch"])
+        self.assertIn(session.uid.decode(), self.cookieOf(client))
+        self.assertIs(self.there.sessions[session.uid], session)
+        self.finish(request, b"polled")
+        self.assertEqual(other.answer().body, b"polled")
 
     def test_twoSteps(self):
         """
@@ -377,6 +431,20 @@ class TransactionElsewhereTests(ElsewhereCase):
             client.fetch(path)
             gate.callback(None)
             self.failureResultOf(outcome, SessionGone)
+
+    def test_signedInMeanwhile(self):
+        """
+        Nor where somebody has signed in on it in this process.
+        """
+        _, other, request, session = self.heldThere("/count")
+        gate, begun, outcome = self.transact(session.uid)
+        session.login(request, "ann")
+        self.finish(request, b"in")
+        self.assertTrue(other.answer().sets)
+        gate.callback(None)
+        self.failureResultOf(outcome, SessionGone)
+        self.assertEqual(begun, [1])
+        self.assertEqual(self.seen(other), b"ann 1 1")
 
     def test_tooLate(self):
         """

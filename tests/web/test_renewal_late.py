@@ -256,6 +256,23 @@ class ReplayedTests(RenewalCase):
         self.assertEqual(self.told(), [])
         self.assertTrue(self.asked(old, path="/count").sets)
 
+    def test_signingIn(self):
+        """
+        While somebody signs in, whoever comes with the id from before is not given
+        another, which would take the place of the new one.
+        """
+        client = self.visitor()
+        old = self.cookieOf(client)
+        self.store.hold("rename")
+        client.send("/in")
+        late = self.client()
+        late.send("/count", headers=(f"Cookie: {old}",), cookies=False)
+        self.store.pass_()
+        answer = late.answer()
+        self.assertEqual((answer.body, answer.cookie), (b"count 1", None))
+        self.assertTrue(client.answer().sets)
+        self.assertEqual(self.seen(client), b"ann 1 1")
+
     def test_made(self):
         """
         An id that somebody made up is not told.

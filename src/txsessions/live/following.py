@@ -9,6 +9,7 @@ good for, is in L{txsessions.live.renewing}.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -18,7 +19,8 @@ from txsessions.core.codec import decodeValue
 from txsessions.core.renewal import Trail, readTrail
 from txsessions.core.state import ATTRIBUTE, State, partName
 from txsessions.core.uid import storeKeyOf
-from txsessions.errors import RecordDamaged, SessionGone
+from txsessions.errors import RecordDamaged
+from txsessions.interfaces import ROTATION_MARKER
 from txsessions.live.adopting import adopt
 from txsessions.live.phases import ENDED
 from txsessions.live.rotating import TRAIL
@@ -44,6 +46,7 @@ class Following:
     def __init__(self, table: LiveTable) -> None:
         self._table = table
         self._became: dict[bytes, bytes] = {}
+        self._former: OrderedDict[bytes, float] = OrderedDict()
 
     def isRenewed(self, session: Session) -> bool:
         """
@@ -151,25 +154,16 @@ class Following:
                 waiter.sessionGone()
         table.writes.oneEnded()
 
-    def lookFor(self, session: Session, uid: bytes, key: bytes) -> Deferred[None]:
+    def lookFor(self, session: Session, key: bytes) -> Deferred[None]:
         """
-        Find out if a live session, which the store does not have any more under a key,
-        goes on under a uid that it has got by renewals alone.
+        Do what L{pursue} does.
 
-        @param uid: Under which it was known.
-        @return: Fires if it does, else fails with C{SessionGone}.
+        @return: Fires if it goes on, else fails with C{SessionGone}.
         """
         waiter, entry = DeferredWaiter(), session._entry
         assert entry is not None
         self.pursue(entry, key, [waiter])
-
-        def found(_: object) -> None:
-            trail = trailOf(session)
-            if trail is None or not self._stepsFrom(uid, session, trail):
-                raise SessionGone(table.tagOf(uid))
-
-        table = self._table
-        return waiter.done.addCallback(found)
+        return waiter.done
 
     def successorOf(self, key: bytes) -> Deferred[bytes | None]:
         """
@@ -200,12 +194,29 @@ class Following:
         Find the session of a record in memory, if it lives there under a uid that it
         had before.
         """
-        trail = _trailIn(state.parts)
-        for step in () if trail is None else trail.steps:
+        trail, former, now = _trailIn(state.parts), self._former, self._table.seconds()
+        steps = () if trail is None else trail.steps
+        for step in steps:
             entry = self._table.byKey.get(step.formerKey)
             if entry is not None and entry.session._phase < ENDED:
                 return entry if self.move(entry, record, uid) else None
+        for step in steps:
+            former[step.formerKey] = now
+            former.move_to_end(step.formerKey)
+        while former and next(iter(former.values())) + ROTATION_MARKER <= now:
+            former.popitem(last=False)
         return None
+
+    def isOutdated(self, record: Record, uid: bytes) -> bool:
+        """
+        Whether this is an answer of the store from before a renewal of which a later
+        one has told: two questions need not be answered in their order.  Then the uid
+        is an old one.
+        """
+        isFormer = record.key in self._former
+        if isFormer:
+            self._table.rotated.noteElsewhere(uid, self._table.seconds())
+        return isFormer
 
     def move(self, entry: Entry, record: Record, uid: bytes) -> bool:
         """

@@ -354,7 +354,7 @@ class Loader:
         renewing = table.rotated.renewing
         if renewing is not None:
             moved = renewing.adopted(record, state, uid)
-            if moved is not None:
+            if moved is not None or renewing.isOutdated(record, uid):
                 return moved
         now = table.seconds()
         touchedAt, idle = record.touchedAt, state.idle

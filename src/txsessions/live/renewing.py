@@ -74,17 +74,13 @@ class Renewing(Following):
 
     def mayRenew(self, session: Session) -> bool:
         """
-        Whether it is time to give a stored session a new uid, and nothing is under way
-        that needs the one that it has.
+        Whether it is time to give a stored session a new uid, and no transaction needs
+        the one that it has.  The caller has come with that one.
         """
-        table, entry, trail = self._table, session._entry, trailOf(session)
-        if trail is not None and not trail.isConfirmed:
-            return False
+        table, trail = self._table, trailOf(session)
         since = session._createdAt if trail is None else trail.renewedAt
         return (
             table.seconds() - since >= self.rule.interval
-            and entry is not None
-            and entry.storedKey == entry.key
             and session._uid not in table.transactions._lines
         )
 
@@ -140,7 +136,7 @@ class Renewing(Following):
         table = self._table
         none = Verdict.UNKNOWN if uid in table.rotated.elsewhere else Verdict.DEAD
         new = self._became.get(uid)
-        session = None if new is None else await table.loader.fetch(new)
+        session = None if new is None else await self._current(new)
         if session is None:
             # It may have gone on from there, or another process was faster.
             key = storeKeyOf(table.siteName, uid)
@@ -148,7 +144,7 @@ class Renewing(Following):
             if record is None:
                 return none, None
             new = self._reached(record, uid)
-            session = None if new is None else await table.loader.fetch(new)
+            session = None if new is None else await self._current(new)
         trail = None if session is None else trailOf(session)
         if session is None or trail is None:
             # It leads on by another way than this, and not for longer than a minute.
@@ -180,6 +176,14 @@ class Renewing(Following):
             verdict, session = await self.find(uid)
             return session if verdict is Verdict.LED else None
         return session
+
+    async def _current(self, uid: bytes) -> Session | None:
+        """
+        Find a session by the uid that it may have just got: until the store has it
+        under that, the store is not to be asked.
+        """
+        loader = self._table.loader
+        return loader.find(uid) or await loader.fetch(uid)
 
     async def _replayed(
         self, uid: bytes, session: Session, address: str | None

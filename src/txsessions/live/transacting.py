@@ -304,13 +304,13 @@ class Transaction:
         renewing, draft = self._table.rotated.renewing, self._draft
         if renewing is None or draft is None or not failure.check(SessionGone):
             return False
-        found = renewing.lookFor(session, self._uid, draft.key)
-        _ = found.addCallbacks(self._again, self._failed)
+        looked = renewing.lookFor(session, draft.key)
+        _ = looked.addCallbacks(self._again, self._failed)
         return True
 
     def _again(self, _: object) -> None:
         """
-        It lives under another uid.
+        It may live under another uid.
         """
         if not self._isOver:
             self._discard()
