@@ -13,7 +13,6 @@ from tests.asvs.cookies import CookieCase, behindProxy, without
 from tests.asvs.world import KINDS
 from txsessions import CookiePolicy
 from txsessions.errors import ConfigurationError
-from txsessions.web.grammar import MAX_AGE_LIMIT
 
 LIMIT = 4096
 
