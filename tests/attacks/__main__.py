@@ -56,6 +56,11 @@ a site of your own:
   such a page, {", ".join(fieldsOf(Devices))}. What each one is stands in
   tests/attacks/target.py, with descriptions of {" and ".join(TARGETS)}.
 
+once more:
+  The last attack sends wrong passwords until the site has enough of it. Until that is
+  forgotten there, or the site is started again, people may be unable to sign in, and the
+  exit status is 2.
+
 the exit status:
   0  the site held
   1  something is BROKEN
