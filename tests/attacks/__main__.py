@@ -45,8 +45,9 @@ how to begin, here with the demonstration:
   twistd -n web --sessions --listen tcp:8080:interface=127.0.0.1 &
   python -m tests.attacks http://127.0.0.1:8080
 
-  With an address of either scheme, http:// and https://, of one and the same site, ids
-  are also carried from one to the other.
+  With an address of either scheme, http:// and then https://, of one and the same site,
+  ids are also carried from one to the other; what has to do with no scheme, and takes
+  long, is tried by the last address only.
 
 a site of your own:
   --target takes a JSON file with
@@ -54,6 +55,11 @@ a site of your own:
   of which each of "forms" has {", ".join(fieldsOf(Form))}, and "devices", if there is
   such a page, {", ".join(fieldsOf(Devices))}. What each one is stands in
   tests/attacks/target.py, with descriptions of {" and ".join(TARGETS)}.
+
+once more:
+  The last attack sends wrong passwords until the site has enough of it. Until that is
+  forgotten there, or the site is started again, people may be unable to sign in, and the
+  exit status is 2.
 
 the exit status:
   0  the site held
@@ -166,7 +172,8 @@ def main(words=None):
         for scene in all_:
             checkScene(scene)
         for attack in attacks:
-            outcomes = [tryOne(attack, scene) for scene in all_]
+            here = all_[-1:] if attack.once else all_
+            outcomes = [tryOne(attack, scene) for scene in here]
             verdicts += [each.verdict for each in outcomes]
             show(outcomes)
     except Unusable as error:

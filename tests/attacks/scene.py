@@ -288,9 +288,12 @@ class Attack:
     One row of the table.
 
     @ivar run: Takes a L{Scene} and returns what happened if the site held.
+    @ivar once: Whether it has to do with no scheme, and is tried by the last address
+        only.
     """
 
     run: object
+    once: bool = False
 
     @property
     def name(self):

@@ -22,8 +22,11 @@ from tests.attacks import (
 from tests.attacks.client import Unusable
 from tests.attacks.scene import Attack, Broken, NotTried
 
+ONCE = {redirects, reflection}
+"""What has to do with no scheme, and takes long."""
+
 ATTACKS = [
-    Attack(run)
+    Attack(run, run.__module__ in {each.__name__ for each in ONCE})
     for run in [
         fixation.ownId,
         fixation.signedInId,
