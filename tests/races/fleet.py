@@ -130,7 +130,13 @@ class Member:
         """
         A connection that nobody uses; L{giveBack} it.
         """
-        return self._idle.pop() if self._idle else Connection(self.server.port)
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.hasAnswer(0):
+                return connection
+            # The server has closed what nobody used for long.
+            connection.close()
+        return Connection(self.server.port)
 
     def giveBack(self, connection):
         """
