@@ -9,6 +9,7 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, fail, succeed
 
 from tests.auth.guarding import LoginCase
+from txsessions import Renewal
 from txsessions.auth import Throttle
 
 DAY = 86400
@@ -140,6 +141,28 @@ class RememberTests(LoginCase):
         self.assertEqual(self.client(jar=client.jar).fetch("/").code, 303)
         answer = self.signIn(self.client())
         self.assertNotIn("Max-Age", answer.cookie.attributes)
+
+    def test_renewed(self):
+        """
+        An id that is renewed in time brings what is left of the month; the avatar
+        stays, and a form that was open works.
+        """
+        self.begin(remember=30 * DAY)
+        self.site.renewal = Renewal(interval=20, grace=10)
+        client = self.client()
+        self.signIn(client, remember="yes")
+        [before] = client.sent()
+        fields = self.form(client, "/logout")
+        self.clock.advance(30)
+        answer = client.fetch("/")
+        self.assertEqual(answer.body, b"ann at ")
+        self.assertNotEqual(client.sent(), [before])
+        left = str(30 * DAY - 30)
+        self.assertEqual(answer.cookie.attributes["Max-Age"], left)
+        self.assertEqual(self.realm.asked, [b"ann"])
+        self.post(client, "/logout", fields)
+        self.assertTrue(client.answer().deletes)
+        self.assertEqual(self.realm.left, [b"ann"])
 
     def test_off(self):
         """
