@@ -113,6 +113,7 @@ TARGETS = (
             b"sqlite:~/a%20b/\xc3\xbc:1.db",
             b"redis://:s%40cret@h:6380/3?deadline=1.5&prefix=a.b:c&wait=1&maxQueue=9",
             b"rediss://ann:secret@[2001:db8::1]/?cafile=/c&certfile=/d&keyfile=/e",
+            b"rediss://\xc3\xbc.example/0",
             b"redis+unix:///run/redis.sock?db=2",
             b"valkey+sentinel://a,b:26380/main/1",
             b"postgresql://ann:s%20cret@h:5433,[::1]/shop?schema=s&deadline=3&prepare=0",

@@ -310,7 +310,7 @@ TARGETS = (
             *(b"old %b\n" % KEYS[4], b"next %b\n" % KEYS[5], b"0" * 64, b"\xff"),
             KEYS[0].upper(),
         ),
-        steps=400,
+        steps=600,
         fixed=60_000,
     ),
 )

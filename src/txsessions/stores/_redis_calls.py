@@ -73,10 +73,18 @@ class Calls:
         or SCRIPT FLUSH, gets it in full; once.
         """
         rest = (b"%d" % len(keys), *keys, *arguments)
-        sent = self.client.send(pack((b"EVALSHA", script.name, *rest)))
-        return sent.addErrback(self._failed, script, rest)
+        return self.run(script, rest).addErrback(self.failed, script, rest)
 
-    def _failed(
+    def run(self, script: Script, rest: tuple[bytes, ...]) -> Deferred[Any]:
+        """
+        Do what L{script} does, for the hot path, which has something to do itself
+        with what fails: first of all L{failed}.
+
+        @param rest: How many keys there are, they, and the arguments.
+        """
+        return self.client.send(pack((b"EVALSHA", script.name, *rest)))
+
+    def failed(
         self, failure: Failure, script: Script, rest: tuple[bytes, ...]
     ) -> Deferred[Any] | Failure:
         """

@@ -52,8 +52,22 @@ def load(calls: Calls, key: bytes, now: float, known: int | None) -> Deferred[Fo
     at = now + calls.clock.offset
     name = calls.keys.record(key)
     version = b"" if known is None else packVersion(known)
-    read = calls.script(_redis_scripts.LOAD, version, keys=[name])
-    return read.addCallbacks(
+    rest = (b"1", name, version)
+    return calls.run(_redis_scripts.LOAD, rest).addCallbacks(
+        _loaded, _failed, (calls, key, at), errbackArgs=(calls, key, at, rest)
+    )
+
+
+def _failed(
+    failure: Failure, calls: Calls, key: bytes, at: float, rest: tuple[bytes, ...]
+) -> Failure | Deferred[Found] | None:
+    """
+    The script failed, perhaps because it was forgotten.
+    """
+    again = calls.failed(failure, _redis_scripts.LOAD, rest)
+    if isinstance(again, Failure):
+        return _notLoaded(again, calls, key)
+    return again.addCallbacks(
         _loaded, _notLoaded, (calls, key, at), errbackArgs=(calls, key)
     )
 
