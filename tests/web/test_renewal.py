@@ -10,7 +10,7 @@ from twisted.web.server import NOT_DONE_YET
 from tests.web.oracle import WebCase
 from tests.web.pages import OUTAGE, change, count
 from tests.web.renewing import GRACE, INTERVAL, RenewalCase
-from txsessions import Renewal
+from txsessions import CookiePolicy, Renewal
 from txsessions.errors import ConfigurationError
 from txsessions.live.events import EventKind
 
@@ -229,6 +229,27 @@ class IntervalTests(RenewalCase):
         self.assertEqual((answer.code, answer.cookie), (200, None))
         self.site._entropy = entropy
         self.assertTrue(client.fetch("/look").sets)
+
+    def test_programs(self):
+        """
+        A program that sends its id by C{Authorization} keeps it; browsers of the same
+        site do not.
+        """
+        self.tellsIds = True
+        self.page(lambda request: change(request).uid)
+        site = self.serve(self.root, cookies=CookiePolicy(bearer=True))
+        program = self.client(site=site)
+        uid = program.fetch("/page", headers=("Authorization: Session",)).body
+        header = f"Authorization: Session {uid.decode()}"
+        browser = self.visitor(site=site)
+        for turn in range(1, 4):
+            self.clock.advance(INTERVAL)
+            answer = program.fetch("/look", headers=(header,), cookies=False)
+            self.assertEqual((answer.body, answer.cookie), (b"nobody 0 1", None))
+            self.assertNotIn("rename", self.names(), turn)
+            self.assertTrue(browser.fetch("/look").sets)
+            browser.fetch("/look")
+            self.names()
 
     def test_transaction(self):
         """

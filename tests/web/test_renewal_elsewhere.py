@@ -256,6 +256,27 @@ class HeldElsewhereTests(ElsewhereCase):
         self.finish(request, b"polled")
         self.assertEqual(other.answer().body, b"polled")
 
+    def test_touchedLate(self):
+        """
+        Nor is one that has the new id by the time when the store refuses a touch under
+        the old one.
+        """
+        client, other, request, session = self.heldThere("/count")
+        self.clock.advance(100)
+        self.there.slow.hold("touch")
+        session.touch()
+        self.successResultOf(session.save())
+        self.assertTrue(client.fetch("/look").sets)
+        late = self.twin(client, site=self.there)
+        self.assertEqual(late.fetch("/look").body, b"nobody 0 1")
+        self.assertEqual(self.there.slow.names(), ["touch"])
+        self.there.slow.pass_()
+        session["count"] = 5
+        self.finish(request, b"polled")
+        other.answer()
+        self.assertEqual(self.told(EventKind.ENDED), [])
+        self.assertEqual(client.fetch("/look").body, b"nobody 0 5")
+
     def test_twoSteps(self):
         """
         A process that has missed a new id goes on with the one after it.

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txsessions.core.codec import decodeValue
+from txsessions.core.record import UNCHANGED, Record
 from txsessions.core.renewal import Trail, readTrail
 from txsessions.core.state import ATTRIBUTE, State, partName
 from txsessions.core.uid import storeKeyOf
@@ -29,7 +30,6 @@ from txsessions.live.waiting import DeferredWaiter
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from txsessions.core.record import Record
     from txsessions.live.entry import Entry
     from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
@@ -125,6 +125,11 @@ class Following:
         if key is None or _isElsewhere(entry, key):
             return True
         record = await table.store.follow(key, table.seconds())
+        if record is None:
+            # Or else what the store has said was about the key before this one.
+            found = await table.store.load(key, table.seconds(), entry.version)
+            if found is UNCHANGED or isinstance(found, Record):
+                return True
         if _isElsewhere(entry, key):
             return True
         uid = None if record is None else self._reached(record, _storedUid(entry))
