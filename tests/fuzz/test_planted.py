@@ -235,7 +235,7 @@ class PlantedTests(SynchronousTestCase):
 
         def telling(address, **how):
             store = real(address, **how)
-            if "@" in address:
+            if "@" in address and address.startswith("redis"):
                 store.address += address
             return store
 
