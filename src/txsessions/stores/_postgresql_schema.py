@@ -198,7 +198,7 @@ def _executor(connection: psycopg.Connection, names: Names, unlogged: bool) -> E
         "until": sql.Identifier(f"{names.table}_until"),
         "principal": sql.Identifier(f"{names.table}_principal"),
         "anonymous": sql.Identifier(f"{names.table}_anonymous"),
-        "byAge": sql.Literal(names.byAge),
+        "byAge": sql.Literal(f'"{names.schema}"."{names.table}_anonymous"'),
         "logged": sql.SQL("UNLOGGED" if unlogged else ""),
     }
 

@@ -117,13 +117,6 @@ class Names:
         """
         return f'"{self.schema}"."{self.table}_principal"'
 
-    @property
-    def byAge(self) -> str:
-        """
-        The index by which anonymous sessions are found, quoted.
-        """
-        return f'"{self.schema}"."{self.table}_anonymous"'
-
 
 def namesOf(schema: str, table: str) -> Names:
     """

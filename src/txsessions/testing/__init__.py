@@ -20,8 +20,8 @@ from txsessions.testing._admitting import AdmittingContract
 from txsessions.testing._changing import ChangingContract
 from txsessions.testing._ending import EndingContract
 from txsessions.testing._erasing import ErasingContract
-from txsessions.testing._following import FollowingContract
 from txsessions.testing._evicting import EvictingContract
+from txsessions.testing._following import FollowingContract
 from txsessions.testing._keeping import KeepingContract
 from txsessions.testing._principals import PrincipalsContract
 from txsessions.testing._racing import RacingContract

@@ -368,7 +368,7 @@ class Visit:
         entry = session._entry
         if entry is None:
             if session._phase == NEW:
-                self.table.keep(session)
+                self.table.anonymous.keep(session)
             return True
         if self.homeless and session._phase == NEW and not self.rotatedHere:
             # Nobody has a cookie for it.
