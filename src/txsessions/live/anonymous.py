@@ -23,7 +23,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from txsessions.errors import ConfigurationError, SessionError
+from txsessions.errors import ConfigurationError, SessionError, SessionStale
 from txsessions.live.checking import isProbe
 from txsessions.live.events import EVICTED, EventKind
 from txsessions.live.laststate import LastState
@@ -144,7 +144,10 @@ class Anonymous:
         Where there is no store, this process keeps a session for good.
 
         @raise TooManyNewSessions: It may not.
+        @raise SessionStale: It was refused before.
         """
+        if session._phase == STALE:
+            raise SessionStale
         if session._phase != NEW or session._entry is not None:
             return
         table = self._table
