@@ -278,6 +278,12 @@ class SlowStore:
         """
         return self._call("erasePrincipal", principal)
 
+    def evictAnonymous(self, most: int, now: float, limit: int) -> Deferred[Any]:
+        """
+        See L{ISessionStore.evictAnonymous}.
+        """
+        return self._call("evictAnonymous", most, now, limit)
+
     def verifyIndex(
         self, cursor: bytes | None = None, limit: int = 500
     ) -> Deferred[Any]:

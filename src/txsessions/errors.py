@@ -110,6 +110,25 @@ class TooManySessions(_AboutSession):
         )
 
 
+class TooManyNewSessions(_AboutSession):
+    """
+    A new session was not kept: visitors of this network have been given as many as
+    they may have, see C{NetworkBudget}.  The response is 429.
+
+    @ivar network: The network.
+    @ivar retryAfter: Seconds after which there may be another.
+    """
+
+    def __init__(self, tag: str, network: str, retryAfter: int) -> None:
+        self.network = network
+        self.retryAfter = retryAfter
+        super().__init__(
+            tag,
+            f"visitors of {network} have been given as many new sessions as they may "
+            f"have; the next one in {retryAfter} s",
+        )
+
+
 class TransactionTooLong(_AboutSession, TimeoutError):
     """
     A transaction was not over in time: its function took long, or others that were
@@ -312,6 +331,7 @@ __all__ = [
     "StoreCorrupt",
     "StoreError",
     "StoreUnavailable",
+    "TooManyNewSessions",
     "TooManySessions",
     "TransactionTooLong",
     "UnknownKey",

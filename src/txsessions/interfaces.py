@@ -84,8 +84,8 @@ class ISessionStore(Interface):
             record may have been changed in between other than through this
             object, or by one of its calls that ends sessions which its caller does
             not name: a L{delete} that went on from a marker, L{endPrincipal},
-            L{endSession}, L{erasePrincipal}, a L{SignInLimit}; or L{None} where only
-            L{load} can tell.
+            L{endSession}, L{erasePrincipal}, L{evictAnonymous}, a L{SignInLimit}; or
+            L{None} where only L{load} can tell.
         """
 
     def insert(
@@ -270,6 +270,26 @@ class ISessionStore(Interface):
         does.
 
         @return: How many records there were.
+        """
+
+    def evictAnonymous(
+        most: int, now: float, limit: int
+    ) -> Deferred[tuple[list[Record], bool]]:
+        """
+        Delete anonymous sessions, those without a principal, until C{most} are alive
+        at C{now}: first those with the earliest deadline, as far as touches have moved
+        it.  Sessions with a principal, expired ones and markers neither count nor go.
+        Survives as L{delete} does.  In one transaction, and bounded: it takes little
+        longer where there are many, for which the store keeps them in an order of
+        their own.  Processes that call it at once delete no more than one would.
+
+        Whatever races with it: a session whose deadline a touch or a replace has moved
+        before, or that signed in before, is judged by what it is then; what comes
+        after finds no session, and brings none back.
+
+        @param limit: How many it deletes at most; a store may delete fewer at a time.
+        @return: Those that were deleted, without damaged ones; and whether there may
+            be more to delete, so that it is worth calling again.
         """
 
     def verifyIndex(

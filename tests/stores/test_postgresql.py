@@ -27,8 +27,8 @@ class TableTests(PostgresCase):
     @steps
     async def test_shape(self) -> None:
         """
-        Payloads are not compressed, pages have room for updates, and there are three
-        indexes, one of them over those who are signed in.
+        Payloads are not compressed, pages have room for updates, and there are four
+        indexes, one of them over those who are signed in, one over those who are not.
         """
         await self.open()
         found = self.server.do(
@@ -44,7 +44,13 @@ class TableTests(PostgresCase):
         )
         self.assertEqual(
             [row[0].partition("btree ")[2] for row in found],
-            ["(due)", "(principal, handle) WHERE (principal IS NOT NULL)", "(key)"],
+            [
+                "(due) WHERE ((principal IS NULL) AND (epoch = 0) AND "
+                "(due IS NOT NULL))",
+                "(due)",
+                "(principal, handle) WHERE (principal IS NOT NULL)",
+                "(key)",
+            ],
         )
 
     @steps

@@ -185,6 +185,9 @@ class WebCase(SynchronousTestCase):
             if not self.expectsDeletion:
                 self.assertEqual(answer.all("set-cookie"), [])
             self.assertEqual(answer.get("retry-after"), "2")
+        if answer.code == 429:
+            self.assertFalse(answer.sets, "who is refused gets no cookie")
+            self.assertGreater(int(answer.get("retry-after") or 0), 0)
         for uid in [] if self.tellsIds else self.uids:
             self.assertNotIn(uid, answer.body)
 

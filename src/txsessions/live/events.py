@@ -38,6 +38,9 @@ class EventKind(enum.Enum):
     UNAVAILABLE = "unavailable"
 
 
+EVICTED = "evicted"
+"""The reason for an end of which the log says little: floods are not to fill it."""
+
 _CREATED = EventKind.CREATED.value
 
 LEVELS = {
@@ -65,14 +68,15 @@ class SessionEvent:
     @ivar at: When, in seconds since the epoch.
     @ivar reason: Why: for L{EventKind.ENDED} C{"expire"} (the application ended
         it), C{"logout"}, C{"login"} (another took its place at a sign-in),
-        C{"replayed"} (see there), C{"elsewhere"} or C{"pinned"} (too many had to stay
-        in memory); for
+        C{"replayed"} (see there), C{"elsewhere"}, C{"pinned"} (too many had to stay
+        in memory) or C{"evicted"} (there were too many anonymous ones); for
         L{EventKind.EXPIRED} C{"idle"} or C{"lifetime"}; for
         L{EventKind.REFUSED} C{"duplicate"}, C{"malformed"}, C{"scheme"},
         C{"damaged"}, C{"future"}, C{"csrf"} (a request that may be forged),
         C{"limit"} (the principal had too many), C{"password"} (a wrong one, or a name
-        that nobody has), C{"guesses"} (too many of them); for L{EventKind.PRINCIPAL_ENDED} how
-        many sessions there were; else what went wrong.
+        that nobody has), C{"guesses"} (too many of them), C{"network 192.0.2.0/24"}
+        (it had no budget left for new sessions; once a window); for
+        L{EventKind.PRINCIPAL_ENDED} how many sessions there were; else what went wrong.
     @ivar createdAt: When the session was made, where that is known.
     @ivar touchedAt: When it was last used, for L{EventKind.ENDED} and
         L{EventKind.EXPIRED} and where that is known.
@@ -146,7 +150,7 @@ class Announcer:
         self.counts[kind.value] += 1
         details: dict[str, Any] = {"kind": kind.value, "tag": tag, "reason": reason}
         _log.emit(
-            LEVELS[kind],
+            LogLevel.debug if reason == EVICTED else LEVELS[kind],
             "session {tag} {kind}: {reason}" if reason else "session {tag} {kind}",
             **details,
         )
@@ -188,4 +192,4 @@ class Announcer:
                 _log.failure("a session listener raised")
 
 
-__all__ = ["Announcer", "EventKind", "SessionEvent"]
+__all__ = ["EVICTED", "Announcer", "EventKind", "SessionEvent"]

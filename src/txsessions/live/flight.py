@@ -117,6 +117,8 @@ class Flight:
         @raise SessionError: This state cannot be kept.
         """
         entry = self._entry
+        if self._need is Need.INSERT and self.terms[-1] is None:
+            entry.table.anonymous.admit(entry.session)
         record = self._record = sealed(entry, self.key, self.parts, self.terms)
         entry.isKnown = True
         store, now = entry.table.store, entry.table.seconds()
@@ -190,6 +192,8 @@ class Flight:
                 # Until now nobody else could know of it.
                 entry.seen = table.store.changes()
             table.tell(EventKind.CREATED, entry, createdAt=session._createdAt)
+            if record.principal is None:
+                table.anonymous.oneMade()
         else:
             entry.movedFrom = None
             renewing = table.rotated.renewing

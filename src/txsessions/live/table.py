@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from txsessions.core.record import tagOf
 from txsessions.core.uid import storeKeyOf
 from txsessions.errors import SessionError, SessionUnavailable, UnknownKey
+from txsessions.live.anonymous import Anonymous
 from txsessions.live.checking import Checks
 from txsessions.live.companions import Companions
 from txsessions.live.deadlines import deadlinesOf
@@ -110,6 +111,7 @@ class LiveTable:
         self.transactions = Transactions(self)
         self.checks = Checks(self)
         self.principals = Principals(self)
+        self.anonymous = Anonymous(self)
 
     def seconds(self) -> float:
         """
@@ -156,6 +158,7 @@ class LiveTable:
             announcer = self.announcer
             tag = self.tagOf(session._uid) if announcer.hasListeners else ""
             announcer.tellOfMaking(tag, session._createdAt)
+            self.anonymous.oneMade()
 
     def mint(self, draw: Callable[[], bytes]) -> bytes:
         """
@@ -346,26 +349,16 @@ class LiveTable:
 
     # -- saving
 
-    def keep(self, session: Session) -> None:
-        """
-        Where there is no store, this process keeps a session for good.
-        """
-        if session._phase == NEW and session._entry is None:
-            session._phase = STORED
-            tag, at = self.tagOf(session._uid), session._createdAt
-            self.announcer.tell(EventKind.CREATED, tag, self.seconds(), "", at)
-
     def save(self, session: Session) -> Deferred[None]:
         """
         Save what has changed.
         """
         entry = session._entry
-        if entry is None:
-            self.keep(session)
-            return succeed(None)
         waiter = DeferredWaiter()
         try:
-            saved = entry.settle(waiter)
+            if entry is None:
+                self.anonymous.keep(session)
+            saved = entry is None or entry.settle(waiter)
         except SessionError:
             waiter.saveFailed(Failure())
             return waiter.done

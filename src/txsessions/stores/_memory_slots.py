@@ -1,6 +1,6 @@
 """
-What the memory store keeps, and how it finds it again: by key, by principal, and by
-the time when the sweeper has to look.
+What the memory store keeps, and how it finds it again: by key, by principal, by the
+time when the sweeper has to look, and the anonymous ones by how long they have left.
 
 Owns the rules of what is alive and of how many sessions a principal may have.  Knows
 no Deferred.
@@ -13,6 +13,7 @@ from collections.abc import Collection
 
 from txsessions.core.record import Record, SignInLimit, tagOf
 from txsessions.errors import SessionConflict, SessionGone, TooManySessions
+from txsessions.stores._memory_anonymous import Anonymous
 from txsessions.stores._memory_principals import Principals
 
 SLICE = 1000
@@ -54,6 +55,7 @@ class Slots:
         self._slots: dict[bytes, Slot] = {}
         self._due: list[tuple[float, bytes]] = []
         self._principals = Principals()
+        self._anonymous = Anonymous()
         self._unnamed = 0
 
     def _isAlive(self, slot: Slot, now: float) -> bool:
@@ -113,6 +115,26 @@ class Slots:
         alive.sort(key=lambda each: (each.createdAt, each.handle or b""))
         self._dropUnnamed([each.key for each in alive[:surplus]])
 
+    def _evict(self, most: int, now: float, limit: int) -> list[Record]:
+        """
+        Remove anonymous sessions, as many as are too many.
+        """
+        evicted: list[Record] = []
+        while len(evicted) < limit:
+            key = self._anonymous.next(most, now, self._deadlineOf)
+            record = None if key is None else self._slots[key].record
+            if record is None:
+                break
+            evicted.append(record)
+            self._dropUnnamed([record.key])
+        return evicted
+
+    def _deadlineOf(self, key: bytes) -> float:
+        """
+        Until when a session lives.
+        """
+        return self._slots[key].expiresAt
+
     def _dropUnnamed(self, keys: Collection[bytes]) -> None:
         """
         Remove sessions that the caller did not name.
@@ -128,7 +150,14 @@ class Slots:
         """
         slot = self._slots.pop(key)
         if slot.record is not None:
-            self._principals.remove(slot.record)
+            self._lose(slot.record)
+
+    def _lose(self, record: Record) -> None:
+        """
+        What finds a record finds it no more.
+        """
+        self._principals.remove(record)
+        self._anonymous.remove(record)
 
     def _current(self, key: bytes, expected: int | None, now: float) -> Record:
         """
@@ -152,6 +181,7 @@ class Slots:
         self._slots[key] = slot
         if slot.record is not None:
             self._principals.add(slot.record)
+            self._anonymous.add(slot.record)
             slot.epoch = self._principals.epochOf(slot.record)
         self._schedule(key, slot, slot.expiresAt)
 
@@ -164,6 +194,7 @@ class Slots:
         slot.record = record
         slot.expiresAt = record.expiresAt
         slot.claimed = False
+        self._anonymous.add(record)
         if slot.expiresAt < slot.due:
             self._schedule(key, slot, slot.expiresAt)
 

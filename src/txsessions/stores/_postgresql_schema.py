@@ -16,6 +16,7 @@ from attrs import frozen
 from psycopg import sql
 
 from txsessions.errors import StoreCorrupt
+from txsessions.stores._postgresql_anonymous import CREATE_INDEX, FIND_INDEX
 from txsessions.stores._postgresql_principals import DROP_EPOCH_OF, EPOCH_OF
 from txsessions.stores._postgresql_statements import Names
 
@@ -168,9 +169,19 @@ def migrate(
     if len(steps) > 1:
         execute(_CHECK)
         execute(_CHECK_EPOCHS)
+        _index(execute)
     row = execute(_FACTS, [names.sessions]).fetchone()
     assert row is not None
     return Facts(*map(str, row))
+
+
+def _index(execute: Execute) -> None:
+    """
+    Make the index of anonymous sessions, where it is not there yet: earlier code can
+    live with it.
+    """
+    if execute(FIND_INDEX).fetchone() == (None,):
+        execute(CREATE_INDEX)
 
 
 def _executor(connection: psycopg.Connection, names: Names, unlogged: bool) -> Execute:
@@ -186,6 +197,8 @@ def _executor(connection: psycopg.Connection, names: Names, unlogged: bool) -> E
         "due": sql.Identifier(f"{names.table}_due"),
         "until": sql.Identifier(f"{names.table}_until"),
         "principal": sql.Identifier(f"{names.table}_principal"),
+        "anonymous": sql.Identifier(f"{names.table}_anonymous"),
+        "byAge": sql.Literal(f'"{names.schema}"."{names.table}_anonymous"'),
         "logged": sql.SQL("UNLOGGED" if unlogged else ""),
     }
 

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from txsessions.errors import ConfigurationError
+from txsessions.stores import _postgresql_anonymous as anonymous
 from txsessions.stores import _postgresql_principals as principals
 
 BYTEA, BIGINT, BYTEAS = 17, 20, 1001
@@ -41,7 +42,7 @@ _NEW = "key, version, created_at, touched_at, expires_at, span, due, checksum, p
 _MARKER = (
     "version = NULL, created_at = 0, touched_at = 0, expires_at = $T, span = $T, "
     "due = $T, claimed_until = NULL, checksum = 0, principal = NULL, handle = NULL, "
-    "epoch = 0, payload = "
+    "epoch = -1, payload = "
 )
 # What a deadline becomes where a slower writer meets a later touch.
 _LATER = "CASE WHEN touched_at > $T THEN GREATEST(expires_at, $E) ELSE $E END"
@@ -209,6 +210,7 @@ class Statements:
         self.dueEpochs = self._make("due_epochs", principals.DUE_EPOCHS, big, big)
         self.forgetEpoch = self._make("forget_epoch", principals.FORGET_EPOCH, key, big)
         self.misfits = self._make("misfits", principals.MISFITS)
+        self.evict = self._make("evict", anonymous.EVICT, big, big, big)
 
     def _make(self, name: str, text: str, *types: int) -> Statement:
         """

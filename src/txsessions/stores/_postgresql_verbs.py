@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from txsessions.core.record import Record, sameSignIn, tagOf
 from txsessions.errors import SessionConflict, SessionGone
 from txsessions.interfaces import END_MARKER
+from txsessions.stores._postgresql_anonymous import LOOK
 from txsessions.stores._postgresql_exchange import Call
 from txsessions.stores._postgresql_outcomes import Again
 from txsessions.stores._postgresql_principal_verbs import (
@@ -24,6 +25,7 @@ from txsessions.stores._postgresql_principal_verbs import (
     USUAL,
     PrincipalVerbs,
     countOf,
+    lockOf,
     nothing,
 )
 from txsessions.stores._postgresql_rows import (
@@ -42,6 +44,8 @@ from txsessions.stores._postgresql_statements import Statements, keysOf, number
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
+_MORE_AT = KEY_AT + 1
+_ANONYMOUS = b"anonymous"
 _NO_VERSION, _NO_CHECKSUM = number(0), number(-1)
 
 
@@ -228,6 +232,30 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         values = (keysOf(keys),)
         return Call(
             self._all.acknowledge, values, nothing, due, commit=FINAL, alone=True
+        )
+
+    def evictAnonymous(
+        self, most: int, now: float, limit: int, offset: int, due: float
+    ) -> Call:
+        """
+        See L{txsessions.interfaces.ISessionStore.evictAnonymous}.
+        """
+
+        def decode(result: PGresult) -> tuple[list[Record], bool]:
+            evicted, more = [], False
+            for row in range(result.ntuples):
+                key = result.get_value(row, KEY_AT)
+                more = result.get_value(row, _MORE_AT) == b"\1"
+                record = None if key is None else readable(key, result, row, offset)
+                if record is not None:
+                    evicted.append(record)
+            return evicted, more
+
+        present = number(instant(now, offset))
+        values = (number(most), present, number(min(limit, LOOK)))
+        lock = lockOf(self._all.names, _ANONYMOUS), True
+        return Call(
+            self._all.evict, values, decode, due, commit=FINAL, alone=True, lock=lock
         )
 
     def count(self, now: float, offset: int, due: float) -> Call:

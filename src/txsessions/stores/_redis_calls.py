@@ -14,7 +14,11 @@ from twisted.python.failure import Failure
 
 from txsessions.core.forks import Forks
 from txsessions.errors import StoreUnavailable
-from txsessions.stores import _redis_principal_scripts, _redis_scripts
+from txsessions.stores import (
+    _redis_evicting,
+    _redis_principal_scripts,
+    _redis_scripts,
+)
 from txsessions.stores._redis_client import Client
 from txsessions.stores._redis_clock import ServerClock
 from txsessions.stores._redis_endpoints import endpointOf
@@ -26,7 +30,11 @@ from txsessions.stores._redis_rows import Keys
 if TYPE_CHECKING:
     from txsessions.stores._redis_address import Settings
 
-_SCRIPTS = (*_redis_scripts.ALL, *_redis_principal_scripts.ALL)
+_SCRIPTS = (
+    *_redis_scripts.ALL,
+    *_redis_principal_scripts.ALL,
+    *_redis_evicting.ALL,
+)
 
 
 class Calls:

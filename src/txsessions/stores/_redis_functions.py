@@ -5,7 +5,7 @@ Owns the Lua that several of them need, and what they say.  A script gets only t
 functions that it names, for Lua makes them anew each time it runs.
 
 Of a record in which nobody is signed in C{isSigned} is false, and for it no function
-here asks the server anything about a principal.  The index and the epoch of a
+here asks the server anything about a principal: it is in the set of the anonymous.  The index and the epoch of a
 principal are in the shard of the record, so their keys are made of its key.
 """
 
@@ -152,11 +152,15 @@ local function stamp(key, value)
     .. string.sub(value, 73)
 end
 """,
-    # The index lives as long as the longest of its records, and up to a day longer, so
-    # that few writes move that.  What was lost of it each write puts back.
+    # An anonymous session stands among those of its shard.  The index of a principal
+    # lives as long as the longest of its records, and up to a day longer, so that few
+    # writes move that.  What was lost of either each write puts back.
     "list": f"""
-local function list(key, found, name, till)
-  if not isSigned(found) then return end
+local function list(key, found, name, till, expires)
+  if not isSigned(found) then
+    call('ZADD', tagOf(key) .. 'anon', score(expires), name)
+    return
+  end
   local index = tagOf(key) .. 'p:' .. string.sub(found, 89, 120)
   call('ZADD', index, 0, string.sub(found, 73, 88) .. name)
   if call('PTTL', index) < call('PTTL', key) then
@@ -178,6 +182,8 @@ local function unlist(key, found, name)
   if isSigned(found) then
     forget(tagOf(key) .. 'p:' .. string.sub(found, 89, 120),
       string.sub(found, 73, 88) .. name)
+  else
+    call('ZREM', tagOf(key) .. 'anon', name)
   end
 end
 """,
@@ -188,7 +194,7 @@ local function drop(key, found, name)
   call('ZREM', tag .. 'due', name)
   call('ZREM', tag .. 'claims', name)
   call('ZREM', tag .. 'index', name)
-  if found then unlist(key, found, name) end
+  if found then unlist(key, found, name) else call('ZREM', tag .. 'anon', name) end
   return there
 end
 """,

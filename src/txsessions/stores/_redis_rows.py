@@ -80,6 +80,7 @@ class Keys:
         self.due = [tag + b"due" for tag in tags]
         self.claims = [tag + b"claims" for tag in tags]
         self.index = [tag + b"index" for tag in tags]
+        self.anonymous = [tag + b"anon" for tag in tags]
         self._became = [tag + b"b:" for tag in tags]
         self._principals = [tag + b"p:" for tag in tags]
         self.patternOfPrincipals = b"{%b:[0-9][0-9]}:p:*" % prefix.encode()

@@ -7,8 +7,9 @@ L{txsessions.stores._redis_rows}, for Lua's numbers written as text lose digits.
 Every script names its keys, all of one shard but for L{RENAME}; but L{DELETE} finds
 at a marker where to go on.
 
-The keys of a shard: the record; C{due}, its deadlines; C{claims}, when claims run
-out; C{index}, all of its sessions by name; what a session under a marker became: the
+The keys of a shard: the record; C{due}, its deadlines; C{anon}, those of sessions
+in which nobody is signed in; C{claims}, when claims run out; C{index}, all of its
+sessions by name; what a session under a marker became: the
 key of its record, as long as the marker stays.  A session that was claimed stands in
 C{claims} instead of C{due}.
 """
@@ -78,7 +79,7 @@ if not insert(key, value, expires, now) then return {EXISTS} end
 call('ZADD', KEYS[2], score(expires), name)
 call('ZREM', KEYS[3], name)
 call('ZADD', KEYS[4], 0, name)
-list(key, value, name, ttl(expires, now))
+list(key, value, name, ttl(expires, now), expires)
 {evict}
 return {DONE}
 """,
@@ -120,7 +121,7 @@ call('SET', KEYS[1], value, 'PXAT', ttl(expires, now))
 if call('ZADD', KEYS[2], score(expires), ARGV[1]) == 1 then
   call('ZREM', KEYS[3], ARGV[1])
 end
-list(KEYS[1], found, ARGV[1], ttl(expires, now))
+list(KEYS[1], found, ARGV[1], ttl(expires, now), expires)
 return {DONE}
 """,
     "score",
@@ -150,7 +151,7 @@ call('PEXPIREAT', KEYS[1], ttl(expires, now))
 if call('ZADD', KEYS[2], score(expires), ARGV[1]) == 1 then
   call('ZREM', KEYS[3], ARGV[1])
 end
-list(KEYS[1], found, ARGV[1], ttl(expires, now))
+list(KEYS[1], found, ARGV[1], ttl(expires, now), expires)
 return {DONE}
 """,
     "score",
@@ -182,7 +183,7 @@ if not insert(key, value, expires, now) then return {EXISTS} end
 call('ZADD', KEYS[6], score(expires), name)
 call('ZREM', KEYS[7], name)
 call('ZADD', KEYS[8], 0, name)
-list(key, value, name, ttl(expires, now))
+list(key, value, name, ttl(expires, now), expires)
 call('SET', KEYS[9], key, 'PXAT', mark(KEYS[1], 'M1', ARGV[6]))
 for i = 2, 4 do call('ZREM', KEYS[i], ARGV[1]) end
 unlist(KEYS[1], found, ARGV[1])
@@ -295,12 +296,14 @@ for i = 4, #KEYS do
       claimed[#claimed + 1] = ''
     else
       call('ZREM', KEYS[3], name)
+      call('ZREM', tagOf(key) .. 'anon', name)
     end
   end
 end
 return claimed
 """,
     "score",
+    "signed",
     "head",
 )
 """Keys: due, claims, index, then records.  Arguments: now, when the claims run out,

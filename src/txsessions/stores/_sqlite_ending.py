@@ -14,7 +14,7 @@ _REMOVE = "DELETE FROM sessions"
 MARK = """
 UPDATE sessions SET version = NULL, created_at = 0, touched_at = 0, expires_at = ?,
     span = 0, due = ?, claimed_until = NULL, checksum = 0, principal = NULL,
-    handle = NULL, epoch = 0, payload = ?
+    handle = NULL, epoch = -1, payload = ?
 """
 """Makes a marker of a row: its deadline, twice, and what the key has become."""
 

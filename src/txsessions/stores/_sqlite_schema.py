@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 from txsessions.errors import StoreCorrupt, StoreUnavailable
+from txsessions.stores._sqlite_anonymous import createIndex
 
 APPLICATION_ID = 0x74785365
 """What marks a SQLite file as ours ("txSe")."""
@@ -205,6 +206,8 @@ def migrate(
             step(connection)
         if found < len(steps):
             connection.execute(f"PRAGMA user_version = {len(steps)}")
+        if max(found, len(steps)) > 1:
+            createIndex(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

@@ -170,7 +170,7 @@ class MemoryStore(Slots):
                 return fail(error)
         renamed = neverBack(record, stored)
         self._put(record.key, Slot(renamed, renamed.expiresAt))
-        self._principals.remove(stored)
+        self._lose(stored)
         self._put(oldKey, Slot(None, now + marks, record.key))
         return succeed(None)
 
@@ -330,6 +330,17 @@ class MemoryStore(Slots):
         keys = self._principals.keysOf(principal)
         self._dropUnnamed(keys)
         return succeed(len(keys))
+
+    def evictAnonymous(
+        self, most: int, now: float, limit: int
+    ) -> Deferred[tuple[list[Record], bool]]:
+        """
+        See L{ISessionStore.evictAnonymous}.
+        """
+        if not self._isOpen:
+            return _closed()
+        evicted = self._evict(most, now, limit)
+        return succeed((evicted, len(evicted) == limit))
 
     def verifyIndex(
         self, cursor: bytes | None = None, limit: int = 500

@@ -175,6 +175,15 @@ class PostgreSQLStore(Opening):
         """
         return self._write(None, partial(self._verbs.erasePrincipal, principal))
 
+    def evictAnonymous(
+        self, most: int, now: float, limit: int
+    ) -> Deferred[tuple[list[Record], bool]]:
+        """
+        See L{ISessionStore.evictAnonymous}.  Waits for the disk whatever the
+        durability.
+        """
+        return self._write(now, partial(self._verbs.evictAnonymous, most, now, limit))
+
     def verifyIndex(
         self, cursor: bytes | None = None, limit: int = 500
     ) -> Deferred[tuple[int, bytes | None]]:

@@ -40,6 +40,7 @@ from txsessions.core.record import Answer, Record, SignInLimit
 from txsessions.errors import StoreUnavailable
 from txsessions.interfaces import ROTATION_MARKER, ISessionStore
 from txsessions.stores import (
+    _redis_anonymous,
     _redis_endpoints,
     _redis_principals,
     _redis_sweeping,
@@ -265,6 +266,15 @@ class RedisStore:
         See L{ISessionStore.erasePrincipal}.
         """
         return self._run(None, _redis_principals.erase, principal)
+
+    def evictAnonymous(
+        self, most: int, now: float, limit: int
+    ) -> Deferred[tuple[list[Record], bool]]:
+        """
+        See L{ISessionStore.evictAnonymous}.  What an earlier version wrote counts from
+        its next change on.
+        """
+        return self._run(now, _redis_anonymous.evict, most, now, limit)
 
     def verifyIndex(
         self, cursor: bytes | None = None, limit: int = 500

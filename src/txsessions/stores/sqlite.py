@@ -26,6 +26,7 @@ from txsessions.core.forks import Forks
 from txsessions.core.record import Answer, Record, SignInLimit
 from txsessions.interfaces import ROTATION_MARKER, ISessionStore
 from txsessions.stores import (
+    _sqlite_anonymous,
     _sqlite_ending,
     _sqlite_principals,
     _sqlite_rows,
@@ -75,11 +76,11 @@ class SQLiteStore(Opening):
         """
         See L{ISessionStore.insert}.
         """
-        pages = 3 + (len(record.payload) >> 12)
+        pages = 4 + (len(record.payload) >> 12)
         if record.principal is None:
             return self._submit(_sqlite_verbs.insert, (record,), pages)
         args = (record, now, limit)
-        made = self._submit(_sqlite_verbs.signIn, args, pages + 2)
+        made = self._submit(_sqlite_verbs.signIn, args, pages + 1)
         return made.addCallback(self._signedIn)
 
     def replace(self, record: Record, expected: int, now: float) -> Deferred[None]:
@@ -244,6 +245,19 @@ class SQLiteStore(Opening):
         )
         return erased.addCallback(self._unnamed)
 
+    def evictAnonymous(
+        self, most: int, now: float, limit: int
+    ) -> Deferred[tuple[list[Record], bool]]:
+        """
+        See L{ISessionStore.evictAnonymous}.  At most
+        L{txsessions.stores._sqlite_anonymous.LOOK} at a time, in the thread; synced
+        whatever the durability.
+        """
+        evicted = self._submit(
+            _sqlite_anonymous.evict, (most, now, limit), 300, final=True, heavy=True
+        )
+        return evicted.addCallback(self._evicted)
+
     def verifyIndex(
         self, cursor: bytes | None = None, limit: int = 500
     ) -> Deferred[tuple[int, bytes | None]]:
@@ -277,6 +291,14 @@ class SQLiteStore(Opening):
         """
         if evicted:
             self._unnamed(evicted)
+
+    def _evicted(self, told: tuple[list[Record], bool]) -> tuple[list[Record], bool]:
+        """
+        Anonymous sessions may have had to make room.
+        """
+        if told[0]:
+            self._unnamed(told)
+        return told
 
     def _unnamed(self, told: Any) -> Any:
         """

@@ -20,6 +20,7 @@ from txsessions.testing._admitting import AdmittingContract
 from txsessions.testing._changing import ChangingContract
 from txsessions.testing._ending import EndingContract
 from txsessions.testing._erasing import ErasingContract
+from txsessions.testing._evicting import EvictingContract
 from txsessions.testing._following import FollowingContract
 from txsessions.testing._keeping import KeepingContract
 from txsessions.testing._principals import PrincipalsContract
@@ -35,6 +36,7 @@ class StoreContract(
     PrincipalsContract,
     ErasingContract,
     AdmittingContract,
+    EvictingContract,
 ):
     """
     What every session store must do.  Mix into a

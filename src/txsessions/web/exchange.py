@@ -238,6 +238,9 @@ class Exchange(Holding):
                 assert session is not None
                 if session._phase >= ENDED or visit.homeless or visit.isBlank():
                     continue
+                if self.table.anonymous.isRefused(session):
+                    # Somebody may sign in on it yet.
+                    continue
                 if session._entry is not None:
                     session._entry.settle(NOBODY)
         except SessionError:

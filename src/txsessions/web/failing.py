@@ -2,7 +2,7 @@
 Answers that we give in the place of the application's.
 
 Owns how a response that was begun is taken back, and the pages that say that
-sessions are out of reach.  They hold nothing of the request.
+sessions are out of reach, or too many.  They hold nothing of the request.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
 _log = Logger(namespace="txsessions")
+
+TOO_MANY_REQUESTS = 429
+"""RFC 6585, 4; Twisted has no name for it."""
 
 RETRY_AFTER = 2
 """Seconds after which a client may try again."""
@@ -52,6 +55,11 @@ PAGES = {
         b"<!DOCTYPE html><title>Unavailable</title>"
         b"<h1>Unavailable for the moment</h1>"
         b"<p>Please try again in a few seconds.</p>\n"
+    ),
+    TOO_MANY_REQUESTS: (
+        b"<!DOCTYPE html><title>Too many visitors</title>"
+        b"<h1>Too many new visitors from your network</h1>"
+        b"<p>Please try again later.</p>\n"
     ),
 }
 
@@ -92,7 +100,11 @@ def reset(request: Any, *, keepCookies: bool) -> None:
 
 
 def answer(
-    request: Any, code: int, deletions: Sequence[bytes], page: bytes | None = None
+    request: Any,
+    code: int,
+    deletions: Sequence[bytes],
+    page: bytes | None = None,
+    retryAfter: int = RETRY_AFTER,
 ) -> None:
     """
     Answer in the place of the application.
@@ -100,16 +112,18 @@ def answer(
     @param deletions: Cookies that go nevertheless: a logout that the client
         asked for.
     @param page: What is said, if not the usual.
+    @param retryAfter: Seconds after which it may try again, where it may.
     """
     if request._disconnected or not hasattr(request, "channel"):
         return
     reset(request, keepCookies=False)
     body = PAGES[code] if page is None else page
-    request.setResponseCode(code)
+    said = b"Too Many Requests" if code == TOO_MANY_REQUESTS else None
+    request.setResponseCode(code, said)
     request.cookies.extend(deletions)
     headers = request.responseHeaders
-    if code == SERVICE_UNAVAILABLE:
-        headers.setRawHeaders(b"Retry-After", [b"%d" % RETRY_AFTER])
+    if code in {SERVICE_UNAVAILABLE, TOO_MANY_REQUESTS}:
+        headers.setRawHeaders(b"Retry-After", [b"%d" % retryAfter])
     headers.setRawHeaders(b"Cache-Control", [b"no-store"])
     headers.setRawHeaders(b"Content-Type", [b"text/html; charset=utf-8"])
     headers.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
@@ -232,6 +246,7 @@ __all__ = [
     "OUTDATED",
     "SERVICE_UNAVAILABLE",
     "SIGN_IN",
+    "TOO_MANY_REQUESTS",
     "abort",
     "answer",
     "answerAgain",

@@ -18,6 +18,7 @@ from txsessions.errors import (
     CannotBeKept,
     SessionError,
     SessionTooLarge,
+    TooManyNewSessions,
     TooManySessions,
 )
 from txsessions.live.phases import ENDED
@@ -197,7 +198,9 @@ class Holding(Visits):
         deletions = self._deletions()
         for visit in self.visits:
             visit.leave()
-        if failure.check(CannotBeKept, SessionTooLarge):
+        if self._refusal() is not None:
+            code = failing.TOO_MANY_REQUESTS
+        elif failure.check(CannotBeKept, SessionTooLarge):
             _log.error("a session cannot be saved: {error}", error=str(failure.value))
             code = failing.INTERNAL_SERVER_ERROR
         elif failure.check(TooManySessions):
@@ -214,7 +217,19 @@ class Holding(Visits):
         """
         Answer in the place of the application.
         """
-        failing.answer(self.request, code, deletions)
+        refusal = self._refusal()
+        wait = failing.RETRY_AFTER if refusal is None else refusal.retryAfter
+        failing.answer(self.request, code, deletions, retryAfter=wait)
+
+    def _refusal(self) -> TooManyNewSessions | None:
+        """
+        Why a new session was not kept.
+        """
+        for visit in self.visits:
+            error = None if visit.failure is None else visit.failure.value
+            if isinstance(error, TooManyNewSessions):
+                return error
+        return None
 
     def unavailable(self, failure: Failure) -> None:
         """
@@ -278,6 +293,9 @@ class Holding(Visits):
                         visit.dismiss()
                     else:
                         visit.settle()
+                except TooManyNewSessions:
+                    # That has been told.
+                    continue
                 except SessionError as error:
                     _log.error("a session cannot be saved: {error}", error=str(error))
         for visit in self.visits:

@@ -20,6 +20,7 @@ from txsessions.errors import (
     SessionStale,
     SessionUnavailable,
     SignInNeeded,
+    TooManyNewSessions,
 )
 from txsessions.web import failing
 from txsessions.web.arrival import arrive, readByHand
@@ -332,7 +333,7 @@ class SessionRequest:
         See C{Request.processingFailed}.
         """
         exchange = self._exchange
-        if reason.check(SessionUnavailable, SessionStale):
+        if reason.check(SessionUnavailable, SessionStale, TooManyNewSessions):
             exchange = self._sessionExchange()
             if exchange is not None:
                 exchange.unavailable(reason)

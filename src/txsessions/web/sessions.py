@@ -15,6 +15,7 @@ from txsessions.core.renewal import Renewal
 from txsessions.core.uid import isUid
 from txsessions.errors import ConfigurationError, SessionUnavailable
 from txsessions.live.renewing import Renewing
+from txsessions.web.budget import NetworkBudget, Spending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from txsessions.core.record import SignInLimit
     from txsessions.interfaces import ISessionListener
+    from txsessions.live.anonymous import Floods
     from txsessions.live.checking import StoreCheck
     from txsessions.live.principals import SignedIn
 
@@ -100,6 +102,47 @@ class SiteOfSessions:
         Tell it nothing more.
         """
         self._live.announcer.remove(listener)
+
+    # -- those who are not signed in
+
+    @property
+    def maxAnonymous(self: Any) -> int | None:
+        """
+        How many sessions there may be in which nobody is signed in, 50,000 unless said,
+        L{None} for any number.  If there are more, those that were not used for longest
+        end; never one in which somebody is signed in.  One for all sites that share a
+        store and a name in this process; processes that share a store should say the
+        same.
+        """
+        most: int | None = self._live.anonymous.most
+        return most
+
+    @maxAnonymous.setter
+    def maxAnonymous(self: Any, most: int | None) -> None:
+        self._live.anonymous.most = most
+
+    @property
+    def networkBudget(self: Any) -> NetworkBudget | None:
+        """
+        How many new sessions visitors of one network may be given, L{None} for any
+        number.  One for all sites that share a store and a name in this process, and
+        each process counts for itself.
+        """
+        spending: Spending | None = self._live.anonymous.budget
+        return None if spending is None else spending.budget
+
+    @networkBudget.setter
+    def networkBudget(self: Any, budget: NetworkBudget | None) -> None:
+        anonymous = self._live.anonymous
+        anonymous.budget = None if budget is None else Spending(self._live, budget)
+
+    @property
+    def floods(self: Any) -> Floods:
+        """
+        What has come of visitors who are not signed in, in this process.
+        """
+        floods: Floods = self._live.anonymous.counted()
+        return floods
 
     # -- those who are signed in
 

@@ -367,8 +367,7 @@ class Visit:
         session: Any = self.session
         entry = session._entry
         if entry is None:
-            if session._phase == NEW:
-                self.table.keep(session)
+            self.table.anonymous.keep(session)
             return True
         if self.homeless and session._phase == NEW and not self.rotatedHere:
             # Nobody has a cookie for it.
