@@ -84,6 +84,34 @@ class AnonymousTests(StoreCase):
         self.assertEqual(self.left(), 1)
 
     @steps
+    async def test_theOldestOfAllShards(self):
+        """
+        If many of the oldest are in one shard, those go before younger ones of others.
+        """
+        store = await self.on()
+        old = [
+            await self.keep(
+                store,
+                f"old {n}",
+                key=b"\0" + bytes([n]) * 31,
+                expiresAt=self.now + n + 1,
+            )
+            for n in range(40)
+        ]
+        young = [
+            await self.keep(store, f"young {n}", key=bytes([n + 1]) * 32)
+            for n in range(5)
+        ]
+        evicted = []
+        more = True
+        while more:
+            some, more = await store.evictAnonymous(10, self.now, 100)
+            evicted += some
+        self.assertEqual(evicted, old[:35])
+        for record in (*old[35:], *young):
+            self.assertEqual(await store.load(record.key, self.now), record)
+
+    @steps
     async def test_whatEarlierCodeMoved(self):
         """
         A session whose deadline was moved by code that knew of no set is taken for what

@@ -108,8 +108,8 @@ class AnonymousTests(SynchronousTestCase):
         self.outside.execute("UPDATE sessions SET epoch = 0 WHERE version IS NULL")
         found = self.result(self.store.evictAnonymous(0, NOW, 10))
         self.assertEqual(found[0], [new])
-        rows = self.outside.execute("SELECT version FROM sessions").fetchall()
-        self.assertEqual(rows, [(None,)])
+        rows = self.outside.execute("SELECT version, due > 0 FROM sessions").fetchall()
+        self.assertEqual(rows, [(None, 1)])
         self.assertEqual(
             self.result(self.store.evictAnonymous(0, NOW, 10)), ([], False)
         )

@@ -117,8 +117,6 @@ class Flight:
         @raise SessionError: This state cannot be kept.
         """
         entry = self._entry
-        if self._need is Need.INSERT and self.terms[-1] is None:
-            entry.table.anonymous.admit(entry.session)
         record = self._record = sealed(entry, self.key, self.parts, self.terms)
         entry.isKnown = True
         store, now = entry.table.store, entry.table.seconds()
@@ -133,6 +131,8 @@ class Flight:
                 # Who ends all sessions of somebody ends this one as soon as it is
                 # there, and that may be before it is acknowledged here.
                 entry.seen = store.changes()
+            else:
+                entry.table.anonymous.admit(entry.session)
             done = store.insert(record, now, *limits)
         else:
             assert entry.storedKey is not None

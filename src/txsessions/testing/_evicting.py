@@ -207,6 +207,20 @@ class EvictingContract(ContractCase):
         self.assertEqual(evicted[1:], [changed, moved])
 
     @steps
+    async def test_whoseFirstDeadlineHasPassed(self) -> None:
+        """
+        One that was used before its first deadline is alive behind it, and counts.
+        """
+        used = await self.insert("used", expiresAt=self.now + 10)
+        at = self.now + 5
+        await self.store.touch(used.key, at, at + IDLE, at)
+        later = self.now + 20
+        self.assertEqual(await self._evict(1, later), [])
+        (gone,) = await self._evict(0, later)
+        self.assertEqual(gone.key, used.key)
+        self.assertIsNone(await self.load(used, later))
+
+    @steps
     async def test_manyInUseOfMany(self) -> None:
         """
         As many as a store may look at in one go may have been used since: the one that
