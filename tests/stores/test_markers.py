@@ -16,7 +16,7 @@ from tests.stores.redis_case import RedisTestCase
 from tests.stores.stepping import NOW, record
 from tests.stores.test_sqlite import SQLiteTestCase
 from tests.stores.valkeys import shared
-from txsessions.core.record import DELETED, ROTATED
+from txsessions.core.record import ROTATED
 from txsessions.errors import StoreUnavailable
 from txsessions.stores import MemoryStore
 from txsessions.stores._redis_rows import Keys
@@ -77,13 +77,13 @@ class SQLiteTests(SQLiteTestCase):
 
     def test_earlier(self) -> None:
         """
-        A marker that an earlier version left does not lead on.
+        A marker that an earlier version left is just a marker.
         """
         self.rotated()
         self.outside("UPDATE sessions SET payload = x'' WHERE version IS NULL")
         self.assertIs(self.result(self.store.delete(OLD.key)), False)
         self.assertEqual(self.successResultOf(self.store.load(NEW.key, NOW)), NEW)
-        self.assertIs(self.successResultOf(self.store.load(OLD.key, NOW)), DELETED)
+        self.assertIs(self.successResultOf(self.store.load(OLD.key, NOW)), ROTATED)
 
     def test_circle(self) -> None:
         """
@@ -227,13 +227,13 @@ class PostgreSQLTests(PostgresCase):
     @steps
     async def test_earlier(self) -> None:
         """
-        A marker that an earlier version left does not lead on.
+        A marker that an earlier version left is just a marker.
         """
         store, old, new = await self.rotated(prepare="1")
         self.server.do(f"UPDATE {self.table} SET payload = '' WHERE version IS NULL")
         self.assertIs(await store.delete(old.key), False)
         self.assertEqual(await store.load(new.key, self.now), new)
-        self.assertIs(await store.load(old.key, self.now), DELETED)
+        self.assertIs(await store.load(old.key, self.now), ROTATED)
 
     @steps
     async def test_circle(self) -> None:

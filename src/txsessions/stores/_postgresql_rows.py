@@ -16,6 +16,7 @@ from zlib import crc32
 from twisted.logger import Logger
 
 from txsessions.core.record import DELETED, ROTATED, UNCHANGED, Answer, Record, tagOf
+from txsessions.stores._postgresql_ending import NOTHING
 from txsessions.stores._postgresql_statements import number
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def found(key: bytes, known: int | None, result: PGresult, offset: int) -> Found
         return None
     version = result.get_value(0, 0)
     if version is None:
-        return ROTATED if result.get_value(0, PAYLOAD_AT) else DELETED
+        isEnd = result.get_value(0, PAYLOAD_AT) == NOTHING
+        return DELETED if isEnd else ROTATED
     if known is not None and version == number(known):
         return UNCHANGED
     return readable(key, result, 0, offset)

@@ -26,6 +26,7 @@ from attrs import frozen
 
 from txsessions.errors import ConfigurationError
 from txsessions.stores import _postgresql_anonymous as anonymous
+from txsessions.stores import _postgresql_ending as ending
 from txsessions.stores import _postgresql_principals as principals
 
 BYTEA, BIGINT, BYTEAS = 17, 20, 1001
@@ -39,18 +40,13 @@ _COLUMNS = (
     "epoch"
 )
 _NEW = "key, version, created_at, touched_at, expires_at, span, due, checksum, payload"
-_MARKER = (
-    "version = NULL, created_at = 0, touched_at = 0, expires_at = $T, span = $T, "
-    "due = $T, claimed_until = NULL, checksum = 0, principal = NULL, handle = NULL, "
-    "epoch = -1, payload = "
-)
 # What a deadline becomes where a slower writer meets a later touch.
 _LATER = "CASE WHEN touched_at > $T THEN GREATEST(expires_at, $E) ELSE $E END"
 _WORDS = {
     "columns": _COLUMNS,
     "new": _NEW,
-    "marker": _MARKER.replace("$T", "$11") + "$4",
-    "end": _MARKER.replace("$T", "$2") + "''",
+    "marker": ending.RENAMED,
+    "end": ending.ENDED,
     "alive": principals.ALIVE,
     "unit": str(principals.EPOCH_UNIT),
     "replaced": _LATER.replace("$T", "$5").replace("$E", "$6"),
@@ -179,10 +175,10 @@ class Statements:
         self.touched = self._make("touched", _TOUCHED, key, big)
         rename = (key, big, big, key, *row, big)
         self.rename = self._make("rename", _RENAME, *rename)
-        self.delete = self._make("delete", _DELETE, key)
-        self.deleteFollowed = self._make("delete_followed", _FOLLOW_DELETE, key)
-        self.end = self._make("end", _END, key, big)
-        self.endFollowed = self._make("end_followed", _FOLLOW_END, key, big)
+        self.delete = self._make("delete", ending.DELETE, key)
+        self.deleteFollowed = self._make("delete_followed", ending.FOLLOW_DELETE, key)
+        self.end = self._make("end", ending.END, key, big)
+        self.endFollowed = self._make("end_followed", ending.FOLLOW_END, key, big)
         self.followed = self._make("followed", _FOLLOWED, key, big)
         self.claim = self._make("claim", _CLAIM, big, big, big)
         self.shelve = self._make("shelve", _SHELVE, key)
@@ -317,24 +313,6 @@ SELECT {columns}, payload,
         THEN 1 / (SELECT count(*) FROM marked) ELSE 0 END
 FROM found
 """
-_DELETE = "DELETE FROM {sessions} WHERE key = $1 AND version IS NOT NULL"
-_END = "UPDATE {sessions} SET {end} WHERE key = $1 AND version IS NOT NULL"
-# UNION, which drops what it has had, ends even where markers lead in a circle.
-_FOLLOW = """
-WITH RECURSIVE became (key) AS (
-    SELECT payload FROM {sessions} WHERE key = $1 AND version IS NULL
-    UNION
-    SELECT payload FROM became JOIN {sessions} USING (key) WHERE version IS NULL
-), found AS (
-    SELECT key FROM became JOIN {sessions} USING (key) WHERE version IS NOT NULL
-), ended AS (
-    {how} WHERE old.key = found.key AND version IS NOT NULL
-    RETURNING 1
-)
-SELECT (SELECT count(*) FROM found), (SELECT count(*) FROM ended)
-"""
-_FOLLOW_DELETE = _FOLLOW.replace("{how}", "DELETE FROM {sessions} AS old USING found")
-_FOLLOW_END = _FOLLOW.replace("{how}", "UPDATE {sessions} AS old SET {end} FROM found")
 _FOLLOWED = """
 WITH RECURSIVE became (key) AS (
     SELECT payload FROM {sessions}

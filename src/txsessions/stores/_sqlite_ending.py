@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 
 from txsessions.interfaces import END_MARKER
+from txsessions.stores._sqlite_rows import NOTHING
 
 _REMOVE = "DELETE FROM sessions"
 MARK = """
@@ -47,7 +48,7 @@ def delete(cursor: sqlite3.Cursor, key: bytes, now: float | None) -> tuple[bool,
         this, followed = _DELETE, _DELETE_FOLLOWED
     else:
         until = now + END_MARKER
-        this, followed, values = _END, _END_FOLLOWED, (until, until, b"", key)
+        this, followed, values = _END, _END_FOLLOWED, (until, until, NOTHING, key)
     if cursor.execute(this, values).rowcount:
         return True, False
     if cursor.execute(_IS_THERE, (key,)).fetchone() is None:

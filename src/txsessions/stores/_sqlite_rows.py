@@ -48,6 +48,9 @@ _SHARED = {
 KEY_AT = 8
 """Where a key stands that is read behind the columns of a record."""
 
+NOTHING = b"ended"
+"""In a marker, what the key of a deleted session has become: the key of nothing."""
+
 _HANDLE_BYTES = 16
 
 
@@ -183,7 +186,7 @@ def read(execute: Execute, key: bytes, now: float, known: int | None) -> Found:
         if row[1] <= now:
             return None
         if row[0] is None:
-            return ROTATED if row[KEY_AT - 1] else DELETED
+            return DELETED if row[KEY_AT - 1] == NOTHING else ROTATED
         return recordOf(key, row)
     except UNREADABLE:
         reportDamage(key)
@@ -243,6 +246,7 @@ __all__ = [
     "COUNT",
     "EPOCH_UNIT",
     "KEY_AT",
+    "NOTHING",
     "SELECT",
     "SELECT_FOLLOWED",
     "SELECT_TIMES",
