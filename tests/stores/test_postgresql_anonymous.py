@@ -41,6 +41,20 @@ class AnonymousTests(PostgresCase):
         self.assertFalse(more)
 
     @steps
+    async def test_theIndexIsMadeOnce(self) -> None:
+        """
+        Of stores that are opened at one moment one makes it, and none fails.
+        """
+        await (await self.open()).close()
+        for _ in range(5):
+            self.server.do(f"DROP INDEX {self.table}_anonymous")
+            stores = [self.make() for _ in range(6)]
+            found = await self.outcomes([store.open() for store in stores])
+            self.assertEqual([each for each in found if each], [])
+            for store in stores:
+                await store.close()
+
+    @steps
     async def test_whoIsBeingChangedIsInUse(self) -> None:
         """
         A row that somebody else has locked is not waited for, and does not go.

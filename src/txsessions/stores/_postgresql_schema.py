@@ -156,9 +156,7 @@ def migrate(
     execute = _executor(connection, names, unlogged)
     if _look(execute, names, len(steps)) < len(steps):
         with connection.transaction():
-            execute("SELECT set_config('lock_timeout', %s, true)", [_PATIENCE])
-            place = crc32(names.sessions.encode()) - (1 << 31)
-            execute("SELECT pg_advisory_xact_lock(%s::int, %s::int)", [_LOCK, place])
+            _beAlone(execute, names)
             found = _look(execute, names, len(steps))
             if found < 0:
                 _prepare(execute, names)
@@ -169,19 +167,24 @@ def migrate(
     if len(steps) > 1:
         execute(_CHECK)
         execute(_CHECK_EPOCHS)
-        _index(execute)
+        if execute(FIND_INDEX).fetchone() == (None,):
+            # Earlier code can live with it, so it is no step.
+            with connection.transaction():
+                _beAlone(execute, names)
+                execute(CREATE_INDEX)
     row = execute(_FACTS, [names.sessions]).fetchone()
     assert row is not None
     return Facts(*map(str, row))
 
 
-def _index(execute: Execute) -> None:
+def _beAlone(execute: Execute, names: Names) -> None:
     """
-    Make the index of anonymous sessions, where it is not there yet: earlier code can
-    live with it.
+    Wait in a transaction until no other process is making anything of these tables:
+    of two that make one at once, one fails, even C{IF NOT EXISTS}.
     """
-    if execute(FIND_INDEX).fetchone() == (None,):
-        execute(CREATE_INDEX)
+    execute("SELECT set_config('lock_timeout', %s, true)", [_PATIENCE])
+    place = crc32(names.sessions.encode()) - (1 << 31)
+    execute("SELECT pg_advisory_xact_lock(%s::int, %s::int)", [_LOCK, place])
 
 
 def _executor(connection: psycopg.Connection, names: Names, unlogged: bool) -> Execute:
