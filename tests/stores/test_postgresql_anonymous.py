@@ -4,7 +4,13 @@ What a PostgreSQL server has of anonymous sessions, beyond the contract.
 
 from __future__ import annotations
 
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
 from tests.stores.postgres_case import PostgresCase, record
+from txsessions.stores._postgresql_anonymous import CREATE_INDEX
+from txsessions.stores._postgresql_schema import _beAlone, _executor
+from txsessions.stores._postgresql_statements import namesOf
 from txsessions.testing._case import steps
 
 
@@ -43,16 +49,23 @@ class AnonymousTests(PostgresCase):
     @steps
     async def test_theIndexIsMadeOnce(self) -> None:
         """
-        Of stores that are opened at one moment one makes it, and none fails.
+        A store that is opened while another process makes the index waits for that.
         """
         await (await self.open()).close()
-        for _ in range(5):
-            self.server.do(f"DROP INDEX {self.table}_anonymous")
-            stores = [self.make() for _ in range(6)]
-            found = await self.outcomes([store.open() for store in stores])
-            self.assertEqual([each for each in found if each], [])
-            for store in stores:
-                await store.close()
+        self.server.do(f"DROP INDEX {self.table}_anonymous")
+        names = namesOf("public", self.table)
+        with self.server.connect() as other:
+            execute = _executor(other, names, unlogged=False)
+            other.execute("BEGIN")
+            _beAlone(execute, names)
+            execute(CREATE_INDEX)
+            opened = self.make().open()
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = %s"
+            while not self.server.do(waiting, "Lock")[0][0]:
+                await deferLater(reactor, 0.01, lambda: None)
+            self.assertNoResult(opened)
+            other.execute("COMMIT")
+            self.assertEqual(await self.outcomes([opened]), [None])
 
     @steps
     async def test_whoIsBeingChangedIsInUse(self) -> None:
