@@ -148,3 +148,53 @@ class LateTests(LogoutCase):
         """
         answer = self.browser.fetch("/again")
         self.assertTrue(answer.sets)
+
+
+class NoStoreTests(LogoutCase):
+    """
+    The same where there is no store.
+    """
+
+    how = {"store": None}  # noqa: RUF012 - what Site is given
+
+    def test_here(self):
+        """
+        It gets no cookie either, for some seconds; the next sign-in does.
+        """
+        for after, sets in ((END_MARKER - 1, False), (END_MARKER + 1, True)):
+            browser = self.visitor()
+            late = self.twin(browser)
+            self.assertTrue(browser.fetch("/out").deletes)
+            self.assertTrue(browser.fetch("/count").sets)
+            self.clock.advance(after)
+            answer = late.fetch("/count")
+            self.assertEqual((answer.body, answer.sets), (b"count 1", sets))
+
+    def test_startAgain(self):
+        """
+        The request that ended a session gets the next one with its cookie.
+        """
+
+        def again(request):
+            request.getSession().expire()
+            return count(request)
+
+        self.page(again)
+        self.assertTrue(self.visitor().fetch("/page").sets)
+
+    def test_signedIn(self):
+        """
+        Where a sign-in took the session's place the old id is known for as long as
+        one that was rotated away.
+        """
+
+        def signIn(request):
+            request.getSession().login(request, "ann", keep=False)
+            return b"in"
+
+        self.page(signIn)
+        browser = self.visitor()
+        late = self.twin(browser)
+        self.assertTrue(browser.fetch("/page").sets)
+        self.clock.advance(END_MARKER + 1)
+        self.assertFalse(late.fetch("/count").sets)

@@ -9,7 +9,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from tests.web.oracle import WebCase
 from tests.web.pages import OUTAGE, change, count
-from tests.web.renewing import GRACE, INTERVAL, RenewalCase
+from tests.web.renewing import GRACE, INTERVAL, WATCH, RenewalCase
 from txsessions import CookiePolicy, Renewal
 from txsessions.errors import ConfigurationError
 from txsessions.live.events import EventKind
@@ -301,6 +301,19 @@ class LedTests(RenewalCase):
         self.assertEqual(self.stored(), 1)
         self.assertEqual(self.told(), [])
         self.assertEqual(len(self.told(EventKind.ROTATED)), 1)
+
+    def test_lostForGood(self):
+        """
+        The old id leads there for no longer than C{watch}, and the minute for which a
+        process remembers what it was asked for.
+        """
+        client, _ = self.due("/in")
+        self.twin(client).fetch("/look")
+        for _ in range(2):
+            self.clock.advance(WATCH / 2 - 1)
+            self.assertEqual(self.seen(self.twin(client)), b"ann 1 0")
+        self.clock.advance(GRACE + 2)
+        self.assertEqual(client.fetch("/look").body, b"nobody 0 0")
 
     def test_parallel(self):
         """

@@ -305,6 +305,26 @@ class EndsTests(RenewalCase):
         self.assertEqual(self.stored(), 0)
         self.assertEqual(self.seen(client), b"nobody 0 0")
 
+    def test_afterALostReply(self):
+        """
+        The grace is for what is under way when somebody first comes with the new id,
+        also long after the renewal: of two requests that a browser sent at once the
+        second is no replay because the first was answered and followed by another.
+        """
+        client, old = self.due("/in")
+        self.twin(client).fetch("/look")
+        self.clock.advance(GRACE + 1)
+        self.assertTrue(client.fetch("/look").sets)
+        self.assertFalse(client.fetch("/look").sets)
+        self.clock.advance(GRACE - 1)
+        answer = self.asked(old)
+        self.assertEqual((answer.body, answer.cookie), (b"ann 1 0", None))
+        self.assertEqual(self.told(), [])
+        self.clock.advance(1)
+        self.asked(old)
+        self.assertEqual(len(self.told()), 1)
+        self.assertEqual(self.seen(client), b"nobody 0 0")
+
     def test_outage(self):
         """
         Where the store cannot be told now, the session has ended here all the same.

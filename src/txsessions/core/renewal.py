@@ -88,7 +88,8 @@ class Trail(NamedTuple):
     What a session's state says of its renewals.
 
     @ivar steps: The last ones, since the last sign-in or other change of the id.
-    @ivar renewedAt: When the id was changed last, in seconds since the epoch.
+    @ivar renewedAt: When the id was changed last, or a client first came with it, in
+        seconds since the epoch.
     @ivar isConfirmed: Whether a client has come with the new id.
     """
 

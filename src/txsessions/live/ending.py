@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from txsessions.live.entry import Entry
+    from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
 
 
@@ -166,6 +167,20 @@ def endByLimit(entry: Entry, tell: Callable[[], None]) -> Deferred[None]:
     return entry.end()
 
 
+def endHere(
+    table: LiveTable, session: Session, tell: Callable[[], None], *, isAsked: bool
+) -> None:
+    """
+    End a session that only this process has.
+
+    @param isAsked: Whether somebody has asked for it.
+    @param tell: Tells.
+    """
+    if isAsked:
+        table.rotated.noteEnd(session._uid, table.seconds())
+    tell()
+
+
 def endAgain(entry: Entry) -> Deferred[None]:
     """
     End what has ended in this process already, as far as it may live elsewhere: the
@@ -206,4 +221,4 @@ class _EndWaiter(DeferredWaiter):
         self.sessionSaved()
 
 
-__all__ = ["Ending", "endAgain", "endAsked", "endByLimit"]
+__all__ = ["Ending", "endAgain", "endAsked", "endByLimit", "endHere"]

@@ -110,7 +110,12 @@ class Renewing(Following):
         """
         trail = trailOf(session)
         if trail is not None and not trail.isConfirmed:
-            session.__dict__[TRAIL] = trail._replace(isConfirmed=True).kept
+            # Other requests with the old uid may still be on their way, also where the
+            # first answer was lost long ago.  In whole seconds, so that two processes
+            # say the same.
+            at = max(trail.renewedAt, float(int(self._table.seconds())))
+            confirmed = trail._replace(isConfirmed=True, renewedAt=at)
+            session.__dict__[TRAIL] = confirmed.kept
             self._outrun(session, trail)
 
     # -- old uids

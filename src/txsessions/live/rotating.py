@@ -76,9 +76,10 @@ class Rotated:
     def noteEnd(self, uid: bytes, now: float) -> None:
         """
         A session was just ended by somebody who asked for it, or the store says that
-        one was some seconds ago.
+        one was some seconds ago.  One that was rotated away stays so for longer.
         """
-        self.note(uid, now - ROTATION_MARKER + END_MARKER)
+        if not self.has(uid, now):
+            self.note(uid, now - ROTATION_MARKER + END_MARKER)
 
     def has(self, uid: bytes | None, now: float) -> bool:
         """

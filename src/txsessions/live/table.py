@@ -24,7 +24,7 @@ from txsessions.live.checking import Checks
 from txsessions.live.companions import Companions
 from txsessions.live.deadlines import deadlinesOf
 from txsessions.live.draining import Writes
-from txsessions.live.ending import endAsked, endByLimit
+from txsessions.live.ending import endAsked, endByLimit, endHere
 from txsessions.live.entry import Entry
 from txsessions.live.events import Announcer, EventKind
 from txsessions.live.laststate import lastStateOf
@@ -265,12 +265,12 @@ class LiveTable:
         if reason == "expire":
             self.endedBy(session._visits or {})
         entry = session._entry
+        tell = partial(self._tellOfEnd, session, reason)
         if entry is None:
             if before == STORED:
-                self._tellOfEnd(session, reason)
+                endHere(self, session, tell, isAsked=reason not in _LIMITS)
             return succeed(None)
         self._unpark(entry)
-        tell = partial(self._tellOfEnd, session, reason)
         if not entry.isKnown or before == STALE:
             return entry.end()
         if reason in _LIMITS:
