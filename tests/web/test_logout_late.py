@@ -5,6 +5,8 @@ place of the one that the browser has got meanwhile.
 
 from __future__ import annotations
 
+from twisted.web.server import NOT_DONE_YET
+
 from tests.web.pages import Page, count
 from tests.web.test_logout import LogoutCase
 from txsessions.interfaces import END_MARKER
@@ -141,6 +143,29 @@ class LateTests(LogoutCase):
         self.clock.advance(40)
         self.assertTrue(self.browser.fetch("/count").sets)
         self.assertTrue(late.fetch("/count").sets)
+
+    def test_inTheBackground(self):
+        """
+        So does one that ends it in the background, while another holds it too.
+        """
+        waiting = []
+
+        def wait(request):
+            request.getSession()
+            waiting.append(request)
+            return NOT_DONE_YET
+
+        self.root.putChild(b"slow", Page(wait))
+        one, two = self.late(), self.late()
+        for client in (one, two):
+            client.send("/slow")
+        first, second = waiting
+        first.getSession().expire()
+        count(first)
+        for request in (first, second):
+            request.finish()
+        self.assertTrue(one.answer().sets)
+        self.assertFalse(two.answer().sets)
 
     def test_sameRequest(self):
         """

@@ -282,6 +282,18 @@ class ReplayedTests(RenewalCase):
         self.asked("sid=" + "ab" * 32)
         self.assertEqual(self.told(), [])
 
+    def test_setBack(self):
+        """
+        A clock that is set back by more than the grace does not make it longer.
+        """
+        client, old = self.renewed("/in")
+        self.clock.rightNow -= GRACE - 1
+        self.assertEqual(self.asked(old).body, b"ann 1 0")
+        self.clock.rightNow -= 2
+        self.assertEqual(self.asked(old).body, b"nobody 0 0")
+        self.assertEqual(len(self.told()), 1)
+        self.assertEqual(self.seen(client), b"ann 1 0")
+
 
 class EndsTests(RenewalCase):
     """

@@ -140,10 +140,8 @@ def endAsked(entry: Entry, tell: Callable[[], None]) -> Deferred[None]:
     @param tell: Tells.
     @return: Fires when it is gone.
     """
-    table = entry.table
     if not entry.ending.isOver:
-        # Whoever comes by it gets no cookie: the browser may have a better one by then.
-        table.rotated.noteEnd(entry.session._uid, table.seconds())
+        _remember(entry.table, entry.session)
     tell()
     return entry.end()
 
@@ -177,8 +175,19 @@ def endHere(
     @param tell: Tells.
     """
     if isAsked:
-        table.rotated.noteEnd(session._uid, table.seconds())
+        _remember(table, session)
     tell()
+
+
+def _remember(table: LiveTable, session: Session) -> None:
+    """
+    Have whoever comes by the uid of an ended session get no cookie: the browser may
+    have a better one by then.  But where several requests hold it, and one of them may
+    have asked in the background, nobody can tell which: it is to get the next session
+    with its cookie.
+    """
+    if table.current is not None or len(session._visits or ()) < 2:
+        table.rotated.noteEnd(session._uid, table.seconds())
 
 
 def endAgain(entry: Entry) -> Deferred[None]:

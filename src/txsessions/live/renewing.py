@@ -157,7 +157,7 @@ class Renewing(Following):
         steps = self._stepsFrom(uid, session, trail)
         if steps == 1 and not trail.isConfirmed:
             return Verdict.LED, session
-        if steps == 1 and table.seconds() - trail.renewedAt < self.rule.grace:
+        if steps == 1 and abs(table.seconds() - trail.renewedAt) < self.rule.grace:
             return Verdict.READS, session
         if not steps:
             return Verdict.DEAD, None
