@@ -148,7 +148,7 @@ class FaultTests(SynchronousTestCase):
         P2: a process that forgets a logout that the store could not be told of.
         """
         found = self.outage("sqlite", "somebody holds the gate", "forgetful")
-        self.assertIn("a session is served long after its logout", found)
+        self.assertIn("a logout is forgotten where it was asked for", found)
 
     def test_patient(self):
         """
