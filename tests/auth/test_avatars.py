@@ -1,6 +1,6 @@
 """
 Tests of L{txsessions.auth._avatars}: what becomes of one avatar.  How they are kept is
-in L{tests.auth.test_guard}.
+in L{tests.auth.test_guard_avatars}.
 """
 
 from __future__ import annotations

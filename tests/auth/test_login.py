@@ -122,6 +122,7 @@ class PasswordTests(LoginCase):
             ("\u0007", "sesame"),
             ("\N{SNOWMAN}" * (MAX_NAME + 1), "sesame"),
             ("a" * 100_000, "sesame"),
+            ("ann" + "\N{ZERO WIDTH SPACE}" * 1000, "sesame"),
             ("ann", "s" * (MAX_PASSWORD + 1)),
         ):
             fields.update(username=name, password=password)

@@ -88,6 +88,32 @@ class ThrottleTests(LoginCase):
         self.assertEqual(self.signIn(client).code, 303)
         self.assertEqual(len(checker.asked), 2)
 
+    def test_otherSpelling(self):
+        """
+        Where C{ANN} is somebody else than C{ann}, her being signed in gives her no more
+        guesses at the other's password, by none of her sessions.
+        """
+        self.guessBetween("ANN")
+
+    def test_unseenSpelling(self):
+        """
+        So it is where the difference cannot be seen.
+        """
+        self.guessBetween("ann\N{ZERO WIDTH SPACE}")
+
+    def guessBetween(self, name):
+        """
+        Guess at C{ann}'s password between sign-ins under another name.
+        """
+        self.checker.addUser(name.encode(), b"hers")
+        self.begin(throttle=self.throttle)
+        for _ in range(3):
+            client = self.signedIn(name, "hers")
+            self.assertEqual(self.signIn(client, "ann", "wrong").code, 403)
+        client = self.signedIn(name, "hers")
+        self.assertEqual(self.signIn(client, "ann").code, 429)
+        self.assertEqual(self.signIn(self.client(), "an n").code, 429)
+
     def test_broken(self):
         """
         What could not be checked was no guess.

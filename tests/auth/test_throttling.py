@@ -98,6 +98,14 @@ class NameTests(GuessCase):
         for name in ("Ann", "ANN ", "\N{FULLWIDTH LATIN SMALL LETTER A}nn"):
             self.wrong(name)
         self.assertWaits(10, "ann")
+        for name in (
+            "a\N{COMBINING GRAPHEME JOINER}nn",
+            "an\N{ZERO WIDTH SPACE}n",
+            "\N{LATIN SMALL LETTER A WITH ACUTE}nn",
+            "a nn",
+            "ann\0",
+        ):
+            self.assertWaits(10, name)
         self.assertEqual(
             normalised("STRASSE"), normalised("stra\N{LATIN SMALL LETTER SHARP S}e")
         )
@@ -114,12 +122,32 @@ class NameTests(GuessCase):
 
     def test_right(self):
         """
-        One that was right makes up for all before.
+        One that was right makes up for none before, but from there on counts by itself.
         """
         self.wrong(times=2)
         self.right()
-        self.wrong(address=THERE, times=3)
+        self.wrong(address=THERE)
         self.assertWaits(10, address=THERE)
+        self.wrong(times=3)
+
+    def test_otherSpelling(self):
+        """
+        Where two spellings are two accounts, who has one of them cannot guess at the
+        other for ever: neither from where his own was right, nor between his own.
+        """
+        for host in range(3):
+            self.right("Ann", address=f"192.0.2.{host}")
+            self.wrong("ann", address=f"192.0.2.{host}")
+        self.right("Ann")
+        self.assertWaits(10, "ann")
+        self.assertWaits(10, "an\N{ZERO WIDTH SPACE}n")
+
+    def test_long(self):
+        """
+        A name that is much longer when it is folded takes no more room.
+        """
+        longest = "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 256
+        self.assertEqual(len(normalised(longest)), 256)
 
     def test_window(self):
         """
@@ -273,7 +301,7 @@ class MemoryTests(GuessCase):
         for number in range(10):
             self.right(f"k{number}", address=f"192.0.2.{number + 10}")
         guesses = self.guesses
-        for counts in (guesses._names, guesses.networks, guesses._own):
+        for counts in (guesses._names, guesses.networks, guesses.own):
             self.assertLessEqual(len(counts._counted), 4)
         self.assertEqual(len(guesses._known), 4)
 

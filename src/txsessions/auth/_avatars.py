@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
 from txsessions.auth._names import avatarIdOf
-from txsessions.errors import SessionUnavailable
+from txsessions.errors import ConfigurationError, SessionUnavailable
 from txsessions.live.callbacks import runCallbacks
 from txsessions.live.session import Session
 
@@ -60,7 +60,10 @@ class Avatar:
         """
         The realm has given one.
         """
-        _, resource, self._logout = found
+        _, resource, logout = found
+        if resource is None:
+            raise ConfigurationError("the realm gave no resource")
+        self._logout = logout
         if self._isOver:
             self._end()
         else:
@@ -155,6 +158,8 @@ class Avatars:
         avatar = self._nobodys
         if avatar is None or avatar.failure is not None:
             asked = maybeDeferred(self._portal.login, Anonymous(), None, IResource)
+            # A realm may answer by a coroutine, which the portal hands on as it is.
+            _ = asked.addCallback(lambda found: maybeDeferred(lambda: found))
             self._nobodys = avatar = Avatar(None, asked)
         return avatar
 

@@ -28,7 +28,7 @@ from txsessions.auth._form import NAME, PASSWORD, REMEMBER
 from txsessions.auth._names import avatarIdOf, principalOf
 from txsessions.auth._places import addressOf
 from txsessions.auth._showing import LoginPage, Redirect, Showing
-from txsessions.auth._throttling import Guess, Guesses, normalised
+from txsessions.auth._throttling import Guess, Guesses
 from txsessions.errors import SessionError, SessionGone, SessionUnavailable
 from txsessions.live.events import EventKind
 from txsessions.live.session import Session
@@ -42,6 +42,9 @@ TOO_MANY_REQUESTS = 429
 
 MAX_NAME = 256
 """The longest name that is looked at, in characters."""
+
+MAX_NAME_BYTES = 4 * MAX_NAME
+"""No name is longer in bytes, what is not shown of it included."""
 
 MAX_PASSWORD = 4096
 """The longest password that a checker is given, in bytes: some take long to hash."""
@@ -145,11 +148,12 @@ class Login(Resource):
         session: Session = request.getSession()
         username, password = _entered(request)
         shown, tag = _shown(username), session._tag()
-        if not shown or not password or len(shown) > MAX_NAME:
+        isTooLong = len(shown) > MAX_NAME or len(username) > MAX_NAME_BYTES
+        if not shown or not password or isTooLong:
             # An empty password never is one, though some directories let it pass.
             self._refuse(request, "wrong", FORBIDDEN, shown)
             return
-        guess = self._begin(request, session, shown)
+        guess = self._begin(request, session, username)
         if isinstance(guess, float):
             _tell(request, tag, "guesses")
             self._refuse(request, "throttled", TOO_MANY_REQUESTS, shown, ceil(guess))
@@ -179,7 +183,9 @@ class Login(Resource):
             avatar()
             raise
 
-    def _begin(self, request: Any, session: Session, name: str) -> Guess | float | None:
+    def _begin(
+        self, request: Any, session: Session, username: bytes
+    ) -> Guess | float | None:
         """
         Ask whether a password may be tried.
 
@@ -190,7 +196,8 @@ class Login(Resource):
         if guesses is None:
             return None
         signIn, handle = session._signIn, None
-        if signIn is not None and normalised(signIn.principal) == normalised(name):
+        name = username.decode("utf-8", "surrogateescape")
+        if signIn is not None and signIn.principal == name:
             handle = signIn.handle
         now = request._sessionExchange().table.seconds()
         return guesses.begin(name, clientHostOf(request), handle, now)
@@ -320,7 +327,7 @@ def _shown(username: bytes) -> str:
     """
     A name as it is shown again.
     """
-    text = username[: 4 * MAX_NAME + 4].decode("utf-8", "replace")
+    text = username[: MAX_NAME_BYTES + 4].decode("utf-8", "replace")
     return "".join(character for character in text if character.isprintable())
 
 

@@ -7,13 +7,15 @@ Knows no request and no clock.
 Theory of operation.  A try counts from when it begins, so that a thousand at once are a
 thousand; one that was right is taken back, and so is one that could not be checked.
 They count for the name that was tried, be there such a user or not, and for the network
-that they came from.  After some free ones each has to wait, twice as long each time, up
+that they came from.  All spellings of a name count as one, for many checkers take them
+for one; others do not, so one that was right takes back itself and none of the others:
+else whoever has an account C{Ann} could guess at that of C{ann} for ever.  After some free ones each has to wait, twice as long each time, up
 to a limit; what comes earlier is refused, is not checked and does not count, so that
 whoever keeps trying makes the wait no longer.
 
 Nobody can be locked out by that where he has been before: who tries a name from a
-network from which it was right lately, or in a session that is signed in as that,
-counts by himself, and does not wait for what strangers have done.  For others the wait
+network from which it was right lately, or in a session that is signed in as that, in
+this very spelling, counts by himself, and does not wait for what strangers have done.  For others the wait
 is bounded, and what was counted is forgotten after a while.
 """
 
@@ -32,6 +34,9 @@ from txsessions.errors import ConfigurationError
 
 MAX_KEYS: Final = 10_000
 """How many names, and how many networks, are counted at a time."""
+
+MAX_LENGTH: Final = 256
+"""How many characters of a name are told apart: some become many when they are folded."""
 
 _NETWORK: Final = 64
 """How many bits of an IPv6 address are not the network's."""
@@ -170,11 +175,14 @@ class Guess:
         The name and the password go together.  The tries of other names from the same
         network still count: else whoever has an account could guess at all others.
         """
-        counts, key = self._mine
-        counts.forget(key)
+        guesses, (counts, key) = self._guesses, self._mine
+        if counts is guesses.own:
+            counts.forget(key)
+        else:
+            counts.takeBack(key)
         self._takeBackNetwork()
         if self._known is not None:
-            self._guesses.learn(self._known)
+            guesses.learn(self._known)
 
     def wasNotChecked(self) -> None:
         """
@@ -196,12 +204,13 @@ class Guesses:
     """
     The tries at one guard, in this process.
 
+    @ivar own: The counts of those whom strangers do not concern.
     @ivar networks: The counts by network.
     """
 
     def __init__(self, throttle: Throttle) -> None:
         self._names = _Counts(throttle, throttle.perName)
-        self._own = _Counts(throttle, throttle.perName)
+        self.own = _Counts(throttle, throttle.perName)
         self.networks = _Counts(throttle, throttle.perAddress)
         self._known: OrderedDict[Hashable, None] = OrderedDict()
 
@@ -211,21 +220,20 @@ class Guesses:
         """
         Somebody tries a password.
 
-        @param name: The name that is tried.
+        @param name: The name that is tried, as it was entered.
         @param address: The client's address, if it has one.
         @param handle: The handle of a session that is signed in by this name, if the
             request has one.
         @param now: The time, in seconds.
         @return: The try, or for how many seconds there may be none.
         """
-        name = normalised(name)
         network = None if address is None else networkOf(address)
         known = None if network is None else (name, network)
         if handle is not None or known in self._known:
-            mine: tuple[_Counts, Hashable] = (self._own, handle or known)
+            mine: tuple[_Counts, Hashable] = (self.own, handle or known)
             network = None
         else:
-            mine = self._names, name
+            mine = self._names, normalised(name)
         counts, key = mine
         waits = counts.waits(key, now)
         if network is not None:
@@ -249,10 +257,17 @@ class Guesses:
 
 def normalised(name: str) -> str:
     """
-    A name as it is counted: many checkers take several spellings for one.
+    A name as it is counted: many checkers take several spellings for one.  Databases
+    fold case and accents, directories skip what is not seen, and blanks.
     """
     folded = unicodedata.normalize("NFKC", name).casefold()
-    return unicodedata.normalize("NFKC", folded).strip()
+    seen = (
+        character
+        for character in unicodedata.normalize("NFKD", folded)
+        # No marks, controls and separators.
+        if unicodedata.category(character)[0] not in "MCZ"
+    )
+    return "".join(seen)[:MAX_LENGTH]
 
 
 def networkOf(address: str) -> Hashable:
