@@ -159,6 +159,12 @@ class Server:
         Start it, and wait until it listens, on all of its ports.
         """
         ports = sum(word.startswith("--listen=") for word in self.line) or 1
+        self.launchUntil(" starting on ", ports)
+
+    def launchUntil(self, words, times):
+        """
+        Start it, and wait until it has said something so often in this run.
+        """
         output = self.folder / "output"
         before = len(self.output) if output.exists() else 0
         self.launch()
@@ -167,7 +173,7 @@ class Server:
             said = self.output[before:]
             if self.process.poll() is not None:
                 raise AssertionError(f"it ended by itself: {said}")
-            return said.count(" starting on ") >= ports
+            return said.count(words) >= times
 
         waitFor(listening, "the server to listen")
 
@@ -219,17 +225,7 @@ class Example(Server):
         """
         Start it, and wait until it has said where it listens.
         """
-        output = self.folder / "output"
-        before = len(self.output) if output.exists() else 0
-        self.launch()
-
-        def listening():
-            said = self.output[before:]
-            if self.process.poll() is not None:
-                raise AssertionError(f"it ended by itself: {said}")
-            return said.count("://") >= self._ports
-
-        waitFor(listening, "the program to listen")
+        self.launchUntil("://", self._ports)
 
 
 class _UNIXConnection(HTTPConnection):

@@ -8,7 +8,7 @@ from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.stores.test_broken_stores import failures
+from tests.stores.flaws import FlawTests
 from txsessions.core.record import SignInLimit
 from txsessions.errors import SessionGone
 from txsessions.stores import MemoryStore
@@ -146,29 +146,9 @@ CAUGHT = {
 """Each flaw, and the tests that are about it."""
 
 
-class BrokenLimitTests(SynchronousTestCase):
+class BrokenLimitTests(FlawTests, SynchronousTestCase):
     """
     Every flaw is caught, at the tests that are about it.
     """
 
-    def test_each(self) -> None:
-        """
-        At least these tests fail.
-        """
-        for makeStore, names in CAUGHT.items():
-            expected = {f"test_{name}" for name in names}
-            missed = expected - failures(makeStore, expected)
-            self.assertEqual(missed, set(), f"passed over {makeStore.__name__}")
-
-    def test_allAreHere(self) -> None:
-        """
-        No flaw is made and not tried.
-        """
-        made = {
-            each
-            for each in globals().values()
-            if isinstance(each, type)
-            and issubclass(each, MemoryStore)
-            and each is not MemoryStore
-        }
-        self.assertEqual(made, set(CAUGHT))
+    caught = CAUGHT

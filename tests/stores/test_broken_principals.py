@@ -9,7 +9,7 @@ from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.stores.test_broken_stores import failures
+from tests.stores.flaws import FlawTests
 from txsessions.core.record import UNCHANGED, Record
 from txsessions.stores import MemoryStore
 from txsessions.stores._memory_principals import Principals
@@ -475,29 +475,10 @@ CAUGHT = {
 """Each flaw, and the tests that are about it."""
 
 
-class BrokenPrincipalsTests(SynchronousTestCase):
+class BrokenPrincipalsTests(FlawTests, SynchronousTestCase):
     """
     Every flaw is caught, at the tests that are about it.
     """
 
-    def test_each(self) -> None:
-        """
-        At least these tests fail.
-        """
-        for makeStore, names in CAUGHT.items():
-            expected = {f"test_{name}" for name in names}
-            missed = expected - failures(makeStore, expected)
-            self.assertEqual(missed, set(), f"passed over {makeStore.__name__}")
-
-    def test_allAreHere(self) -> None:
-        """
-        No flaw is made and not tried.
-        """
-        made = {
-            each
-            for each in globals().values()
-            if isinstance(each, type)
-            and issubclass(each, MemoryStore)
-            and each not in (MemoryStore, _Blind)
-        }
-        self.assertEqual(made, set(CAUGHT))
+    caught = CAUGHT
+    unflawed = (MemoryStore, _Blind)
