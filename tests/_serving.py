@@ -8,7 +8,9 @@ sessions but that a visitor keeps cookies.
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -75,6 +77,17 @@ def freePort():
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
+
+
+def accepts(where):
+    """
+    Whether somebody listens.
+
+    @param where: A TCP port of this machine, or the path of a UNIX socket.
+    """
+    tcp = isinstance(where, int)
+    with socket.socket(socket.AF_INET if tcp else socket.AF_UNIX) as client:
+        return client.connect_ex(("127.0.0.1", where) if tcp else str(where)) == 0
 
 
 def waitFor(condition, what):
@@ -160,6 +173,12 @@ class Server:
         """
         ports = sum(word.startswith("--listen=") for word in self.line) or 1
         self.launchUntil(" starting on ", ports)
+        # Which it says right before it listens.
+        for word in self.line:
+            if place := re.match(r"--listen=(?:tcp:([0-9]+)|unix:([^:]+))", word):
+                port, path = place.groups()
+                where = int(port) if port else self.folder / path
+                waitFor(functools.partial(accepts, where), f"{where} to listen")
 
     def launchUntil(self, words, times):
         """

@@ -153,9 +153,7 @@ class ServingTests(SynchronousTestCase):
         """
         server = self.server("--listen=unix:socket", "--sessions", CLASS)
         server.start()
-        path = self.folder / "socket"
-        waitFor(path.exists, "the socket")
-        visitor = Visitor(path)
+        visitor = Visitor(self.folder / "socket")
         self.assertEqual(visitor.get().text, "1")
         self.visitor.cookies = visitor.cookies
         self.assertEqual(self.visitor.get().text, "2")
