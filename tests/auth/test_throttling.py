@@ -310,6 +310,21 @@ class BoundTests(GuessCase):
             self.guess(f"n{number}", address=None)
         self.assertIsInstance(self.guess("ann", address=None), float)
 
+    def test_known(self):
+        """
+        Who has an account, and many networks, does not make others unknown.
+        """
+        self.patch(throttling, "MAX_KNOWN", 4)
+        self.right()
+        for number in range(40):
+            self.right("mallory", address=f"203.0.113.{number}")
+        self.wrong(address=THERE, times=3)
+        self.assertWaits(10, address=THERE)
+        self.right()
+        self.wrong("mallory", address=THERE, times=3)
+        self.right("mallory", address="203.0.113.39")
+        self.assertWaits(10, "mallory", address="203.0.113.0")
+
     def test_most(self):
         """
         There is an end to what is kept.

@@ -32,7 +32,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -43,7 +43,10 @@ PLACES: Final = 65_536
 """In how many places tries are counted."""
 
 MAX_KNOWN: Final = 10_000
-"""How many names, with the networks from which they were right, are known at a time."""
+"""How many names that were right are known at a time."""
+
+MAX_NETWORKS: Final = 16
+"""From how many networks one name is known: who has an account pushes out nobody else."""
 
 MAX_LENGTH: Final = 256
 """How many characters of a name are told apart: some become many when they are folded."""
@@ -158,7 +161,7 @@ class Guess:
         guesses: Guesses,
         mine: tuple[_Counts, Hashable],
         network: Hashable | None,
-        known: Hashable | None,
+        known: tuple[str, Hashable] | None,
     ) -> None:
         """
         @param mine: Where it counts for the name.
@@ -182,7 +185,7 @@ class Guess:
             counts.takeBack(key)
         self._takeBackNetwork()
         if self._known is not None:
-            guesses.learn(self._known)
+            guesses.learn(*self._known)
 
     def wasNotChecked(self) -> None:
         """
@@ -212,7 +215,7 @@ class Guesses:
         self._names = _Counts(throttle, throttle.perName)
         self.own = _Counts(throttle, throttle.perName)
         self.networks = _Counts(throttle, throttle.perAddress)
-        self._known: OrderedDict[Hashable, None] = OrderedDict()
+        self._known: OrderedDict[str, OrderedDict[Hashable, None]] = OrderedDict()
 
     def begin(
         self, name: str, address: str | None, handle: bytes | None, now: float
@@ -229,7 +232,7 @@ class Guesses:
         """
         network = None if address is None else networkOf(address)
         known = None if network is None else (name, network)
-        if handle is not None or known in self._known:
+        if handle is not None or network in self._known.get(name, ()):
             mine: tuple[_Counts, Hashable] = (self.own, handle or known)
             network = None
         else:
@@ -245,14 +248,23 @@ class Guesses:
             self.networks.add(network, now)
         return Guess(self, mine, network, known)
 
-    def learn(self, known: Hashable) -> None:
+    def learn(self, name: str, network: Hashable) -> None:
         """
         Remember from where a name was right.
         """
-        self._known[known] = None
-        self._known.move_to_end(known)
-        if len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
+        networks = self._known.setdefault(name, OrderedDict())
+        _latest(networks, network, MAX_NETWORKS)
+        _latest(self._known, name, MAX_KNOWN)
+
+
+def _latest(kept: OrderedDict[Any, Any], key: Hashable, most: int) -> None:
+    """
+    Have something be the latest, and no more be kept than may be.
+    """
+    kept[key] = kept.get(key)
+    kept.move_to_end(key)
+    if len(kept) > most:
+        kept.popitem(last=False)
 
 
 def placeOf(key: Hashable) -> int:
@@ -290,6 +302,7 @@ def networkOf(address: str) -> Hashable:
 
 __all__ = [
     "MAX_KNOWN",
+    "MAX_NETWORKS",
     "PLACES",
     "Guess",
     "Guesses",
