@@ -27,7 +27,7 @@ from twisted.web.static import Data
 from zope.interface import implementer
 
 from txsessions import CSRFProtected, SignInLimit, Site
-from txsessions.auth import SessionGuard
+from txsessions.auth import MAX_PASSWORD, SessionGuard
 from txsessions.errors import SignInNeeded
 
 USERS = {"ann": "correct-horse", "bob": "battery-staple"}
@@ -241,9 +241,12 @@ class Password(Page):
     async def change(self, request, session):
         """See L{Page.answer}."""
         session.requireFresh(FRESH)
-        password = request.args.get(b"new", [b""])[0].decode(errors="replace")
+        entered = request.args.get(b"new", [b""])[0]
+        password = entered.decode(errors="replace")
         if len(password) < 8:
             return b"/password", "That password is too short."
+        if len(entered) > MAX_PASSWORD:
+            return b"/password", f"Of a password {MAX_PASSWORD} bytes can be used."
         await deferToThread(self.accounts.setPassword, self.user, password)
         await session.endOthers(request)
         return b"/", "Your password is changed, and your other devices are signed out."

@@ -215,6 +215,22 @@ class LoginTests(WebCase):
         self.users["ann"] = "another-password"
         self.assertEqual(self.who(self.enter()), "ann")
 
+    def test_longPassword(self):
+        """
+        One that the form to sign in would refuse is none; the longest that it takes is.
+        """
+        here, most = self.enter(), self.example.MAX_PASSWORD
+        snow = "\N{SNOWMAN}" * (most // 3)
+        for wrong in ("n" * (most + 1), snow + "nn"):
+            answer = self.post(here, "/password", new=wrong)
+            self.assertEqual(answer.get("location"), "/password")
+            self.assertIn(b"4096 bytes", here.fetch("/password").body)
+        self.assertEqual(self.who(self.enter()), "ann")
+        for right in ("n" * most, snow + "n"):
+            self.post(here, "/password", new=right)
+            self.users["ann"] = right
+            self.assertEqual(self.who(self.enter()), "ann")
+
     def test_forged(self):
         """
         Each form wants a token.

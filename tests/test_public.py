@@ -27,7 +27,7 @@ PUBLIC = {
         "keep",
         "openStore",
     ],
-    "txsessions.auth": ["LoginForm", "SessionGuard", "Throttle"],
+    "txsessions.auth": ["MAX_PASSWORD", "LoginForm", "SessionGuard", "Throttle"],
     "txsessions.errors": [
         "AddressError",
         "CSRFRefused",

@@ -32,11 +32,23 @@ def written():
 
 def takeAnew(request):
     """
-    A page that has a session take the limits that hold now.
+    A page that has a session take the limits that hold now, as docs/operating.md says.
     """
     session = request.getSession()
-    del session.sessionTimeout, session.sessionLifetime
+    text = (ROOT / "docs" / "operating.md").read_text()
+    (recipe,) = re.findall(
+        r"^for name, before in .*?^```", text, re.MULTILINE | re.DOTALL
+    )
+    exec(recipe.removesuffix("```"), {"session": session})
     return b"taken"
+
+
+def liveLonger(request):
+    """
+    A page that has a session live longer than others.
+    """
+    request.getSession().sessionTimeout = 1200
+    return b"longer"
 
 
 class LongIdle(Session):
@@ -126,22 +138,25 @@ class SaidTests(AuditCase):
         """
         Limits hold for sessions that begin under them; one that is there already keeps
         its own over a restart, unless a page has it take the others, which is written down
-        too.
+        too, and spares who was given limits of his own.
         """
         text = (ROOT / "docs" / "operating.md").read_text()
         self.assertIn("keeps the limits that it began with", text)
         for kind in SHARED:
             world, how = self.world(kind), {"sessionTimeout": 60}
-            old = await world.signedIn()
+            old, longer = await world.signedIn(), await world.signedIn()
+            world.root.putChild(b"longer", Page(liveLonger))
+            await longer.get("/longer")
             await world.restart()
             world.site.sessionFactory = type("ShortSession", (Session,), how)
             new = await world.signedIn()
             await world.goBy(300)
             self.assertEqual([await old.who(), await new.who()], ["ann", "nobody"])
             world.root.putChild(b"anew", Page(takeAnew))
-            await old.get("/anew")
+            for each in (old, longer):
+                await each.get("/anew")
             await world.goBy(150)
-            self.assertEqual(await old.who(), "nobody")
+            self.assertEqual([await old.who(), await longer.who()], ["nobody", "ann"])
             await world.end()
 
     async def test_fault(self):

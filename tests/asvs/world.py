@@ -12,7 +12,7 @@ import os
 
 from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from tests._serving import makeFolder
@@ -21,6 +21,7 @@ from tests.asvs.application import Application
 from tests.slowstore import SlowStore
 from tests.web import rfc6265
 from tests.web.browsing import NOW, Client
+from tests.web.durable import until
 from txsessions import Site, openStore
 from txsessions.core.keyring import KeyRing
 from txsessions.stores.memory import MemoryStore
@@ -30,9 +31,6 @@ SHARED = ("memory", "sqlite")
 
 KINDS = ("nowhere", *SHARED)
 """The same, and no store at all."""
-
-PATIENCE = 5000
-"""How often it is looked, once a millisecond, for what is waited for."""
 
 NOBODYS = b"nobody's" * 4
 """A key under which nothing is stored.  To delete that waits for earlier writes."""
@@ -245,12 +243,7 @@ class World:
         """
         Wait for the database.
         """
-        for _ in range(PATIENCE):
-            if condition():
-                return
-            self.clock.advance(0)
-            await deferLater(reactor, 0.001, lambda: None)
-        self.case.fail("waited in vain")
+        await until(self.case, self.clock, condition)
 
     async def goBy(self, seconds):
         """

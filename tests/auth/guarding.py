@@ -197,6 +197,13 @@ class LoginCase(GuardCase):
     A login page.
     """
 
+    def setUp(self):
+        """
+        Have a checker whose answers a test gives.
+        """
+        super().setUp()
+        self.asked = Asked()
+
     def check(self, answer):
         """
         See L{GuardCase.check}; no page of these is kept by a cache.
@@ -208,10 +215,10 @@ class LoginCase(GuardCase):
         """
         Serve with a checker of the test's.
         """
-        checker = Asked(answer)
-        self.portal = Portal(self.realm, [checker])
+        self.asked.answer = answer
+        self.portal = Portal(self.realm, [self.asked])
         self.begin(**how)
-        return checker
+        return self.asked
 
     def listen(self):
         """

@@ -4,8 +4,12 @@ Tests of L{txsessions.auth._guard}: who is served what, and where the guard is.
 
 from __future__ import annotations
 
-from twisted.cred.checkers import AllowAnonymousAccess
+from twisted.cred.checkers import (
+    AllowAnonymousAccess,
+    InMemoryUsernamePasswordDatabaseDontUse,
+)
 from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import Portal
 from twisted.internet.defer import fail
 from twisted.web import server
 from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
@@ -292,6 +296,95 @@ class PlaceTests(GuardCase):
         """
         if answer.code != 401:
             super().check(answer)
+
+
+class UsersTests(GuardCase):
+    """
+    Several guards of one site, and their users.
+    """
+
+    def both(self, one, other):
+        """
+        Serve two guards, C{/x} and C{/y}.
+        """
+        root = Resource()
+        root.putChild(b"x", one)
+        root.putChild(b"y", other)
+        return self.serve(root, siteName=b"%d" % len(self.sites))
+
+    def others(self):
+        """
+        A portal that has another C{ann}.
+        """
+        checker = InMemoryUsernamePasswordDatabaseDontUse(ann=b"hers")
+        return Portal(self.realm, [checker])
+
+    def test_otherUsers(self):
+        """
+        Without a prefix the one that comes second is not served: neither its pages, nor
+        its form, nor to who is signed in with the first; however the two are called.
+        """
+        self.expects500 = True
+        for one, other in (("", ""), ("", "a/"), ("a", "a/"), ("a/", "a")):
+            site = self.both(
+                SessionGuard(self.portal, prefix=one),
+                SessionGuard(self.others(), prefix=other),
+            )
+            client = self.client(site=site)
+            self.assertEqual(self.signIn(client, path="/x/login").code, 303)
+            for path in ("/y/a", "/y/login", "/y/logout"):
+                self.assertEqual(client.fetch(path).code, 500)
+            errors = self.flushLoggedErrors(ConfigurationError)
+            self.assertEqual(len(errors), 3)
+            self.assertIn("a prefix", str(errors[0].value))
+            self.assertEqual(client.fetch("/x/a").body, b"ann at x/a")
+
+    def test_prefixes(self):
+        """
+        With one each, who is signed in with the one is nobody with the other, also if
+        the names are the same; the realms know them without.
+        """
+        x = SessionGuard(self.portal, prefix="x/")
+        self.both(x, SessionGuard(self.others(), prefix="y/"))
+        client = self.client()
+        self.signIn(client, path="/x/login")
+        [session] = self.site.sessions.values()
+        self.assertEqual(session.principal, "x/ann")
+        self.assertEqual(client.fetch("/x/a").body, b"ann at x/a")
+        self.assertEqual(client.fetch("/y/a").get("location"), "/y/login?next=/y/a")
+        self.assertEqual(client.fetch("/y/a", "POST").code, 403)
+        self.assertEqual(
+            self.signIn(client, password="sesame", path="/y/login").code, 403
+        )
+        self.assertEqual(client.fetch("/x/a").body, b"ann at x/a")
+        self.signIn(client, password="hers", path="/y/login")
+        self.assertEqual(client.fetch("/y/a").body, b"ann at y/a")
+        self.assertEqual(client.fetch("/x/a").code, 303)
+        self.assertEqual(self.realm.asked, [b"ann", b"ann"])
+        self.assertEqual(self.realm.left, [b"ann"])
+
+    def test_sameUsers(self):
+        """
+        Guards with the same checkers, or with one prefix, mean the same users.
+        """
+        again = Portal(self.realm, [self.checker, AllowAnonymousAccess()])
+        for portal, prefix in ((again, ""), (self.others(), "z/")):
+            site = self.both(
+                SessionGuard(self.portal, prefix=prefix),
+                SessionGuard(portal, prefix=prefix),
+            )
+            client = self.client(site=site)
+            self.signIn(client, path="/x/login")
+            self.assertEqual(client.fetch("/y/a").body, b"ann at y/a")
+
+    def test_wrong(self):
+        """
+        What cannot stand before a name.
+        """
+        for prefix in (None, b"x/", "\udc80", "a\n", "a" * 256):
+            self.assertRaises(
+                ConfigurationError, SessionGuard, self.portal, prefix=prefix
+            )
 
 
 class AnonymousTests(GuardCase):

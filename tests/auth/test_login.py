@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from tests.auth.guarding import LoginCase
 from tests.web.pages import OUTAGE, Page
 from txsessions import SignInLimit
-from txsessions.auth._login import MAX_NAME, MAX_PASSWORD
+from txsessions.auth._entered import MAX_NAME, MAX_PASSWORD
 from txsessions.live.events import EventKind
 
 
@@ -60,8 +60,7 @@ class PasswordTests(LoginCase):
     def test_broken(self):
         """
         A checker that cannot tell says nothing about a password: 503, and the log has
-        why.  So it is with one whose answer no session can be signed in as, and where
-        there is none for passwords.
+        why.  So it is with one whose answer no session can be signed in as.
         """
         for answer in (
             lambda: fail(OSError("the directory is down")),
@@ -80,9 +79,14 @@ class PasswordTests(LoginCase):
             self.assertIn(b"Nobody can sign in at the moment", page.body)
             self.assertEqual(len(self.flushLoggedErrors()), 1)
             self.assertEqual(client.fetch("/").code, 303)
+
+    def test_noChecker(self):
+        """
+        So it is where there is none for passwords.
+        """
         self.portal = Portal(self.realm)
         self.begin(throttle=None)
-        self.assertEqual(self.signIn(self.client(site=self.sites[-1])).code, 503)
+        self.assertEqual(self.signIn(self.client()).code, 503)
         self.flushLoggedErrors(UnhandledCredentials)
 
     def test_text(self):

@@ -7,9 +7,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.cred.checkers import ANONYMOUS
+from twisted.cred.portal import Portal
 from twisted.trial.unittest import SynchronousTestCase
 
-from txsessions.auth._names import avatarIdOf, principalOf
+from txsessions.auth._names import Names
 from txsessions.errors import ConfigurationError
 
 
@@ -18,14 +19,29 @@ class NameTests(SynchronousTestCase):
     The way there and back.
     """
 
-    @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=256))
+    names = Names(Portal(None), "")
+    staff = Names(Portal(None), "staff/")
+
+    @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=250))
     def test_roundTrip(self, name):
         """
         Bytes come back as they were.
         """
         avatarId = name.encode("utf-8")
-        self.assertEqual(avatarIdOf(principalOf(avatarId)), avatarId)
-        self.assertEqual(principalOf(name), name)
+        for names in (self.names, self.staff):
+            principal = names.principalOf(avatarId)
+            self.assertEqual(names.avatarIdOf(principal), avatarId)
+            self.assertEqual(names.nameOf(principal), name)
+            self.assertEqual(names.principalOf(name), principal)
+        self.assertEqual(self.names.principalOf(name), name)
+        self.assertEqual(self.staff.principalOf(name), "staff/" + name)
+
+    def test_others(self):
+        """
+        Who has not the prefix is not one of these, nor is who has nothing else.
+        """
+        for principal in ("ann", "staf", "staff", "staff/", " staff/ann", "Staff/ann"):
+            self.assertIsNone(self.staff.nameOf(principal))
 
     def test_refused(self):
         """
@@ -42,5 +58,8 @@ class NameTests(SynchronousTestCase):
             7,
             b"ann\xed\xa0\x80",
         ):
-            error = self.assertRaises(ConfigurationError, principalOf, wrong)
+            error = self.assertRaises(ConfigurationError, self.names.principalOf, wrong)
             self.assertNotIn("ann", str(error).replace("channel", ""))
+        longest = "a" * 250
+        self.assertEqual(self.staff.principalOf(longest), "staff/" + longest)
+        self.assertRaises(ConfigurationError, self.staff.principalOf, longest + "a")

@@ -8,8 +8,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from txsessions.core.forks import Forks
 from txsessions.errors import StoreUnavailable
-from txsessions.stores._opening import Opening
+from txsessions.stores._opening import Openable, Opening
 
 
 class Slow(Opening):
@@ -90,3 +91,90 @@ class OpeningTests(SynchronousTestCase):
         self.opening._begun()
         self.failureResultOf(waiting, StoreUnavailable)
         self.assertFalse(self.opening.isOpen)
+
+
+class Store(Openable):
+    """
+    A store, of nothing.
+
+    @ivar begun: Its openings.
+    @ivar isStuck: Whether it cannot let go of what a parent opened.
+    """
+
+    def __init__(self, clock):
+        self._reactor = clock
+        self.begun = []
+        self.isStuck = False
+
+    def _begin(self, reactor):
+        """
+        See L{Openable._begin}.
+        """
+        self.begun.append(Slow(reactor))
+        return self.begun[-1]
+
+    def _disown(self, database):
+        """
+        See L{Openable._disown}.
+        """
+        if self.isStuck:
+            raise StoreUnavailable("the parent was writing")
+
+
+class OpenableTests(SynchronousTestCase):
+    """
+    L{Openable}.
+    """
+
+    def setUp(self):
+        """
+        Make a store.
+        """
+        self.store = Store(Clock())
+
+    def test_once(self):
+        """
+        One opening serves all, also who comes after the deadline.
+        """
+        waiting = [self.store.open(), self.store.open()]
+        self.store._reactor.advance(2.0)
+        for each in waiting:
+            self.failureResultOf(each, StoreUnavailable)
+        self.store.begun[0]._begun()
+        self.successResultOf(self.store.open())
+        self.assertEqual(len(self.store.begun), 1)
+
+    def test_again(self):
+        """
+        Who opens it while it ends waits for that, and gets another; so does the next.
+        """
+        self.successResultOf(self.store.close())
+        self.store.open()
+        [first] = self.store.begun
+        first._begun()
+        closed = self.store.close()
+        again = [self.store.open(), self.store.open()]
+        self.assertEqual(len(self.store.begun), 1)
+        first.going[0].callback(None)
+        self.successResultOf(closed)
+        [_, second] = self.store.begun
+        second._begun()
+        for each in again:
+            self.successResultOf(each)
+        self.assertTrue(second.isOpen)
+
+    def test_fork(self):
+        """
+        In a child what the parent opened is not closed, and another one is made; unless
+        that cannot be.
+        """
+        self.store.open()
+        self.store.begun[0]._begun()
+        self.patch(Forks, "count", Forks.count + 1)
+        self.successResultOf(self.store.close())
+        self.assertEqual(self.store.begun[0].going, [])
+        self.store.isStuck = True
+        self.failureResultOf(self.store.open(), StoreUnavailable)
+        self.store.isStuck = False
+        self.store.open()
+        self.assertEqual(len(self.store.begun), 2)

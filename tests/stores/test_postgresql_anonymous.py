@@ -4,14 +4,18 @@ What a PostgreSQL server has of anonymous sessions, beyond the contract.
 
 from __future__ import annotations
 
+from psycopg import Connection
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 from tests.stores.postgres_case import PostgresCase, record
-from txsessions.stores._postgresql_anonymous import CREATE_INDEX
+from txsessions.stores._postgresql_anonymous import CREATE_INDEX, LOOK
 from txsessions.stores._postgresql_schema import _beAlone, _executor
 from txsessions.stores._postgresql_statements import namesOf
 from txsessions.testing._case import steps
+
+GATE = 1
+"""The number of a lock that nobody else takes."""
 
 
 class AnonymousTests(PostgresCase):
@@ -87,3 +91,53 @@ class AnonymousTests(PostgresCase):
         self.assertEqual(([each.key for each in evicted], more), ([young.key], False))
         other.execute("ROLLBACK")
         self.assertIsNotNone(await store.load(old.key, self.now))
+
+    @steps
+    async def test_oneAfterTheOther(self) -> None:
+        """
+        Who comes while another process deletes waits, and does not count what that is
+        about to delete: of two that ran side by side the second would skip what the
+        first looks at, and delete as many of those behind.
+        """
+        stores = [await self.open(), await self.open()]
+        many = [record(str(n), expiresAt=self.now + 500 + n) for n in range(LOOK + 8)]
+        for start in range(0, len(many), 50):
+            some = many[start : start + 50]
+            await self.outcomes([stores[0].insert(each, self.now) for each in some])
+        held = self.holdDeletes()
+        evicting = []
+        for waiting, store in enumerate(stores, 1):
+            evicting.append(store.evictAnonymous(LOOK + 5, self.now, 10))
+            await self.areWaiting(waiting)
+        held.execute("ROLLBACK")
+        outcomes = await self.outcomes(evicting)
+        found = [[each.key for each in evicted] for evicted, _ in outcomes]
+        self.assertEqual(found, [[each.key for each in many[:3]], []])
+        self.assertEqual(self.count(), LOOK + 5)
+
+    def holdDeletes(self) -> Connection:
+        """
+        Have whoever deletes a row wait, before the row is gone.
+
+        @return: Who they wait for: until it ends its transaction.
+        """
+        function = f"{self.table}_wait"
+        for statement in (
+            f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$ "
+            f"BEGIN PERFORM pg_advisory_xact_lock_shared({GATE}); RETURN OLD; END $$",
+            f"CREATE TRIGGER wait BEFORE DELETE ON {self.table} "
+            f"FOR EACH ROW EXECUTE FUNCTION {function}()",
+        ):
+            self.server.do(statement)
+        held = self.server.connect()
+        self.addCleanup(held.close)
+        held.execute("BEGIN")
+        held.execute(f"SELECT pg_advisory_xact_lock({GATE})")
+        return held
+
+    async def areWaiting(self, count: int) -> None:
+        """
+        Wait until so many wait for an advisory lock.
+        """
+        query = "SELECT count(*) FROM pg_locks WHERE locktype = %s AND NOT granted"
+        await self.until(lambda: self.server.do(query, "advisory")[0][0] == count)

@@ -20,6 +20,21 @@ PATIENCE = 5000
 """How often a test looks, once a millisecond, for what it waits for."""
 
 
+async def until(case, clock, condition):
+    """
+    Wait for what a database will bring about.
+
+    @param case: The test, which fails if it does not.
+    @param clock: Its clock, which stands still meanwhile.
+    """
+    for _ in range(PATIENCE):
+        if condition():
+            return
+        clock.advance(0)
+        await deferLater(reactor, 0.001, lambda: None)
+    case.fail("waited in vain")
+
+
 class DurableCase(TestCase):
     """
     A site on a database.
@@ -91,12 +106,7 @@ class DurableCase(TestCase):
         """
         Wait for the database.
         """
-        for _ in range(PATIENCE):
-            if condition():
-                return
-            self.clock.advance(0)
-            await deferLater(reactor, 0.001, lambda: None)
-        self.fail("waited in vain")
+        await until(self, self.clock, condition)
 
     async def fetch(self, client, path="/", **how):
         """

@@ -8,6 +8,7 @@ Owns the beginning and the end of them.
 from __future__ import annotations
 
 import io
+import re
 from http.client import HTTPResponse
 
 from twisted.internet import reactor
@@ -24,6 +25,8 @@ from tests._serving import makeFolder
 from tests.web import rfc6265
 from tests.web.oracle import Page
 from txsessions import Site
+
+_SAME_SITE = re.compile("(?<=SameSite=)[a-z]+")
 
 
 class Conversation(Protocol):
@@ -103,7 +106,7 @@ class Answer:
         """
         lines = self.headers.get_all("set-cookie", [])
         # C{addCookie} writes it in lower case, which is the same to browsers.
-        lines = [line.replace("SameSite=lax", "SameSite=Lax") for line in lines]
+        lines = [_SAME_SITE.sub(lambda it: it[0].title(), line) for line in lines]
         return [rfc6265.parse(line.encode("ascii")) for line in lines]
 
 

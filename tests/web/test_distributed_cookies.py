@@ -45,6 +45,55 @@ class CookieArgumentsTests(SynchronousTestCase):
             )
 
 
+class PartitionedTests(DistributedCase):
+    """
+    Cookies with attributes that C{addCookie} does not know.
+    """
+
+    async def partitioned(self, factory):
+        """
+        What the server in front sends of two such cookies and one that is like others.
+
+        @param factory: Makes that server.
+        """
+
+        def page(request):
+            change(request)
+            for name in (b"theme", b"tongue"):
+                line = name + b"=x; Secure; Partitioned"
+                request.responseHeaders.addRawHeader(b"set-cookie", line)
+            request.addCookie(b"like", b"others", httpOnly=True)
+            return b""
+
+        policy = CookiePolicy(secure="always", sameSite="none", partitioned=True)
+        await self.serveBehind(page, store="memory:", cookies=policy)
+        self.serveInFront(factory)
+        answer = await self.fetch()
+        return {each.name: each.attributes for each in answer.cookies}
+
+    async def test_whole(self):
+        """
+        They come as they were sent.
+        """
+        cookies = await self.partitioned(Site)
+        whole = ["Path", "Secure", "HttpOnly", "SameSite", "Partitioned"]
+        self.assertEqual(sorted(cookies.pop("__Host-sid")), sorted(whole))
+        self.assertEqual(cookies.pop("like"), {"HttpOnly": None})
+        plain = {"Secure": None, "Partitioned": None}
+        self.assertEqual(cookies, {"theme": plain, "tongue": plain})
+
+    async def test_stock(self):
+        """
+        A server in front that is Twisted's own gets what it can say.
+        """
+        cookies = await self.partitioned(server.Site)
+        whole = ["Path", "Secure", "HttpOnly", "SameSite"]
+        self.assertEqual(sorted(cookies.pop("__Host-sid")), sorted(whole))
+        plain = {"Secure": None}
+        others = {"theme": plain, "tongue": plain, "like": {"HttpOnly": None}}
+        self.assertEqual(cookies, others)
+
+
 class BearerTests(DistributedCase):
     """
     Programs that send their id by C{Authorization}, to the server in front.

@@ -8,8 +8,9 @@ in, and serves each what his realm gives for him::
     site = Site(SessionGuard(portal), store="sqlite:sessions.sqlite")
 """
 
+from txsessions.auth._entered import MAX_PASSWORD
 from txsessions.auth._form import LoginForm
 from txsessions.auth._guard import SessionGuard
 from txsessions.auth._throttling import Throttle
 
-__all__ = ["LoginForm", "SessionGuard", "Throttle"]
+__all__ = ["MAX_PASSWORD", "LoginForm", "SessionGuard", "Throttle"]

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
-from txsessions.auth._names import avatarIdOf
+from txsessions.auth._names import Names
 from txsessions.errors import ConfigurationError, SessionUnavailable
 from txsessions.live.callbacks import runCallbacks
 from txsessions.live.session import Session
@@ -48,8 +48,10 @@ class Avatar:
         Wait for an avatar that is not there yet.
 
         @return: Fires when the realm has answered; fails if it has given none.
+            Cancelling it stops the waiting alone: what the realm gives has to be told
+            when it is over.
         """
-        done: Deferred[None] = Deferred()
+        done: Deferred[None] = Deferred(self._waiting.remove)
         if self.failure is not None:
             done.errback(self.failure)
         else:
@@ -103,11 +105,13 @@ class Avatars:
     The avatars of one portal.
     """
 
-    def __init__(self, portal: Any) -> None:
+    def __init__(self, portal: Any, names: Names) -> None:
         """
         @param portal: A C{twisted.cred.portal.Portal}.
+        @param names: What its users are called.
         """
         self._portal = portal
+        self._names = names
         self._nobodys: Avatar | None = None
 
     def of(self, session: Session, principal: str) -> Avatar:
@@ -124,7 +128,10 @@ class Avatars:
         ):
             return avatar
         asked = maybeDeferred(
-            self._portal.realm.requestAvatar, avatarIdOf(principal), None, IResource
+            self._portal.realm.requestAvatar,
+            self._names.avatarIdOf(principal),
+            None,
+            IResource,
         )
         return self.keep(session, Avatar(principal, asked))
 

@@ -23,8 +23,10 @@ from zope.interface import implementer
 
 from txsessions.auth._avatars import Avatar, Avatars
 from txsessions.auth._form import LoginForm
+from txsessions.auth._leaving import ClientLeft, whileHere
 from txsessions.auth._login import Login, StaleLogin, Terms, isWrong
 from txsessions.auth._logout import Logout, StaleLogout
+from txsessions.auth._names import Names
 from txsessions.auth._places import Places, addressOf
 from txsessions.auth._showing import LoginPage, Redirect, Showing
 from txsessions.auth._throttling import Guesses, Throttle
@@ -67,6 +69,7 @@ class SessionGuard:
         level: int = 1,
         clear: Sequence[str] = (),
         origins: Iterable[str] = (),
+        prefix: str = "",
     ) -> None:
         """
         @param portal: A C{twisted.cred.portal.Portal} that has a checker for
@@ -85,9 +88,14 @@ class SessionGuard:
         @param clear: What the browser forgets when signing out, as for
             C{session.logout}.
         @param origins: As for C{CSRFProtected}, where a proxy changes C{Host}.
+        @param prefix: What stands before the names of these users in
+            C{session.principal}, where another guard of the site has other users.
         @raise ConfigurationError: One of these cannot work.
         """
-        signIn = SignIn("nobody", level, 0.0, bytes(HANDLE_BYTES), remember=remember)
+        names = Names(portal, prefix)
+        signIn = SignIn(
+            f"{prefix}nobody", level, 0.0, bytes(HANDLE_BYTES), remember=remember
+        )
         try:
             checkSignIn(signIn)
         except ValueError as error:
@@ -97,11 +105,13 @@ class SessionGuard:
         self._portal = portal
         self._places = places
         self._showing = showing
-        self._avatars = Avatars(portal)
+        self._names = names
+        self._avatars = Avatars(portal, names)
         self._children: dict[bytes, Any] = {}
         origins = list(origins)
         signingIn = Login(
             portal,
+            names,
             self._avatars,
             showing,
             Terms(level=level, keep=keep, remember=remember),
@@ -132,6 +142,7 @@ class SessionGuard:
         """
         own = self._own.get(name)
         if own is not None:
+            self._meet(request)
             return notFound() if request.postpath else own
         if name in self._children:
             return self._children[name]
@@ -151,11 +162,10 @@ class SessionGuard:
 
         @raise SessionUnavailable: The store does not answer.
         """
-        if getattr(request, "_sessionExchange", None) is None:
-            raise ConfigurationError("a SessionGuard needs a txsessions Site")
+        self._meet(request)
         session = request.getSession()
         signIn = session._signIn
-        if signIn is not None:
+        if signIn is not None and self._names.nameOf(signIn.principal) is not None:
             avatar = self._avatars.of(session, signIn.principal)
             # A page that says something else has the last word.
             request.setHeader(b"Cache-Control", b"no-store")
@@ -166,6 +176,17 @@ class SessionGuard:
         if avatar.resource is not None:
             return avatar.resource
         return _Later(avatar, partial(self._served, request), self._asks)
+
+    def _meet(self, request: Any) -> None:
+        """
+        See that this guard can be where it is.
+
+        @raise ConfigurationError: It cannot: the message says why.
+        """
+        find = getattr(request, "_sessionExchange", None)
+        if find is None:
+            raise ConfigurationError("a SessionGuard needs a txsessions Site")
+        self._names.meet(find().table)
 
     def _asks(self, request: Any) -> Any:
         """
@@ -206,26 +227,34 @@ class _Later(Resource):
         See C{IResource.render}.
         """
         ready: Deferred[None] = self._avatar.ready()
-        _ = ready.addCallbacks(
-            self._goOn, self._none, callbackArgs=(request,), errbackArgs=(request,)
-        ).addErrback(_fail, request)
+        _ = (
+            whileHere(request, ready)
+            .addCallbacks(
+                self._goOn,
+                self._none,
+                callbackArgs=(request,),
+                errbackArgs=(request, ready),
+            )
+            .addErrback(_fail, request)
+        )
         return NOT_DONE_YET
 
     def _goOn(self, _: None, request: Any) -> None:
         """
         The realm has answered.
         """
-        if not request._disconnected:
-            request.render(getChildForRequest(self._served(), request))
+        request.render(getChildForRequest(self._served(), request))
 
-    def _none(self, failure: Failure, request: Any) -> None:
+    def _none(self, failure: Failure, request: Any, ready: Deferred[None]) -> None:
         """
-        The realm has given none.
+        The realm has given none, or there is nobody to serve.
         """
-        if not isWrong(failure.value):
-            failure.raiseException()
-        if not request._disconnected:
+        if failure.check(ClientLeft):
+            ready.cancel()
+        elif isWrong(failure.value):
             request.render(self._asks(request))
+        else:
+            failure.raiseException()
 
 
 def _fail(failure: Failure, request: Any) -> None:

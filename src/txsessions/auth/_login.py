@@ -16,22 +16,24 @@ from attrs import frozen
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import LoginFailed, Unauthorized, UnhandledCredentials
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import FORBIDDEN, OK, SERVICE_UNAVAILABLE, parse_qs
+from twisted.web.http import FORBIDDEN, OK, SERVICE_UNAVAILABLE
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from txsessions.auth._avatars import Avatar, Avatars
-from txsessions.auth._form import NAME, PASSWORD, REMEMBER
-from txsessions.auth._names import avatarIdOf, principalOf
+from txsessions.auth._entered import MAX_NAME, Entered
+from txsessions.auth._leaving import ClientLeft, whileHere
+from txsessions.auth._names import Names, Naming
 from txsessions.auth._places import addressOf
 from txsessions.auth._showing import LoginPage, Redirect, Showing
 from txsessions.auth._throttling import Guess, Guesses
 from txsessions.errors import SessionError, SessionGone, SessionUnavailable
 from txsessions.live.events import EventKind
 from txsessions.live.session import Session
+from txsessions.live.table import LiveTable
 from txsessions.web.failing import RETRY_AFTER
 from txsessions.web.forwarded import clientHostOf
 
@@ -39,42 +41,6 @@ _log = Logger(namespace="txsessions")
 
 TOO_MANY_REQUESTS = 429
 """The status for who has tried too often (RFC 6585, 4)."""
-
-MAX_NAME = 256
-"""The longest name that is looked at, in characters."""
-
-MAX_NAME_BYTES = 4 * MAX_NAME
-"""No name is longer in bytes, what is not shown of it included."""
-
-MAX_PASSWORD = 4096
-"""The longest password that a checker is given, in bytes: some take long to hash."""
-
-
-class Naming:
-    """
-    A realm that tells with an avatar whose it is, which C{Portal.login} does not.
-    """
-
-    def __init__(self, realm: Any) -> None:
-        """
-        @param realm: The one that has the avatars.
-        """
-        self._realm = realm
-
-    def requestAvatar(
-        self, avatarId: Any, mind: object, *interfaces: Any
-    ) -> Deferred[Any]:
-        """
-        See C{IRealm.requestAvatar}.
-
-        @return: Fires with the principal, and what the realm has answered.
-        @raise ConfigurationError: No session can be signed in as this.
-        """
-        principal = principalOf(avatarId)
-        asked: Deferred[Any] = maybeDeferred(
-            self._realm.requestAvatar, avatarIdOf(principal), mind, *interfaces
-        )
-        return asked.addCallback(lambda found: (principal, found))
 
 
 @frozen(kw_only=True)
@@ -102,6 +68,7 @@ class Login(Resource):
     def __init__(
         self,
         portal: Any,
+        names: Names,
         avatars: Avatars,
         showing: Showing,
         terms: Terms,
@@ -109,11 +76,13 @@ class Login(Resource):
     ) -> None:
         """
         @param portal: A C{twisted.cred.portal.Portal}.
+        @param names: What its users are called.
         @param avatars: Where those of its realm are kept.
         @param guesses: What slows guesses down, if anything does.
         """
         super().__init__()
         self._portal = portal
+        self._names = names
         self._avatars = avatars
         self._showing = showing
         self._terms = terms
@@ -146,45 +115,37 @@ class Login(Resource):
         Check what was entered, and answer.
         """
         session: Session = request.getSession()
-        username, password = _entered(request)
-        shown, tag = _shown(username), session._tag()
-        isTooLong = len(shown) > MAX_NAME or len(username) > MAX_NAME_BYTES
-        if not shown or not password or isTooLong:
-            # An empty password never is one, though some directories let it pass.
-            self._refuse(request, "wrong", FORBIDDEN, shown)
+        entered = Entered.of(request)
+        if not entered.canBe:
+            self._refuse(request, "wrong", FORBIDDEN, entered)
             return
-        guess = self._begin(request, session, username)
+        table, tag = request._sessionExchange().table, session._tag()
+        guess = self._begin(request, session, entered)
         if isinstance(guess, float):
-            _tell(request, tag, "guesses")
-            self._refuse(request, "throttled", TOO_MANY_REQUESTS, shown, ceil(guess))
+            _tell(table, tag, "guesses")
+            self._refuse(request, "throttled", TOO_MANY_REQUESTS, entered, ceil(guess))
             return
+        checked = self._check(table, tag, entered, guess)
         try:
-            principal, found = await self._check(username, password)
+            avatar = await whileHere(request, checked, late=Avatar.__call__)
+        except ClientLeft:
+            return
         except Exception as error:
             if isWrong(error):
-                _tell(request, tag, "password")
-                self._refuse(request, "wrong", FORBIDDEN, shown)
+                self._refuse(request, "wrong", FORBIDDEN, entered)
             else:
-                _log.failure("a name and a password could not be checked")
-                if guess is not None:
-                    guess.wasNotChecked()
                 self._refuse(
-                    request, "unavailable", SERVICE_UNAVAILABLE, shown, RETRY_AFTER
+                    request, "unavailable", SERVICE_UNAVAILABLE, entered, RETRY_AFTER
                 )
             return
-        if guess is not None:
-            guess.wasRight()
-        asked: Deferred[Any] = Deferred()
-        avatar = Avatar(principal, asked)
-        asked.callback(found)
         try:
-            await self._signIn(request, principal, avatar)
+            await self._signIn(request, entered, avatar)
         except BaseException:
             avatar()
             raise
 
     def _begin(
-        self, request: Any, session: Session, username: bytes
+        self, request: Any, session: Session, entered: Entered
     ) -> Guess | float | None:
         """
         Ask whether a password may be tried.
@@ -196,30 +157,53 @@ class Login(Resource):
         if guesses is None:
             return None
         signIn, handle = session._signIn, None
-        name = username.decode("utf-8", "surrogateescape")
-        if signIn is not None and signIn.principal == name:
+        name = entered.username.decode("utf-8", "surrogateescape")
+        if signIn is not None and self._names.nameOf(signIn.principal) == name:
             handle = signIn.handle
         now = request._sessionExchange().table.seconds()
         return guesses.begin(name, clientHostOf(request), handle, now)
 
-    async def _check(self, username: bytes, password: bytes) -> Any:
+    def _check(
+        self, table: LiveTable, tag: str, entered: Entered, guess: Guess | None
+    ) -> Deferred[Avatar]:
         """
-        Ask the portal.
+        Ask the portal; what it says is counted and told, whoever waits for it.
 
-        @return: The principal, and what the realm has answered.
+        @param tag: That of the session on which somebody wants to sign in.
+        @return: Fires with whom it has found.
         """
-        portal = Portal(cast("Any", Naming(self._portal.realm)))
+
+        def right(found: Any) -> Avatar:
+            if guess is not None:
+                guess.wasRight()
+            principal, given = found
+            return Avatar(principal, succeed(given))
+
+        def wrong(failure: Failure) -> Failure:
+            if isWrong(failure.value):
+                _tell(table, tag, "password")
+            else:
+                _log.failure(
+                    "a name and a password could not be checked", failure=failure
+                )
+                if guess is not None:
+                    guess.wasNotChecked()
+            return failure
+
+        portal = Portal(cast("Any", Naming(self._portal.realm, self._names)))
         portal.checkers = self._portal.checkers
-        credentials = UsernamePassword(username, password)
-        return await portal.login(
-            cast("Any", credentials), None, cast("Any", IResource)
+        credentials: Any = UsernamePassword(entered.username, entered.password)
+        asked: Deferred[Any] = maybeDeferred(
+            portal.login, credentials, None, cast("Any", IResource)
         )
+        return asked.addCallbacks(right, wrong)
 
-    async def _signIn(self, request: Any, principal: str, avatar: Avatar) -> None:
+    async def _signIn(self, request: Any, entered: Entered, avatar: Avatar) -> None:
         """
         It was right.
         """
-        terms, session = self._terms, request.getSession()
+        terms, session, principal = self._terms, request.getSession(), avatar.principal
+        assert principal is not None
         try:
             await Session.login(
                 session,
@@ -227,7 +211,7 @@ class Login(Resource):
                 principal,
                 level=terms.level,
                 keep=terms.keep,
-                remember=terms.remember if _wantsToBeRemembered(request) else None,
+                remember=terms.remember if entered.remember else None,
             )
         except SessionGone:
             avatar()
@@ -258,7 +242,7 @@ class Login(Resource):
         request: Any,
         error: str,
         code: int,
-        username: str,
+        entered: Entered,
         retryAfter: int | None = None,
     ) -> None:
         """
@@ -269,7 +253,7 @@ class Login(Resource):
                 request,
                 error=error,
                 code=code,
-                username=username[:MAX_NAME],
+                username=entered.shown[:MAX_NAME],
                 retryAfter=retryAfter,
             )
             request.render(page)
@@ -307,42 +291,10 @@ def isWrong(error: object) -> bool:
     return known and not isinstance(error, UnhandledCredentials)
 
 
-def _entered(request: Any) -> tuple[bytes, bytes]:
-    """
-    Read the two fields out of a form.
-
-    @return: Empty bytes for what is not there once, or is in the URL, where a password
-        has no business to be.
-    """
-    query = parse_qs(request.uri.partition(b"?")[2], keep_blank_values=1)
-    found = []
-    for name in (NAME.encode("ascii"), PASSWORD.encode("ascii")):
-        values = [] if name in query else request.args.get(name, [])
-        found.append(values[0] if len(values) == 1 else b"")
-    username, password = found
-    return username, password if len(password) <= MAX_PASSWORD else b""
-
-
-def _shown(username: bytes) -> str:
-    """
-    A name as it is shown again.
-    """
-    text = username[: MAX_NAME_BYTES + 4].decode("utf-8", "replace")
-    return "".join(character for character in text if character.isprintable())
-
-
-def _wantsToBeRemembered(request: Any) -> bool:
-    """
-    Whether the box is ticked.
-    """
-    return bool(request.args.get(REMEMBER.encode("ascii")))
-
-
-def _tell(request: Any, tag: str, reason: str) -> None:
+def _tell(table: LiveTable, tag: str, reason: str) -> None:
     """
     Tell that somebody could not sign in, and on which session; not who.
     """
-    table = request._sessionExchange().table
     table.announcer.tell(EventKind.REFUSED, tag, table.seconds(), reason)
 
 
@@ -363,4 +315,4 @@ def _failed(failure: Failure, request: Any) -> None:
         _log.failure("a sign-in failed", failure=failure)
 
 
-__all__ = ["Login", "Naming", "StaleLogin", "Terms", "isWrong"]
+__all__ = ["Login", "StaleLogin", "Terms", "isWrong"]

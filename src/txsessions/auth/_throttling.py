@@ -9,14 +9,20 @@ thousand; one that was right is taken back, and so is one that could not be chec
 They count for the name that was tried, be there such a user or not, and for the network
 that they came from.  All spellings of a name count as one, for many checkers take them
 for one; others do not, so one that was right takes back itself and none of the others:
-else whoever has an account C{Ann} could guess at that of C{ann} for ever.  After some free ones each has to wait, twice as long each time, up
-to a limit; what comes earlier is refused, is not checked and does not count, so that
-whoever keeps trying makes the wait no longer.
+else whoever has an account C{Ann} could guess at that of C{ann} for ever.  After some
+free ones each has to wait, twice as long each time, up to a limit; what comes earlier is
+refused, is not checked and does not count, so that whoever keeps trying makes the wait
+no longer.
+
+What is counted has a bound, and yet nothing is pushed out: whoever had tried enough
+other names would else be given new guesses at one.  There are so many places to count
+in, and what has the same place by its hash is counted together.  So who tries many
+names makes others wait, if they are very many, and never himself less.
 
 Nobody can be locked out by that where he has been before: who tries a name from a
 network from which it was right lately, or in a session that is signed in as that, in
-this very spelling, counts by himself, and does not wait for what strangers have done.  For others the wait
-is bounded, and what was counted is forgotten after a while.
+this very spelling, counts by himself, and does not wait for what strangers have done.
+For others the wait is bounded, and what was counted is forgotten after a while.
 """
 
 from __future__ import annotations
@@ -24,16 +30,23 @@ from __future__ import annotations
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Hashable
+from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
 
 from txsessions.core.lifetime import validSeconds
 from txsessions.errors import ConfigurationError
 
-MAX_KEYS: Final = 10_000
-"""How many names, and how many networks, are counted at a time."""
+PLACES: Final = 65_536
+"""In how many places tries are counted."""
+
+MAX_KNOWN: Final = 10_000
+"""How many names that were right are known at a time."""
+
+MAX_NETWORKS: Final = 16
+"""From how many networks one name is known: who has an account pushes out nobody else."""
 
 MAX_LENGTH: Final = 256
 """How many characters of a name are told apart: some become many when they are folded."""
@@ -88,13 +101,13 @@ class _Counts:
     def __init__(self, throttle: Throttle, free: int) -> None:
         self._throttle = throttle
         self._free = free
-        self._counted: OrderedDict[Hashable, tuple[int, float]] = OrderedDict()
+        self._counted: dict[int, tuple[int, float]] = {}
 
     def waits(self, key: Hashable, now: float) -> float:
         """
         How long the next try has to wait yet, in seconds.
         """
-        count, last = self._counted.get(key, (0, now))
+        count, last = self._counted.get(placeOf(key), (0, now))
         delay = self._delayAfter(count)
         # Not longer, if the clock was set back.
         return min(delay, last + delay - now)
@@ -114,38 +127,28 @@ class _Counts:
         """
         Count one try.
         """
-        counted = self._counted
-        # The oldest stand first.
-        while counted and self._isOld(now):
-            counted.popitem(last=False)
-        count, _ = counted.get(key, (0, now))
-        counted[key] = count + 1, now
-        counted.move_to_end(key)
-        if len(counted) > MAX_KEYS:
-            counted.popitem(last=False)
-
-    def _isOld(self, now: float) -> bool:
-        """
-        Whether the oldest is to be forgotten.
-        """
-        _, last = next(iter(self._counted.values()))
-        return now - last >= self._throttle.window
+        place = placeOf(key)
+        count, last = self._counted.get(place, (0, now))
+        if now - last >= self._throttle.window:
+            count = 0
+        self._counted[place] = count + 1, now
 
     def takeBack(self, key: Hashable) -> None:
         """
         One try does not count.
         """
-        count, last = self._counted.get(key, (0, 0.0))
+        place = placeOf(key)
+        count, last = self._counted.get(place, (0, 0.0))
         if count > 1:
-            self._counted[key] = count - 1, last
+            self._counted[place] = count - 1, last
         else:
-            self.forget(key)
+            self._counted.pop(place, None)
 
     def forget(self, key: Hashable) -> None:
         """
         None of them counts.
         """
-        self._counted.pop(key, None)
+        self._counted.pop(placeOf(key), None)
 
 
 class Guess:
@@ -158,7 +161,7 @@ class Guess:
         guesses: Guesses,
         mine: tuple[_Counts, Hashable],
         network: Hashable | None,
-        known: Hashable | None,
+        known: tuple[str, Hashable] | None,
     ) -> None:
         """
         @param mine: Where it counts for the name.
@@ -182,7 +185,7 @@ class Guess:
             counts.takeBack(key)
         self._takeBackNetwork()
         if self._known is not None:
-            guesses.learn(self._known)
+            guesses.learn(*self._known)
 
     def wasNotChecked(self) -> None:
         """
@@ -212,7 +215,7 @@ class Guesses:
         self._names = _Counts(throttle, throttle.perName)
         self.own = _Counts(throttle, throttle.perName)
         self.networks = _Counts(throttle, throttle.perAddress)
-        self._known: OrderedDict[Hashable, None] = OrderedDict()
+        self._known: OrderedDict[str, OrderedDict[Hashable, None]] = OrderedDict()
 
     def begin(
         self, name: str, address: str | None, handle: bytes | None, now: float
@@ -229,7 +232,7 @@ class Guesses:
         """
         network = None if address is None else networkOf(address)
         known = None if network is None else (name, network)
-        if handle is not None or known in self._known:
+        if handle is not None or network in self._known.get(name, ()):
             mine: tuple[_Counts, Hashable] = (self.own, handle or known)
             network = None
         else:
@@ -245,14 +248,31 @@ class Guesses:
             self.networks.add(network, now)
         return Guess(self, mine, network, known)
 
-    def learn(self, known: Hashable) -> None:
+    def learn(self, name: str, network: Hashable) -> None:
         """
         Remember from where a name was right.
         """
-        self._known[known] = None
-        self._known.move_to_end(known)
-        if len(self._known) > MAX_KEYS:
-            self._known.popitem(last=False)
+        networks = self._known.setdefault(name, OrderedDict())
+        _latest(networks, network, MAX_NETWORKS)
+        _latest(self._known, name, MAX_KNOWN)
+
+
+def _latest(kept: OrderedDict[Any, Any], key: Hashable, most: int) -> None:
+    """
+    Have something be the latest, and no more be kept than may be.
+    """
+    kept[key] = kept.get(key)
+    kept.move_to_end(key)
+    if len(kept) > most:
+        kept.popitem(last=False)
+
+
+def placeOf(key: Hashable) -> int:
+    """
+    Where the tries are counted that count for this.
+    """
+    digest = blake2b(ascii(key).encode("ascii"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % PLACES
 
 
 def normalised(name: str) -> str:
@@ -280,4 +300,14 @@ def networkOf(address: str) -> Hashable:
     return address
 
 
-__all__ = ["MAX_KEYS", "Guess", "Guesses", "Throttle", "networkOf", "normalised"]
+__all__ = [
+    "MAX_KNOWN",
+    "MAX_NETWORKS",
+    "PLACES",
+    "Guess",
+    "Guesses",
+    "Throttle",
+    "networkOf",
+    "normalised",
+    "placeOf",
+]

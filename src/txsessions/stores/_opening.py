@@ -1,19 +1,25 @@
 """
-One opening of a store, from C{open} to C{close}, whatever it opens.
+One opening of a store, from C{open} to C{close}, whatever it opens; and a store that has
+one at a time.
 
-Owns who waits for it to begin or end.  A store that is opened again after its end, or
-in another process after a fork, makes another one.
+Owns who waits for it to begin or end, and when there is another one: when a store is
+opened again after its end, or in another process after a fork.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from txsessions.core.forks import Forks
 from txsessions.errors import StoreUnavailable
-from txsessions.stores._reactor import IStoreReactor, handled, withDeadline
+from txsessions.stores._reactor import (
+    IStoreReactor,
+    globalReactor,
+    handled,
+    withDeadline,
+)
 
 
 class Opening:
@@ -102,4 +108,66 @@ class Opening:
                 opened.errback(error)
 
 
-__all__ = ["Opening"]
+_Opening = TypeVar("_Opening", bound=Opening)
+
+
+class Openable(Generic[_Opening]):
+    """
+    A store that has one opening at a time.
+    """
+
+    _reactor: IStoreReactor | None
+    _database: _Opening | None = None
+
+    def open(self) -> Deferred[None]:
+        """
+        See L{txsessions.interfaces.ISessionStore.open}.  One that takes longer than the
+        deadline goes on, and opening again waits for it.
+        """
+        database = self._database
+        if database is not None and database.fork != Forks.count:
+            try:
+                self._disown(database)
+            except StoreUnavailable as error:
+                return fail(error)
+            self._database = database = None
+        if database is not None and database.closing:
+            return Deferred.fromCoroutine(self._openAgain(database))
+        if database is None:
+            if self._reactor is None:
+                self._reactor = globalReactor()
+            database = self._database = self._begin(self._reactor)
+        return database.whenOpen()
+
+    def close(self) -> Deferred[None]:
+        """
+        See L{txsessions.interfaces.ISessionStore.close}.
+        """
+        if self._database is None or self._database.fork != Forks.count:
+            return succeed(None)
+        return self._database.close()
+
+    def _begin(self, reactor: IStoreReactor) -> _Opening:
+        """
+        Begin to open.
+        """
+        raise NotImplementedError
+
+    def _disown(self, database: _Opening) -> None:
+        """
+        In the child of a fork: let go of what the parent opened.
+
+        @raise StoreUnavailable: That cannot be done.
+        """
+
+    async def _openAgain(self, database: _Opening) -> None:
+        """
+        Open after the end of an earlier opening.
+        """
+        await database.close()
+        if self._database is database:
+            self._database = None
+        await self.open()
+
+
+__all__ = ["Openable", "Opening"]

@@ -12,23 +12,24 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 
 from txsessions.core.forks import Forks
 from txsessions.errors import ConfigurationError, StoreUnavailable
 from txsessions.stores import _postgresql_address, _postgresql_schema
+from txsessions.stores._opening import Openable
 from txsessions.stores._postgresql_database import Database, Settings
 from txsessions.stores._postgresql_exchange import Call
 from txsessions.stores._postgresql_line import Line
 from txsessions.stores._postgresql_statements import Statements, namesOf
 from txsessions.stores._postgresql_verbs import Verbs
-from txsessions.stores._reactor import IStoreReactor, globalReactor
+from txsessions.stores._reactor import IStoreReactor
 from txsessions.stores._worker import IWorker, WorkerThread
 
 _DURABILITY = ("server", "full", "normal")
 
 
-class Opening:
+class Opening(Openable[Database]):
     """
     See the module.
 
@@ -96,7 +97,6 @@ class Opening:
         self._reactor = reactor
         self._makeWorker = makeWorker
         self._chance = chance
-        self._database: Database | None = None
         self._facts: _postgresql_schema.Facts | None = None
 
     @property
@@ -111,45 +111,18 @@ class Opening:
             return "what the PostgreSQL server promises: it was not asked yet"
         return _postgresql_schema.promised(self._facts, self._settings.durability)
 
-    def open(self) -> Deferred[None]:
+    def _begin(self, reactor: IStoreReactor) -> Database:
         """
-        See L{txsessions.interfaces.ISessionStore.open}.  Fails if the first attempt to connect does, and
-        leaves nothing behind then; one that takes longer than the deadline goes on,
-        and opening again waits for it.
+        See L{Openable._begin}.  If the first attempt to connect fails, nothing is left
+        behind.
         """
-        database = self._database
-        if database is not None and database.fork != Forks.count:
-            database = None
-        if database is not None and database.closing:
-            return Deferred.fromCoroutine(self._openAgain(database))
-        if database is None:
-            if self._reactor is None:
-                self._reactor = globalReactor()
-            database = self._database = Database(
-                self._settings,
-                self._statements,
-                self._reactor,
-                self._makeWorker,
-                self._chance,
-            )
-        return database.whenOpen()
-
-    async def _openAgain(self, database: Database) -> None:
-        """
-        Open after the end of an earlier opening.
-        """
-        await database.close()
-        if self._database is database:
-            self._database = None
-        await self.open()
-
-    def close(self) -> Deferred[None]:
-        """
-        See L{txsessions.interfaces.ISessionStore.close}.
-        """
-        if self._database is None or self._database.fork != Forks.count:
-            return succeed(None)
-        return self._database.close()
+        return Database(
+            self._settings,
+            self._statements,
+            reactor,
+            self._makeWorker,
+            self._chance,
+        )
 
     def changes(self) -> int | None:
         """
@@ -157,14 +130,24 @@ class Opening:
         """
         return None
 
+    @property
+    def _present(self) -> Database | None:
+        """
+        The database, if it may be used.
+        """
+        database = self._database
+        if database is None or not database.isOpen or database.fork != Forks.count:
+            return None
+        return database
+
     def _read(
         self, now: float | None, make: Callable[[int, float], Call]
     ) -> Deferred[Any]:
         """
         Make a call that changes nothing.
         """
-        database = self._database
-        if database is None or not database.isOpen or database.fork != Forks.count:
+        database = self._present
+        if database is None:
             return fail(self._notOpen())
         return self._call(database.reads, now, make)
 
@@ -174,8 +157,8 @@ class Opening:
         """
         Make a call that changes something.
         """
-        database = self._database
-        if database is None or not database.isOpen or database.fork != Forks.count:
+        database = self._present
+        if database is None:
             return fail(self._notOpen())
         return self._call(database.writes, now, make)
 
@@ -214,8 +197,7 @@ class Opening:
 
         @raise StoreUnavailable: It is not open.
         """
-        database = self._database
-        if database is None or not database.isOpen or database.fork != Forks.count:
+        if self._present is None:
             raise self._notOpen()
         assert self._reactor is not None
         return self._reactor

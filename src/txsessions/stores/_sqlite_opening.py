@@ -13,12 +13,13 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 
 from txsessions.core.forks import Forks
 from txsessions.errors import ConfigurationError, StoreCorrupt, StoreUnavailable
 from txsessions.stores import _sqlite_rows, _sqlite_schema
-from txsessions.stores._reactor import IStoreReactor, globalReactor, withDeadline
+from txsessions.stores._opening import Openable
+from txsessions.stores._reactor import IStoreReactor, withDeadline
 from txsessions.stores._sqlite_changes import Changes
 from txsessions.stores._sqlite_database import Database
 from txsessions.stores._sqlite_errors import ENGINE_ERRORS
@@ -34,7 +35,7 @@ _DURABILITY = {
 }
 
 
-class Opening:
+class Opening(Openable[Database]):
     """
     See the module.
 
@@ -85,41 +86,12 @@ class Opening:
         self._reactor = reactor
         self._makeWorker = makeWorker
         self._steps: Sequence[_sqlite_schema.Step] = _sqlite_schema.STEPS
-        self._database: Database | None = None
         self._find: _sqlite_rows.Execute | None = None
         self._changes: Changes | None = None
         self._forks = 0
         self._generation = 0
         self._lookAgainAt = 0.0
         self._replaced = False
-
-    def open(self) -> Deferred[None]:
-        """
-        See L{ISessionStore.open}.
-        """
-        database = self._database
-        if database is not None and database.fork != Forks.count:
-            try:
-                self._disown(database)
-            except StoreUnavailable as error:
-                return fail(error)
-            database = None
-        if database is not None and database.closing:
-            return Deferred.fromCoroutine(self._openAgain(database))
-        if database is None:
-            if self._reactor is None:
-                self._reactor = globalReactor()
-            self._forks = Forks.count
-            database = self._database = Database(
-                self.path,
-                self._full,
-                self._deadline,
-                self._steps,
-                self._reactor,
-                self._makeWorker,
-                self._adopt,
-            )
-        return database.whenOpen()
 
     def close(self) -> Deferred[None]:
         """
@@ -128,9 +100,7 @@ class Opening:
         if self._changes is not None:
             self._changes.forget()
         self._find = self._changes = None
-        if self._database is None or self._database.fork != Forks.count:
-            return succeed(None)
-        return self._database.close()
+        return super().close()
 
     def changes(self) -> int | None:
         """
@@ -178,14 +148,20 @@ class Opening:
         found = database.aside.run(work)
         return withDeadline(found, self._reactor, self._deadline, late)
 
-    async def _openAgain(self, database: Database) -> None:
+    def _begin(self, reactor: IStoreReactor) -> Database:
         """
-        Open after the end of an earlier opening.
+        See L{Openable._begin}.
         """
-        await database.close()
-        if self._database is database:
-            self._database = None
-        await self.open()
+        self._forks = Forks.count
+        return Database(
+            self.path,
+            self._full,
+            self._deadline,
+            self._steps,
+            reactor,
+            self._makeWorker,
+            self._adopt,
+        )
 
     def _adopt(self, reader: sqlite3.Connection) -> None:
         """
@@ -206,13 +182,10 @@ class Opening:
 
     def _disown(self, database: Database) -> None:
         """
-        In the child of a fork: let go of what the parent opened.
-
-        @raise StoreUnavailable: That cannot be done.
+        See L{Openable._disown}.
         """
         self._find = self._changes = None
         database.writer.disown()
-        self._database = None
 
     def _look(self, now: float) -> None:
         """

@@ -289,17 +289,17 @@ class AdmittingContract(ContractCase):
         ]
         for number, call in enumerate(calls):
             await self.signIn(f"there {number}" if number != 2 else "other")
-            before = self.store.changes()
+            before = await self.changesOf(self.store)
             await call()
             if before is not None:
-                self.assertNotEqual(self.store.changes(), before, call)
+                self.assertNotEqual(await self.changesOf(self.store), before, call)
         anonymous = await self.insert("anonymous")
         await self.signIn("there")
-        before = self.store.changes()
+        before = await self.changesOf(self.store)
         new = self.signedIn("new", version=2)
         await self.store.rename(anonymous.key, new, 1, self.now, one)
         if before is not None:
-            self.assertNotEqual(self.store.changes(), before)
+            self.assertNotEqual(await self.changesOf(self.store), before)
 
 
 __all__ = ["AdmittingContract"]

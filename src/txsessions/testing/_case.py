@@ -236,6 +236,14 @@ class ContractCase(_Base):
                 await self.fails(touched, SessionGone)
         self.assertIsNone(await self.load(record, when))
 
+    async def changesOf(self, store: ISessionStore) -> int | None:
+        """
+        Ask the cheap question, of a store that has nothing under way: one that has may
+        not know whose the changes are, though it knows later.
+        """
+        await store.delete(self.record("never there").key)
+        return store.changes()
+
     async def outcomes(self, deferreds: Sequence[Deferred[Any]]) -> list[Any]:
         """
         Wait for all of these, and tell what each gave: a value or an exception.

@@ -161,10 +161,10 @@ class EndingContract(ContractCase):
         """
         old = await self.insert()
         await self.rename(old)
-        before = self.store.changes()
+        before = await self.changesOf(self.store)
         await self.store.delete(old.key)
         if before is not None:
-            self.assertNotEqual(self.store.changes(), before)
+            self.assertNotEqual(await self.changesOf(self.store), before)
 
     @steps
     async def test_deleteTheExpired(self) -> None:

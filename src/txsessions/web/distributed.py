@@ -29,7 +29,7 @@ from txsessions.web.bearer import Bearing, readBearing
 from txsessions.web.composing import combine
 from txsessions.web.exchange import Exchange
 from txsessions.web.renewing import RenewingExchange, RenewingVisit, loadRenewing
-from txsessions.web.request import SessionRequest
+from txsessions.web.request import TAKES_COOKIES, SessionRequest
 from txsessions.web.visit import Visit
 from txsessions.web.visits import FREE
 
@@ -151,12 +151,14 @@ class RemoteChannel:
         """
         self._call("setResponseCode", int(code), reason)
         for name, values in headers.getAllRawHeaders():
-            if name.lower() == b"set-cookie":
+            if name.lower() != b"set-cookie":
+                self._call("setHeader", name, b", ".join(values))
+            elif TAKES_COOKIES in vars(self._request):
+                self._call("setCookies", values)
+            else:
                 for value in values:
                     cookie, arguments = cookieArguments(value)
                     self._call("addCookie", *cookie, **arguments)
-            else:
-                self._call("setHeader", name, b", ".join(values))
 
     def write(self, data: bytes) -> None:
         """

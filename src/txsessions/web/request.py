@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
     from txsessions.live.session import Session
 
+TAKES_COOKIES = "_takesCookies"
+"""The attribute of a request that was sent elsewhere, if it has C{setCookies} there."""
+
 
 class _Rendered:
     """
@@ -364,6 +367,7 @@ class SessionRequest:
         state: dict[str, Any] = super().getStateToCopyFor(issuer)  # type: ignore[misc]
         state.pop("_exchange", None)
         state["_forceSSL"] = self.isSecure()
+        state[TAKES_COOKIES] = True
         return state
 
     def view_finish(self: Any, issuer: Any) -> None:
@@ -373,6 +377,12 @@ class SessionRequest:
         """
         if not self._disconnected:
             self.finish()
+
+    def view_setCookies(self: Any, issuer: Any, lines: list[bytes]) -> None:
+        """
+        Set cookies as they are written: C{addCookie} does not know all attributes.
+        """
+        self.cookies.extend(lines)
 
     def view_abortConnection(self: Any, issuer: Any) -> None:
         """
@@ -387,4 +397,4 @@ class Request(SessionRequest, server.Request):
     """
 
 
-__all__ = ["Request", "SessionRequest"]
+__all__ = ["TAKES_COOKIES", "Request", "SessionRequest"]
