@@ -14,12 +14,14 @@ import os
 import sqlite3
 import time
 
+from msgspec.structs import astuple
 from twisted.internet import reactor
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from tests.slowstore import SlowStore
 from tests.stores import postgres_servers, valkeys
+from tests.stores.proxies import Proxy
 from tests.web.browsing import Client
 from tests.web.durable import DurableCase
 from tests.web.pages import Page, count
@@ -56,6 +58,14 @@ class InMemory:
         principals = self._inner._principals
         return sorted([*self._inner._slots, *principals._keys, *principals._epochs])
 
+    def sent(self):
+        """
+        All that was given to it and is still there, as bytes.
+        """
+        records = (slot.record for slot in self._inner._slots.values())
+        fields = [_plain(astuple(each)) for each in records if each is not None]
+        return b"|".join([*self.held(), *fields])
+
 
 class InSQLite:
     """
@@ -63,7 +73,7 @@ class InSQLite:
     """
 
     def __init__(self, case):
-        self._path = str(case.database)
+        self._folder, self._path = case.folder, str(case.database)
 
     def open(self):
         """
@@ -86,6 +96,13 @@ class InSQLite:
             connection.close()
         return sorted(b"|".join(map(_plain, row)) for row in rows)
 
+    def sent(self):
+        """
+        All that was given to it and is still there, as bytes.
+        """
+        files = sorted(self._folder.iterdir())
+        return b"|".join(each.read_bytes() for each in files if each.is_file())
+
 
 class InValkey:
     """
@@ -95,12 +112,23 @@ class InValkey:
     def __init__(self, case):
         case.patch(_redis_clock, "TOLERANCE", 60.0)
         self._server = valkeys.shared()
+        self._address = self._server.address
+        if case.isWatched:
+            self._proxy = Proxy(self._server.socket)
+            case.addCleanup(self._proxy.stop)
+            self._address = self._proxy.address
 
     def open(self):
         """
         Make the store of one process.
         """
-        return openStore(self._server.address, reactor=reactor)
+        return openStore(self._address, reactor=reactor)
+
+    def sent(self):
+        """
+        All that was said to the server.
+        """
+        return self._proxy.asked
 
     def held(self):
         """
@@ -128,6 +156,12 @@ class InPostgreSQL:
         case.patch(_postgresql_clock, "TOLERANCE", 20_000_000)
         self._server = postgres_servers.shared()
         self._table = f"whole{next(_numbers)}"
+        self._address = self._server.address
+        if case.isWatched:
+            self._proxy = Proxy(self._server.socketFile)
+            case.addCleanup(self._proxy.stop)
+            port = self._proxy.port.getHost().port
+            self._address = f"postgresql://postgres@127.0.0.1:{port}/postgres"
         case.addCleanup(
             self._server.do,
             f"DROP TABLE IF EXISTS {self._table}, {self._table}_meta, "
@@ -138,7 +172,13 @@ class InPostgreSQL:
         """
         Make the store of one process.
         """
-        return fromAddress(self._server.address, reactor, {"table": self._table})
+        return fromAddress(self._address, reactor, {"table": self._table})
+
+    def sent(self):
+        """
+        All that was said to the server.
+        """
+        return self._proxy.asked
 
     def held(self):
         """
@@ -191,12 +231,14 @@ class StoredCase(DurableCase):
     Two sites on one store, on which people sign in.
 
     @cvar kind: Which of L{KINDS}.
+    @cvar isWatched: Whether all is to be seen that a server is told.
     @ivar site: The one.
     @ivar there: The other.
     @ivar waiting: The requests that wait, with their sessions.
     """
 
     kind = None
+    isWatched = False
     timeout = 60
     options = {}  # noqa: RUF012 - a constant
 
