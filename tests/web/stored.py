@@ -267,7 +267,7 @@ class StoredCase(DurableCase):
         """
         self.root.putChild(name.encode("ascii"), Page(render))
 
-    def serve(self):
+    def serve(self, **how):
         """
         Begin to serve in one more process.
         """
@@ -276,7 +276,7 @@ class StoredCase(DurableCase):
             reactor=self.clock,
             store=self.place.open(),
             keys=self.keys,
-            **self.options,
+            **{**self.options, **how},
         )
         site.startFactory()
         self.addCleanup(self.stop, site)
@@ -303,13 +303,13 @@ class StoredCase(DurableCase):
 
     # -- who asks
 
-    def client(self, site=None, like=None):
+    def client(self, site=None, like=None, **how):
         """
         A browser.
 
         @param like: Another whose cookies it has, as they are now.
         """
-        client = Client(self, site=site or self.site)
+        client = Client(self, site=site or self.site, **how)
         if like is not None:
             client.jar.cookies.update(like.jar.cookies)
         self.clients.append(client)
