@@ -32,6 +32,9 @@ from txsessions.stores import _postgresql_clock, _redis_clock
 from txsessions.stores.memory import MemoryStore
 from txsessions.stores.postgresql import fromAddress
 
+NOBODYS = b"nobody's" * 4
+"""A key under which nothing is stored."""
+
 _numbers = itertools.count()
 
 
@@ -110,7 +113,7 @@ class InValkey:
     """
 
     def __init__(self, case):
-        case.patch(_redis_clock, "TOLERANCE", 60.0)
+        case.patch(_redis_clock, "TOLERANCE", case.tolerance)
         self._server = valkeys.shared()
         self._address = self._server.address
         if case.isWatched:
@@ -153,7 +156,7 @@ class InPostgreSQL:
     """
 
     def __init__(self, case):
-        case.patch(_postgresql_clock, "TOLERANCE", 20_000_000)
+        case.patch(_postgresql_clock, "TOLERANCE", int(case.tolerance * 1e6))
         self._server = postgres_servers.shared()
         self._table = f"whole{next(_numbers)}"
         self._address = self._server.address
@@ -231,6 +234,7 @@ class StoredCase(DurableCase):
     Two sites on one store, on which people sign in.
 
     @cvar kind: Which of L{KINDS}.
+    @cvar tolerance: By how many seconds the clocks of servers may be wrong.
     @cvar isWatched: Whether all is to be seen that a server is told.
     @ivar site: The one.
     @ivar there: The other.
@@ -239,6 +243,7 @@ class StoredCase(DurableCase):
 
     kind = None
     isWatched = False
+    tolerance = 60.0
     timeout = 60
     options = {}  # noqa: RUF012 - a constant
 
@@ -344,6 +349,21 @@ class StoredCase(DurableCase):
         other.send("/wait")
         await self.until(lambda: self.waiting)
         return (other, *self.waiting.pop())
+
+    async def goBy(self, seconds):
+        """
+        Let time pass, once the stores have written what nobody waits for.
+
+        @param seconds: How many; fewer than none for a clock that is set back.
+        """
+        for site in (self.site, self.there):
+            await site._live.lifecycle.whenOpen()
+            # That waits for earlier writes.
+            await site._live.store.delete(NOBODYS)
+        if seconds < 0:
+            self.clock.rightNow += seconds
+        else:
+            self.clock.advance(seconds)
 
     async def answered(self, client):
         """
