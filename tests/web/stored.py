@@ -350,6 +350,13 @@ class StoredCase(DurableCase):
         await self.until(lambda: self.waiting)
         return (other, *self.waiting.pop())
 
+    async def storeOf(self, site):
+        """
+        The store of one of the sites, once it is open.
+        """
+        await site._live.lifecycle.whenOpen()
+        return site._live.store
+
     async def goBy(self, seconds):
         """
         Let time pass, once the stores have written what nobody waits for.
@@ -357,9 +364,8 @@ class StoredCase(DurableCase):
         @param seconds: How many; fewer than none for a clock that is set back.
         """
         for site in (self.site, self.there):
-            await site._live.lifecycle.whenOpen()
             # That waits for earlier writes.
-            await site._live.store.delete(NOBODYS)
+            await (await self.storeOf(site)).delete(NOBODYS)
         if seconds < 0:
             self.clock.rightNow += seconds
         else:

@@ -48,7 +48,8 @@ class FloodTests(StoredCase):
         """
         for site in (self.site, self.there):
             await self.until(lambda site=site: not site._live.anonymous._isEvicting)
-        return await self.site._live.store.countSessions(self.clock.seconds())
+        store = await self.storeOf(self.site)
+        return await store.countSessions(self.clock.seconds())
 
     async def test_lookingCostsNothing(self):
         """

@@ -82,7 +82,8 @@ class LogoutTests(StoredCase):
         What the store has of an id.
         """
         key = storeKeyOf(b"", uid)
-        found = await self.there._live.store.load(key, self.clock.seconds())
+        store = await self.storeOf(self.there)
+        found = await store.load(key, self.clock.seconds())
         return found if hasattr(found, "payload") else None
 
     async def test_ranOut(self):

@@ -29,7 +29,7 @@ class ManyTests(StoredCase):
         @return: The browsers of the one and of the other.
         """
         ann, bob = await self.visitor("/in"), await self.visitor("/in?who=bob")
-        store, now = self.there._live.store, self.clock.seconds()
+        store, now = await self.storeOf(self.there), self.clock.seconds()
         key = storeKeyOf(b"", ann.sent()[0].partition(b"=")[2])
         like = await store.load(key, now)
         records = []
@@ -84,7 +84,7 @@ class ManyTests(StoredCase):
         self.assertEqual(await self.site.endPrincipal("ann"), 0)
         await self.visitor("/in")
         self.assertEqual(len(await self.handles()), 1)
-        store, now = self.site._live.store, self.clock.seconds()
+        store, now = await self.storeOf(self.site), self.clock.seconds()
         self.assertEqual(await store.countSessions(now), 2)
 
 

@@ -164,7 +164,7 @@ class SecretTests(StoredCase):
         client = await self.visitor("/enter")
         uid = client.sent()[0].partition(b"=")[2]
         session = self.site.sessions[uid]
-        store = self.site._live.store
+        store = await self.storeOf(self.site)
         (record,) = await self.site.sessionsOf(WHO)
         await store.close()
         for call in (
