@@ -11,11 +11,10 @@ import io
 import os
 import pprint
 import sqlite3
-import sys
 import traceback
 
 from twisted.internet.defer import maybeDeferred
-from twisted.logger import eventAsText, globalLogPublisher, textFileLogObserver
+from twisted.logger import globalLogPublisher, textFileLogObserver
 from twisted.python.components import registerAdapter
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -23,16 +22,14 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import Interface, implementer
 
 import txsessions
+from tests.searching import PACKAGE, Search, saidOf, variablesOfOurs
 from tests.web.durable import DurableCase
 from tests.web.oracle import WebCase
 from txsessions.core.keyfile import readKeyFile
 from txsessions.core.uid import storeKeyOf
 from txsessions.interfaces import ISessionListener
 
-PACKAGE = os.path.dirname(txsessions.__file__)
 PURPOSES = (b"record", b"csrf", b"index")
-SHORTEST = 16
-"""Bytes of a secret that may not be found either, at its beginning or its end."""
 
 
 class IDiary(Interface):
@@ -56,62 +53,6 @@ class Diary:
 
 
 registerAdapter(Diary, txsessions.Session, IDiary)
-
-
-def formsOf(secret):
-    """
-    All forms in which bytes may be written down.
-    """
-    forms = {secret, secret[:SHORTEST], secret[-SHORTEST:]}
-    for whole in (secret, secret[:24], secret[-24:]):
-        forms |= {whole.hex().encode(), whole.hex().upper().encode()}
-        forms.add(repr(whole)[2:-1].encode())
-        forms.add(str(list(whole))[1:-1].encode())
-    for skipped in range(3):
-        # base64 looks different at each offset; its ends depend on neighbours.
-        encoded = base64.b64encode(secret[skipped:])[: len(secret) - 4]
-        forms |= {encoded, encoded.replace(b"+", b"-").replace(b"/", b"_")}
-    return forms
-
-
-def variablesOfOurs():
-    """
-    What a traceback may show of the variables of our functions that lead here.
-    """
-    seen = []
-    frame = sys._getframe()
-    while frame is not None:
-        if frame.f_code.co_filename.startswith(PACKAGE):
-            seen += [f"{name}={value!r}" for name, value in frame.f_locals.items()]
-        frame = frame.f_back
-    return seen
-
-
-class Search:
-    """
-    Looks for secrets.
-
-    @ivar forms: What is looked for, and what of.
-    """
-
-    def __init__(self):
-        self.forms = {}
-
-    def add(self, name, secret):
-        """
-        Look for another secret.
-        """
-        for form in formsOf(secret):
-            self.forms[form] = name
-
-    def find(self, text):
-        """
-        @return: What is found in bytes or text.
-        """
-        data = (
-            text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
-        )
-        return sorted({name for form, name in self.forms.items() if form in data})
 
 
 @implementer(ISessionListener)
@@ -354,14 +295,7 @@ class LeakTests(DurableCase):
         All that was logged, in all forms.
         """
         yield self.text.getvalue()
-        for event in self.events:
-            yield eventAsText(event, includeTraceback=True)
-            for key, value in event.items():
-                yield f"{key}={value!r} {value}"
-            failure = event.get("log_failure")
-            if failure is not None:
-                for detail in ("brief", "default", "verbose"):
-                    yield failure.getTraceback(detail=detail)
+        yield from saidOf(self.events)
 
     async def run_(self):
         """

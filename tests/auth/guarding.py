@@ -25,6 +25,19 @@ _FIELD = re.compile(r'<input[^>]*name="([^"]*)"[^>]*>')
 _VALUE = re.compile(r'value="([^"]*)"')
 
 
+def fieldsOf(answer):
+    """
+    See what is in the form of an answer.
+
+    @return: The values by the names of the fields.
+    """
+    found = {}
+    for field in _FIELD.finditer(answer.body.decode("utf-8")):
+        value = _VALUE.search(field[0])
+        found[field[1]] = unescape(value[1]) if value else ""
+    return found
+
+
 class Home(Resource):
     """
     What somebody has: pages that say whose they are.
@@ -121,11 +134,7 @@ class GuardCase(WebCase):
         """
         See what is in the form of an answer.
         """
-        found = {}
-        for field in _FIELD.finditer(answer.body.decode("utf-8")):
-            value = _VALUE.search(field[0])
-            found[field[1]] = unescape(value[1]) if value else ""
-        return found
+        return fieldsOf(answer)
 
     def post(self, client, path, fields, *headers):
         """
@@ -229,4 +238,4 @@ class LoginCase(GuardCase):
         return heard
 
 
-__all__ = ["Asked", "GuardCase", "Home", "LoginCase", "Realm"]
+__all__ = ["Asked", "GuardCase", "Home", "LoginCase", "Realm", "fieldsOf"]

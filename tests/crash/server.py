@@ -27,7 +27,7 @@ from zope.interface import implementer
 
 from tests.crash.heart import Heart
 from tests.crash.telling import Heard, Telling
-from tests.crash.wrong import STORES
+from tests.crash.wrong import STORES, makeMortal
 from txsessions import Session, Site, openStore
 from txsessions.interfaces import ISessionListener
 
@@ -62,7 +62,8 @@ class Options:
         Make the store.
         """
         if self.address:
-            return openStore(self.address)
+            store = openStore(self.address)
+            return makeMortal(store) if self.store == "mortal" else store
         return STORES[self.store](self.path, durability=self.durability)
 
     def setConstants(self):

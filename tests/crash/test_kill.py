@@ -14,7 +14,7 @@ from functools import partial
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.crash.kinds import KINDS
-from tests.crash.nursery import Database, makeFolder, startServer
+from tests.crash.nursery import makeFolder, startServer
 from tests.crash.rounds import Rounds
 from tests.crash.visiting import Broken, Connection, ask
 
@@ -93,11 +93,29 @@ class RoundTests(SynchronousTestCase):
         )
 
 
-class BetweenTests(SynchronousTestCase):
+class BetweenTests:
     """
     The end at the worst moments: just before a commit, and between the commit and
     the reply.
+
+    @cvar kind: Where the sessions are, one of L{KINDS}.
+    @cvar ways: To a new id.
     """
+
+    kind = ""
+    ways = ("login",)
+
+    def setUp(self):
+        """
+        Start what keeps the sessions.
+        """
+        self.place = KINDS[self.kind](self)
+
+    def start(self, **how):
+        """
+        Start a server.
+        """
+        return startServer(self, self.place.folder, **how, **self.place.options)
 
     def die(self, do, when):
         """
@@ -107,36 +125,28 @@ class BetweenTests(SynchronousTestCase):
         @return: What the new server says to the visitor's id, how many sessions
             there are, and a function that asks it for more.
         """
-        folder = makeFolder(self)
-        server = startServer(self, folder, store="mortal")
-        uid = ask(server.port, "login?name=me", ask(server.port, "count").uid).uid
+        server = self.start(store="mortal")
+        first = ask(server.port, "count").uid
+        others = len(self.place.payloads()) - 1
+        uid = ask(server.port, "login?name=me", first).uid
         self.assertRaises(
             Broken, ask, server.port, f"dying?do={do}&when={when}&name=you", uid
         )
         self.assertEqual(server.wait(), -signal.SIGKILL)
-        port = startServer(self, folder).port
+        port = self.start().port
         answer = ask(port, "look", uid)
         self.assertEqual(answer.status, 200)
         self.assertIsNone(answer.uid)
         self.assertEqual(answer.told["count"], answer.told["twin"])
         found = answer.told["isNew"], answer.told["count"], answer.told["user"]
-        return found, Database(folder).living(), partial(ask, port)
-
-    def test_count(self):
-        """
-        Who tries again sees what was committed, and what was not is as it was.
-        """
-        found, living, _ = self.die("count", "before")
-        self.assertEqual((found, living), ((False, 1, "me"), 1))
-        found, living, _ = self.die("count", "after")
-        self.assertEqual((found, living), ((False, 2, "me"), 1))
+        return found, len(self.place.payloads()) - others, partial(ask, port)
 
     def test_rotation(self):
         """
         The old id is as it was, or dead; never are there two that are valid.  Where
         it is dead nobody knows the new one, and the visitor can sign in again.
         """
-        for do in ("rotate", "login"):
+        for do in self.ways:
             found, living, _ = self.die(do, "before")
             self.assertEqual((found, living), ((False, 1, "me"), 1))
             found, living, again = self.die(do, "after")
@@ -147,6 +157,24 @@ class BetweenTests(SynchronousTestCase):
             told = again("look", second.uid).told
             self.assertEqual((told["count"], told["user"]), (1, "me"))
 
+
+class SQLiteBetweenTests(BetweenTests, SynchronousTestCase):
+    """
+    On SQLite.
+    """
+
+    kind = "sqlite"
+    ways = ("rotate", "login")
+
+    def test_count(self):
+        """
+        Who tries again sees what was committed, and what was not is as it was.
+        """
+        found, living, _ = self.die("count", "before")
+        self.assertEqual((found, living), ((False, 1, "me"), 1))
+        found, living, _ = self.die("count", "after")
+        self.assertEqual((found, living), ((False, 2, "me"), 1))
+
     def test_logout(self):
         """
         A logout is done or not.
@@ -155,6 +183,22 @@ class BetweenTests(SynchronousTestCase):
         self.assertEqual((found, living), ((False, 1, "me"), 1))
         found, living, _ = self.die("logout", "after")
         self.assertEqual((found, living), ((True, 0, ""), 0))
+
+
+class RedisBetweenTests(BetweenTests, SynchronousTestCase):
+    """
+    On Valkey.
+    """
+
+    kind = "redis"
+
+
+class PostgreSQLBetweenTests(BetweenTests, SynchronousTestCase):
+    """
+    On PostgreSQL.
+    """
+
+    kind = "postgresql"
 
 
 class EndTests(SynchronousTestCase):

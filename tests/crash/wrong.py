@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -56,20 +57,16 @@ class UnsyncedStore(SQLiteStore):
         return super().open()
 
 
-class MortalStore(SQLiteStore):
+def makeMortal(store):
     """
-    Takes its process along when it is told to.
+    Have a store take its process along when it is told to: when its C{dies} is
+    C{"before"} or C{"after"} the commit of the next change.
 
-    @ivar dies: When: C{"before"} or C{"after"} the commit of the next change.
+    @return: The store.
     """
 
-    dies = ""
-
-    def _mortally(self, change, *args):
-        """
-        Make a change, and die before or after.
-        """
-        dies, self.dies = self.dies, ""
+    def mortally(change, *args):
+        dies, store.dies = store.dies, ""
         if dies == "before":
             _die()
         done = change(*args)
@@ -77,23 +74,10 @@ class MortalStore(SQLiteStore):
             done.addCallback(_die)
         return done
 
-    def replace(self, *args):
-        """
-        See L{SQLiteStore.replace}.
-        """
-        return self._mortally(super().replace, *args)
-
-    def rename(self, *args):
-        """
-        See L{SQLiteStore.rename}.
-        """
-        return self._mortally(super().rename, *args)
-
-    def delete(self, *args):
-        """
-        See L{SQLiteStore.delete}.
-        """
-        return self._mortally(super().delete, *args)
+    store.dies = ""
+    for name in ("replace", "rename", "delete"):
+        setattr(store, name, partial(mortally, getattr(store, name)))
+    return store
 
 
 class DyingSweeper(SQLiteStore):
@@ -130,11 +114,11 @@ STORES = {
     "right": SQLiteStore,
     "lying": LyingStore,
     "unsynced": UnsyncedStore,
-    "mortal": MortalStore,
+    "mortal": lambda *args, **kwargs: makeMortal(SQLiteStore(*args, **kwargs)),
     "dyingSweeper": DyingSweeper,
     "hung": HungStore,
 }
 """The stores by name."""
 
 
-__all__ = ["STORES", "LyingStore", "MortalStore", "UnsyncedStore"]
+__all__ = ["STORES", "LyingStore", "UnsyncedStore", "makeMortal"]

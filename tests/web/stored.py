@@ -14,12 +14,14 @@ import os
 import sqlite3
 import time
 
+from msgspec.structs import astuple
 from twisted.internet import reactor
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from tests.slowstore import SlowStore
 from tests.stores import postgres_servers, valkeys
+from tests.stores.proxies import Proxy
 from tests.web.browsing import Client
 from tests.web.durable import DurableCase
 from tests.web.pages import Page, count
@@ -29,6 +31,9 @@ from txsessions.core.keyring import KeyRing
 from txsessions.stores import _postgresql_clock, _redis_clock
 from txsessions.stores.memory import MemoryStore
 from txsessions.stores.postgresql import fromAddress
+
+NOBODYS = b"nobody's" * 4
+"""A key under which nothing is stored."""
 
 _numbers = itertools.count()
 
@@ -56,6 +61,14 @@ class InMemory:
         principals = self._inner._principals
         return sorted([*self._inner._slots, *principals._keys, *principals._epochs])
 
+    def sent(self):
+        """
+        All that was given to it and is still there, as bytes.
+        """
+        records = (slot.record for slot in self._inner._slots.values())
+        fields = [_plain(astuple(each)) for each in records if each is not None]
+        return b"|".join([*self.held(), *fields])
+
 
 class InSQLite:
     """
@@ -63,7 +76,7 @@ class InSQLite:
     """
 
     def __init__(self, case):
-        self._path = str(case.database)
+        self._folder, self._path = case.folder, str(case.database)
 
     def open(self):
         """
@@ -86,6 +99,13 @@ class InSQLite:
             connection.close()
         return sorted(b"|".join(map(_plain, row)) for row in rows)
 
+    def sent(self):
+        """
+        All that was given to it and is still there, as bytes.
+        """
+        files = sorted(self._folder.iterdir())
+        return b"|".join(each.read_bytes() for each in files if each.is_file())
+
 
 class InValkey:
     """
@@ -93,14 +113,25 @@ class InValkey:
     """
 
     def __init__(self, case):
-        case.patch(_redis_clock, "TOLERANCE", 60.0)
+        case.patch(_redis_clock, "TOLERANCE", case.tolerance)
         self._server = valkeys.shared()
+        self._address = self._server.address
+        if case.isWatched:
+            self._proxy = Proxy(self._server.socket)
+            case.addCleanup(self._proxy.stop)
+            self._address = self._proxy.address
 
     def open(self):
         """
         Make the store of one process.
         """
-        return openStore(self._server.address, reactor=reactor)
+        return openStore(self._address, reactor=reactor)
+
+    def sent(self):
+        """
+        All that was said to the server.
+        """
+        return self._proxy.asked
 
     def held(self):
         """
@@ -125,9 +156,15 @@ class InPostgreSQL:
     """
 
     def __init__(self, case):
-        case.patch(_postgresql_clock, "TOLERANCE", 20_000_000)
+        case.patch(_postgresql_clock, "TOLERANCE", int(case.tolerance * 1e6))
         self._server = postgres_servers.shared()
         self._table = f"whole{next(_numbers)}"
+        self._address = self._server.address
+        if case.isWatched:
+            self._proxy = Proxy(self._server.socketFile)
+            case.addCleanup(self._proxy.stop)
+            port = self._proxy.port.getHost().port
+            self._address = f"postgresql://postgres@127.0.0.1:{port}/postgres"
         case.addCleanup(
             self._server.do,
             f"DROP TABLE IF EXISTS {self._table}, {self._table}_meta, "
@@ -138,7 +175,13 @@ class InPostgreSQL:
         """
         Make the store of one process.
         """
-        return fromAddress(self._server.address, reactor, {"table": self._table})
+        return fromAddress(self._address, reactor, {"table": self._table})
+
+    def sent(self):
+        """
+        All that was said to the server.
+        """
+        return self._proxy.asked
 
     def held(self):
         """
@@ -191,12 +234,16 @@ class StoredCase(DurableCase):
     Two sites on one store, on which people sign in.
 
     @cvar kind: Which of L{KINDS}.
+    @cvar tolerance: By how many seconds the clocks of servers may be wrong.
+    @cvar isWatched: Whether all is to be seen that a server is told.
     @ivar site: The one.
     @ivar there: The other.
     @ivar waiting: The requests that wait, with their sessions.
     """
 
     kind = None
+    isWatched = False
+    tolerance = 60.0
     timeout = 60
     options = {}  # noqa: RUF012 - a constant
 
@@ -225,7 +272,7 @@ class StoredCase(DurableCase):
         """
         self.root.putChild(name.encode("ascii"), Page(render))
 
-    def serve(self):
+    def serve(self, **how):
         """
         Begin to serve in one more process.
         """
@@ -234,7 +281,7 @@ class StoredCase(DurableCase):
             reactor=self.clock,
             store=self.place.open(),
             keys=self.keys,
-            **self.options,
+            **{**self.options, **how},
         )
         site.startFactory()
         self.addCleanup(self.stop, site)
@@ -261,13 +308,13 @@ class StoredCase(DurableCase):
 
     # -- who asks
 
-    def client(self, site=None, like=None):
+    def client(self, site=None, like=None, **how):
         """
         A browser.
 
         @param like: Another whose cookies it has, as they are now.
         """
-        client = Client(self, site=site or self.site)
+        client = Client(self, site=site or self.site, **how)
         if like is not None:
             client.jar.cookies.update(like.jar.cookies)
         self.clients.append(client)
@@ -302,6 +349,27 @@ class StoredCase(DurableCase):
         other.send("/wait")
         await self.until(lambda: self.waiting)
         return (other, *self.waiting.pop())
+
+    async def storeOf(self, site):
+        """
+        The store of one of the sites, once it is open.
+        """
+        await site._live.lifecycle.whenOpen()
+        return site._live.store
+
+    async def goBy(self, seconds):
+        """
+        Let time pass, once the stores have written what nobody waits for.
+
+        @param seconds: How many; fewer than none for a clock that is set back.
+        """
+        for site in (self.site, self.there):
+            # That waits for earlier writes.
+            await (await self.storeOf(site)).delete(NOBODYS)
+        if seconds < 0:
+            self.clock.rightNow += seconds
+        else:
+            self.clock.advance(seconds)
 
     async def answered(self, client):
         """

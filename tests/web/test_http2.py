@@ -266,6 +266,34 @@ class HTTP2Tests(WebCase):
         client.receive()
         self.assertEqual(client.streams[third].body, b"count 1")
 
+    def test_manyCrumbs(self):
+        """
+        As many crumbs as a header may have do not hide the cookie, nor one that was
+        planted at their end; more than that ends the connection, and nothing else.
+        """
+        self.serve(count)
+        client = self.h2()
+        first = client.send()
+        client.receive()
+        pair = client.streams[first].all(b"set-cookie")[0].partition(b";")[0]
+        planted = b"__Host-sid=" + b"0123456789abcdef" * 4
+        crumbs = [b"c%d=1" % number for number in range(1300)]
+        for cookies, told in (
+            ((pair, *crumbs), b"count 2"),
+            ((*crumbs, pair), b"count 3"),
+            ((*crumbs, pair, *crumbs[:1], pair), b"count 4"),
+            ((pair, *crumbs, planted), b"count 1"),
+        ):
+            number = client.send(cookies=cookies)
+            client.receive()
+            self.assertEqual(client.streams[number].body, told)
+        client.send(cookies=(pair, *crumbs * 9))
+        self.assertFalse(client.wire.connected and not client.wire.disconnecting)
+        other = self.h2()
+        number = other.send(cookies=(pair,))
+        other.receive()
+        self.assertEqual(other.streams[number].body, b"count 5")
+
     def test_resetWhileHeld(self):
         """
         A stream that is reset while it is held is forgotten; the save goes on,

@@ -5,6 +5,7 @@ is never taken for one that has no such session.
 
 from __future__ import annotations
 
+from twisted.logger import formatEvent
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
@@ -284,6 +285,31 @@ class SchemeTests(LoadingCase):
         self.assertEqual(answer.body, b"count 1")
         self.assertNotEqual(answer.cookie.value, value)
         self.assertEqual(self.counted("refused"), 1)
+
+    def test_controls(self):
+        """
+        Control characters in names and values are no session's and no error, and none
+        gets into the log, by which a line of it could be made up.
+        """
+        self.serve(count)
+        client = self.client()
+        value = client.fetch().cookie.value
+        for octet in [*range(1, 9), *range(11, 13), *range(14, 32), 0, 0x7F, 0x85]:
+            sign = chr(octet)
+            for header in (
+                f"sid={value}{sign}",
+                f"sid={sign}{value}",
+                f"sid={value[:9]}{sign}{value[9:]}",
+                f"s{sign}id={value}",
+                f"a{sign}=1; b={sign}sid; sid={value}x{sign}y",
+            ):
+                thief = self.client()
+                answer = thief.fetch(headers=(f"Cookie: {header}",), cookies=False)
+                # NUL is refused by Twisted.
+                found = answer.body if octet else answer.code
+                self.assertEqual(found, b"count 1" if octet else 400, header)
+        said = "".join(formatEvent(event) for event in self.logged)
+        self.assertEqual({sign for sign in said if not sign.isprintable()}, set())
 
 
 class OutageTests(LoadingCase):

@@ -4,6 +4,9 @@ The cookie at the logout, and a store that is down then.
 
 from __future__ import annotations
 
+from http.cookiejar import CookieJar
+from urllib.request import Request as ClientRequest
+
 from tests.web import rfc6265
 from tests.web.browsing import NOW
 from tests.web.pages import OUTAGE
@@ -52,6 +55,41 @@ class DeletingCookieTests(LogoutCase):
             self.assertEqual(len(jar.cookies), 1)
             jar.receive(deleting.encode(), host="example.org", path="/", https=secure)
             self.assertEqual(jar.cookies, {}, setting)
+
+    def test_standardJar(self):
+        """
+        So does the jar of Python's own client, which takes whole responses.
+        """
+        for policy, secure in self.POLICIES:
+            site = self.serve(self.root, cookies=policy)
+            client = self.client(site=site, secure=secure)
+            url = f"http{'s' if secure else ''}://www.example.org/out"
+            jar, request = CookieJar(), ClientRequest(url)
+            answer = client.fetch("/count")
+            jar.extract_cookies(Response(answer), request)
+            self.assertEqual(len(jar), 1, policy)
+            (pair,) = (each.partition(";")[0] for each in answer.all("set-cookie"))
+            deleting = client.fetch("/out", headers=(f"Cookie: {pair}",), cookies=False)
+            jar.extract_cookies(Response(deleting), request)
+            self.assertEqual(list(jar), [], policy)
+
+
+class Response:
+    """
+    An answer, as a jar wants it.
+    """
+
+    def __init__(self, answer):
+        """
+        @param answer: It.
+        """
+        self._headers = answer.headers
+
+    def info(self):
+        """
+        Its headers.
+        """
+        return self._headers
 
 
 class OutageTests(LogoutCase):
