@@ -6,6 +6,7 @@ words and imports, tests that would never run, and that ARCHITECTURE.md is so.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import warnings
 from collections import Counter
@@ -26,6 +27,14 @@ def nameOf(path):
     A file as people call it.
     """
     return path.relative_to(ROOT).as_posix()
+
+
+@functools.cache
+def treeOf(path):
+    """
+    What stands in a Python file; to parse them all takes seconds.
+    """
+    return ast.parse(path.read_text())
 
 
 def topLevel(nodes):
@@ -126,7 +135,7 @@ class DocstringTests(SynchronousTestCase):
         """
         missing = []
         for path in [*PRODUCT, *TESTS]:
-            tree = ast.parse(path.read_text())
+            tree = treeOf(path)
             if not ast.get_docstring(tree):
                 missing.append(nameOf(path))
             missing += [f"{nameOf(path)}: {name}" for name in undocumented(tree)]
@@ -150,7 +159,7 @@ class ForbiddenTests(SynchronousTestCase):
         self.assertTrue(upsert.search("INSERT OR REPLACE INTO sessions"))
         self.assertTrue(upsert.search("ON CONFLICT (key)\n DO UPDATE SET"))
         for path in PRODUCT:
-            for text in texts(ast.parse(path.read_text())):
+            for text in texts(treeOf(path)):
                 self.assertIsNone(upsert.search(text), nameOf(path))
 
     def test_timeAndReactor(self):
@@ -159,7 +168,7 @@ class ForbiddenTests(SynchronousTestCase):
         arguments.
         """
         for path in PRODUCT:
-            for node in topLevel(ast.parse(path.read_text()).body):
+            for node in topLevel(treeOf(path).body):
                 names = set()
                 if isinstance(node, ast.Import):
                     names = {alias.name for alias in node.names}
@@ -183,7 +192,7 @@ class ForbiddenTests(SynchronousTestCase):
         they extend.
         """
         for path in SOURCE.glob("txsessions/live/*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in ast.walk(treeOf(path)):
                 if isinstance(node, ast.ImportFrom):
                     module = node.module or ""
                     if module == "twisted.web" or module.startswith("twisted.web."):
@@ -208,7 +217,7 @@ class NeverRunTests(SynchronousTestCase):
         """
         found = {}
         for path in [*TESTS, *(SOURCE / "txsessions" / "testing").glob("*.py")]:
-            for node in topLevel(ast.parse(path.read_text()).body):
+            for node in topLevel(treeOf(path).body):
                 if isinstance(node, ast.ClassDef):
                     bases = [ast.unparse(b).split(".")[-1] for b in node.bases]
                     found[path, node.name] = (bases, node.body)
