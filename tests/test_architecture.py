@@ -1,6 +1,6 @@
 """
 What no other tool checks of how the code is built: sizes, docstrings, forbidden
-words and imports, tests that would never run, and that ARCHITECTURE.md is so.
+words and imports, tests that would never run or hurry, and that ARCHITECTURE.md is so.
 """
 
 from __future__ import annotations
@@ -272,6 +272,40 @@ class NeverRunTests(SynchronousTestCase):
             ("bad.py", "Bad"): (["Mixin", "SynchronousTestCase"], []),
         }
         self.assertEqual(list(self.neverRun(classes)), ["Bad.test_x"])
+
+
+class SlowMachineTests(SynchronousTestCase):
+    """
+    Tests that would fail because the machine has other things to do.
+    """
+
+    def hurried(self, tree):
+        """
+        Find tests to which Hypothesis gives a time limit, as it does unless told not
+        to.
+        """
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                marks = " ".join(map(ast.unparse, node.decorator_list))
+                if "given(" in marks and "deadline=None" not in marks:
+                    yield node.name
+
+    def test_deadline(self):
+        """
+        No example of Hypothesis has a time limit.
+        """
+        found = [name for path in TESTS for name in self.hurried(treeOf(path))]
+        self.assertEqual(found, [])
+
+    def test_found(self):
+        """
+        One that has is found.
+        """
+        tree = ast.parse(
+            "@settings(deadline=None)\n@given(x)\ndef test_good(x): pass\n"
+            "@settings(max_examples=9)\n@given(x)\ndef test_bad(x): pass\n"
+        )
+        self.assertEqual(list(self.hurried(tree)), ["test_bad"])
 
 
 class DocumentTests(SynchronousTestCase):

@@ -4,7 +4,7 @@ Tests of L{txsessions.auth._names}: avatar ids and principals.
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.cred.checkers import ANONYMOUS
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,6 +18,7 @@ class NameTests(SynchronousTestCase):
     The way there and back.
     """
 
+    @settings(deadline=None)
     @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=256))
     def test_roundTrip(self, name):
         """
