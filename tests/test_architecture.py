@@ -1,11 +1,12 @@
 """
 What no other tool checks of how the code is built: sizes, docstrings, forbidden
-words and imports, tests that would never run, and that ARCHITECTURE.md is so.
+words and imports, tests that would never run or hurry, and that ARCHITECTURE.md is so.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import warnings
 from collections import Counter
@@ -26,6 +27,14 @@ def nameOf(path):
     A file as people call it.
     """
     return path.relative_to(ROOT).as_posix()
+
+
+@functools.cache
+def treeOf(path):
+    """
+    What stands in a Python file; to parse them all takes seconds.
+    """
+    return ast.parse(path.read_text())
 
 
 def topLevel(nodes):
@@ -126,7 +135,7 @@ class DocstringTests(SynchronousTestCase):
         """
         missing = []
         for path in [*PRODUCT, *TESTS]:
-            tree = ast.parse(path.read_text())
+            tree = treeOf(path)
             if not ast.get_docstring(tree):
                 missing.append(nameOf(path))
             missing += [f"{nameOf(path)}: {name}" for name in undocumented(tree)]
@@ -150,7 +159,7 @@ class ForbiddenTests(SynchronousTestCase):
         self.assertTrue(upsert.search("INSERT OR REPLACE INTO sessions"))
         self.assertTrue(upsert.search("ON CONFLICT (key)\n DO UPDATE SET"))
         for path in PRODUCT:
-            for text in texts(ast.parse(path.read_text())):
+            for text in texts(treeOf(path)):
                 self.assertIsNone(upsert.search(text), nameOf(path))
 
     def test_timeAndReactor(self):
@@ -159,7 +168,7 @@ class ForbiddenTests(SynchronousTestCase):
         arguments.
         """
         for path in PRODUCT:
-            for node in topLevel(ast.parse(path.read_text()).body):
+            for node in topLevel(treeOf(path).body):
                 names = set()
                 if isinstance(node, ast.Import):
                     names = {alias.name for alias in node.names}
@@ -183,7 +192,7 @@ class ForbiddenTests(SynchronousTestCase):
         they extend.
         """
         for path in SOURCE.glob("txsessions/live/*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in ast.walk(treeOf(path)):
                 if isinstance(node, ast.ImportFrom):
                     module = node.module or ""
                     if module == "twisted.web" or module.startswith("twisted.web."):
@@ -208,7 +217,7 @@ class NeverRunTests(SynchronousTestCase):
         """
         found = {}
         for path in [*TESTS, *(SOURCE / "txsessions" / "testing").glob("*.py")]:
-            for node in topLevel(ast.parse(path.read_text()).body):
+            for node in topLevel(treeOf(path).body):
                 if isinstance(node, ast.ClassDef):
                     bases = [ast.unparse(b).split(".")[-1] for b in node.bases]
                     found[path, node.name] = (bases, node.body)
@@ -263,6 +272,40 @@ class NeverRunTests(SynchronousTestCase):
             ("bad.py", "Bad"): (["Mixin", "SynchronousTestCase"], []),
         }
         self.assertEqual(list(self.neverRun(classes)), ["Bad.test_x"])
+
+
+class SlowMachineTests(SynchronousTestCase):
+    """
+    Tests that would fail because the machine has other things to do.
+    """
+
+    def hurried(self, tree):
+        """
+        Find tests to which Hypothesis gives a time limit, as it does unless told not
+        to.
+        """
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                marks = " ".join(map(ast.unparse, node.decorator_list))
+                if "given(" in marks and "deadline=None" not in marks:
+                    yield node.name
+
+    def test_deadline(self):
+        """
+        No example of Hypothesis has a time limit.
+        """
+        found = [name for path in TESTS for name in self.hurried(treeOf(path))]
+        self.assertEqual(found, [])
+
+    def test_found(self):
+        """
+        One that has is found.
+        """
+        tree = ast.parse(
+            "@settings(deadline=None)\n@given(x)\ndef test_good(x): pass\n"
+            "@settings(max_examples=9)\n@given(x)\ndef test_bad(x): pass\n"
+        )
+        self.assertEqual(list(self.hurried(tree)), ["test_bad"])
 
 
 class DocumentTests(SynchronousTestCase):

@@ -4,8 +4,10 @@ Tests for the demonstration page in a real browser, across C{kill -9} of the ser
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import tempfile
 from contextlib import contextmanager
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -27,9 +29,41 @@ CHROMIUM = [
 ]
 
 
+RESTING = []
+"""Browsers that no test uses: to start one takes longer than most of these tests."""
+
+
 def startBrowser(case):
     """
-    Start Chromium without JavaScript.
+    Have Chromium without JavaScript, as if it had just been started.
+    """
+    if not RESTING:
+        RESTING.append(_launch())
+    browser = RESTING.pop()
+    _forget(browser)
+    case.addCleanup(RESTING.append, browser)
+    return browser
+
+
+def _forget(browser):
+    """
+    Take from a browser what is of its last user: its pages, with all that was set for
+    them, its cookies and what it kept of what it has seen.
+    """
+    (old,) = browser.window_handles
+    browser.switch_to.new_window("tab")
+    new = browser.current_window_handle
+    browser.switch_to.window(old)
+    browser.close()
+    browser.switch_to.window(new)
+    browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    browser.execute_cdp_cmd("Network.clearBrowserCache", {})
+    browser.get_log("browser")
+
+
+def _launch():
+    """
+    Start a browser, which ends with this process.
     """
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     driver = shutil.which("chromedriver")
@@ -44,7 +78,8 @@ def startBrowser(case):
 
     options = Options()
     options.binary_location = chromium
-    profile = makeFolder(case)
+    profile = tempfile.mkdtemp(prefix="txs-")
+    atexit.register(shutil.rmtree, profile, ignore_errors=True)
     for argument in [*CHROMIUM, f"--user-data-dir={profile}"]:
         options.add_argument(argument)
     options.add_experimental_option(
@@ -53,7 +88,7 @@ def startBrowser(case):
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with unproxied():
         browser = Chrome(options=options, service=Service(driver))
-    case.addCleanup(browser.quit)
+    atexit.register(browser.quit)
     return browser
 
 

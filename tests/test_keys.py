@@ -14,7 +14,7 @@ from unittest import mock
 
 from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.crash.nursery import environment
 from txsessions.core.keyfile import createKeyFile, readKeyFile
@@ -205,12 +205,12 @@ class CountTests(SynchronousTestCase):
             self.assertIsNone(keyIdOf(odd))
 
 
-class ProcessTests(SynchronousTestCase):
+class ProcessTests(TestCase):
     """
     The command as operators run it, on a database.
     """
 
-    def setUp(self):
+    async def setUp(self):
         """
         Make a database with a record under a key that is old by now.
         """
@@ -218,25 +218,24 @@ class ProcessTests(SynchronousTestCase):
         self.folder.mkdir(parents=True)
         self.keys = self.folder / "sessions.key"
         self.first = createKeyFile(str(self.keys))
-        self.run_("add", "sessions.key")
-        self.run_("promote", "sessions.key")
-        script = (
-            "import sys\n"
-            "from twisted.internet.task import react\n"
-            "from twisted.internet.defer import ensureDeferred\n"
-            "from tests.test_keys import fill\n"
-            "react(lambda reactor: ensureDeferred(fill(*sys.argv[1:])))\n"
-        )
-        self.python("-c", script, "sessions.sqlite", "sessions.key")
+        self.step("add")
+        self.step("promote")
+        await fill(str(self.folder / "sessions.sqlite"), str(self.keys))
 
-    def python(self, *arguments, status=0):
+    def step(self, name, *more):
         """
-        Run Python in the folder.
+        Take a step that needs no store.
+        """
+        self.assertEqual(main([name, str(self.keys), *more], io.StringIO()), 0)
+
+    def run_(self, *arguments, status=0):
+        """
+        Run the command in the folder.
 
         @return: What it said.
         """
         done = subprocess.run(
-            [sys.executable, *arguments],
+            [sys.executable, "-m", "txsessions.keys", *arguments],
             cwd=self.folder,
             env=environment(),
             stdout=subprocess.PIPE,
@@ -246,12 +245,6 @@ class ProcessTests(SynchronousTestCase):
         )
         self.assertEqual(done.returncode, status, done.stdout)
         return done.stdout
-
-    def run_(self, *arguments, status=0):
-        """
-        Run the command.
-        """
-        return self.python("-m", "txsessions.keys", *arguments, status=status)
 
     def test_count(self):
         """
@@ -269,9 +262,9 @@ class ProcessTests(SynchronousTestCase):
         self.assertIn("that 2 records are under", said)
         self.assertNotIn("Traceback", said)
         self.assertEqual(readKeyFile(str(self.keys)), ring)
-        self.run_("add", "sessions.key")
-        self.run_("promote", "sessions.key")
-        self.run_("revoke", "sessions.key", old, "--end-sessions")
+        self.step("add")
+        self.step("promote")
+        self.step("revoke", old, "--end-sessions")
         said = self.run_("retire", "sessions.key", address, status=1)
         self.assertIn("that 3 records are under", said)
         owners = {path.stat().st_uid for path in self.folder.iterdir()}

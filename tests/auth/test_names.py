@@ -4,7 +4,7 @@ Tests of L{txsessions.auth._names}: avatar ids and principals.
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.cred.checkers import ANONYMOUS
 from twisted.cred.portal import Portal
@@ -22,6 +22,7 @@ class NameTests(SynchronousTestCase):
     names = Names(Portal(None), "")
     staff = Names(Portal(None), "staff/")
 
+    @settings(deadline=None)
     @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=250))
     def test_roundTrip(self, name):
         """

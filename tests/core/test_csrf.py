@@ -4,7 +4,7 @@ Tests of L{txsessions.core.csrf}.
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -30,6 +30,7 @@ class TokenTests(SynchronousTestCase):
         self.assertNotEqual(SECRET, csrf.secretOf(UID[::-1]))
         self.assertNotIn(SECRET.hex().encode(), UID)
 
+    @settings(deadline=None)
     @given(secret=pads, pad=pads)
     def test_back(self, secret, pad):
         """
@@ -39,6 +40,7 @@ class TokenTests(SynchronousTestCase):
         self.assertEqual(len(token), csrf.TOKEN_LENGTH)
         self.assertTrue(csrf.isTokenOf(secret, token))
 
+    @settings(deadline=None)
     @given(pad=pads, other=pads)
     def test_masked(self, pad, other):
         """
@@ -50,6 +52,7 @@ class TokenTests(SynchronousTestCase):
         self.assertEqual(one[:half] == two[:half], pad == other)
         self.assertEqual(one[half:] == two[half:], pad == other)
 
+    @settings(deadline=None)
     @given(secret=pads, other=pads, pad=pads)
     def test_others(self, secret, other, pad):
         """
@@ -58,6 +61,7 @@ class TokenTests(SynchronousTestCase):
         token = csrf.mask(other, pad).encode("ascii")
         self.assertEqual(csrf.isTokenOf(secret, token), secret == other)
 
+    @settings(deadline=None)
     @given(token=st.binary(max_size=100))
     def test_anything(self, token):
         """

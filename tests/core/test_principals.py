@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -25,6 +25,7 @@ class HashTests(SynchronousTestCase):
     What a store knows a principal by.
     """
 
+    @settings(deadline=None)
     @given(NAMES, NAMES, some.binary(max_size=4), some.binary(max_size=4))
     def test_different(self, one: str, other: str, site: bytes, second: bytes) -> None:
         """

@@ -28,7 +28,7 @@ IDLE = 1.5
 LEASE = 1.0
 """How long a claim holds, in seconds."""
 
-SLACK = 1.5
+SLACK = 5.0
 """By how much a machine that has other things to do may be late, in seconds."""
 
 SWEEPER, RESTING = "txsessions.live.sweeper", "txsessions.live.resting"

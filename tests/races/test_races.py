@@ -56,7 +56,7 @@ class RaceTests:
         In orders of steps that chance picks, every two and every three requests end
         as they may.
         """
-        fleet, times = self.fleet(), 2 * len(MEETINGS + CROWDS)
+        fleet, times = self.fleet(), len(MEETINGS + CROWDS)
         tally = running.stepSome(fleet, self.chance, times)
         self.assertClean(tally.faults + fleet.noises())
 

@@ -60,6 +60,15 @@ class Unwatching:
         return getattr(reactor, name)
 
 
+DEADLINE = 1.0
+"""A deadline that is to be reached, in seconds.  What is to be in time has to be so on
+a busy machine too."""
+
+SLACK = 10.0
+"""How much later than its deadline a call may fail there.  One that forgets it waits
+for ever."""
+
+
 class PostgresCase(TestCase):
     """
     A server and a table.

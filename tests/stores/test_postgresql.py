@@ -11,7 +11,7 @@ from msgspec.structs import replace as evolve
 from twisted.internet import reactor
 from twisted.logger import capturedLogs
 
-from tests.stores.postgres_case import PostgresCase, record
+from tests.stores.postgres_case import DEADLINE, PostgresCase, record
 from txsessions.core.forks import Forks
 from txsessions.core.record import UNCHANGED
 from txsessions.errors import SessionConflict, SessionGone, StoreUnavailable
@@ -345,7 +345,7 @@ class SweepTests(PostgresCase):
         """
         A count that hangs hangs alone.
         """
-        store = await self.open(deadline=0.6)
+        store = await self.open(deadline=DEADLINE)
         kept = record()
         await store.insert(kept, self.now)
         self.assertEqual(await store.countSessions(self.now), 1)

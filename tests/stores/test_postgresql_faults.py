@@ -14,7 +14,14 @@ from msgspec.structs import replace as evolve
 from twisted.internet import reactor
 from twisted.logger import capturedLogs
 
-from tests.stores.postgres_case import PostgresCase, Unwatching, pause, record
+from tests.stores.postgres_case import (
+    DEADLINE,
+    SLACK,
+    PostgresCase,
+    Unwatching,
+    pause,
+    record,
+)
 from tests.stores.postgres_servers import PGBOUNCER, Pooler, Server
 from txsessions.errors import SessionGone, StoreCorrupt, StoreUnavailable
 from txsessions.stores import _postgresql_line
@@ -74,7 +81,7 @@ class BackendTests(PostgresCase):
         A connection that does not answer is dropped at the deadline, and what it
         says later is nobody's answer.
         """
-        store = await self.open(deadline=0.4)
+        store = await self.open(deadline=DEADLINE)
         kept = record()
         await store.insert(kept, self.now)
         pids = [self.pidOf(each) for each in self.lines(store)]
@@ -90,7 +97,7 @@ class BackendTests(PostgresCase):
             ]
             for outcome in await self.outcomes(calls):
                 self.assertIsInstance(outcome, StoreUnavailable)
-            self.assertLess(reactor.seconds() - began, 1.2)
+            self.assertLess(reactor.seconds() - began, DEADLINE + SLACK)
             await self.healed(store)
         finally:
             for pid in pids:
@@ -113,7 +120,7 @@ class BackendTests(PostgresCase):
         However many wait, no more than a bound do: the others fail at once.
         """
         self.patch(_postgresql_line, "QUEUE_LIMIT", 500)
-        store = await self.open(deadline=0.5)
+        store = await self.open(deadline=DEADLINE)
         await store.load(b"", self.now)
         pid = self.pidOf(store._database.reads)
         os.kill(pid, signal.SIGSTOP)
@@ -125,7 +132,7 @@ class BackendTests(PostgresCase):
             found = await self.outcomes(calls)
             self.assertEqual({type(each) for each in found}, {StoreUnavailable})
             self.assertIn("500 calls", str(found[-1]))
-            self.assertLess(reactor.seconds() - began, 1.5)
+            self.assertLess(reactor.seconds() - began, DEADLINE + SLACK)
         finally:
             os.kill(pid, signal.SIGCONT)
         await self.healed(store)
@@ -192,7 +199,7 @@ class ThreadedBackendTests(PostgresCase):
         """
         A frozen connection is dropped at the deadline, and its thread ends.
         """
-        store = await self.openThreaded(deadline=0.4)
+        store = await self.openThreaded(deadline=DEADLINE)
         await store.load(b"", self.now)
         pid = self.server.do(
             "SELECT pid FROM pg_stat_activity WHERE application_name = 'txsessions' "
@@ -205,7 +212,7 @@ class ThreadedBackendTests(PostgresCase):
         try:
             began = reactor.seconds()
             await self.fails(store.load(b"x", self.now))
-            self.assertLess(reactor.seconds() - began, 1.0)
+            self.assertLess(reactor.seconds() - began, DEADLINE + SLACK)
             await self.healed(store)
         finally:
             for each in pids:
@@ -259,11 +266,8 @@ class ServerTests(PostgresCase):
         await store.insert(kept, self.now)
         server.halt()
         await self.until(lambda: store._database.reads._link is None)
-        began = reactor.seconds()
-        calls = [store.load(kept.key, self.now), store.delete(kept.key)]
-        for outcome in await self.outcomes(calls):
-            self.assertIsInstance(outcome, StoreUnavailable)
-        self.assertLess(reactor.seconds() - began, 0.1)
+        for call in (store.load(kept.key, self.now), store.delete(kept.key)):
+            self.failureResultOf(call, StoreUnavailable)
         server.start()
         await self.healed(store)
         self.assertEqual(await store.load(kept.key, time.time()), kept)
@@ -275,7 +279,7 @@ class ServerTests(PostgresCase):
         once, nothing grows, and it heals.
         """
         server = self.own()
-        store = await self.open(server.address, deadline=0.3)
+        store = await self.open(server.address, deadline=DEADLINE)
         await store.load(b"", self.now)
         pids = [*server.backends(), server.process.pid]
         for pid in pids:
@@ -287,7 +291,7 @@ class ServerTests(PostgresCase):
                 calls += [store.delete(b"%d" % n) for n in range(50)]
                 found = await self.outcomes(calls)
                 self.assertEqual({type(each) for each in found}, {StoreUnavailable})
-                self.assertLess(reactor.seconds() - began, 1.0)
+                self.assertLess(reactor.seconds() - began, DEADLINE + SLACK)
             self.assertEqual(store._database.reads._count, 0)
         finally:
             for pid in pids:

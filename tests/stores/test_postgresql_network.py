@@ -14,7 +14,14 @@ from twisted.internet import reactor
 from twisted.logger import capturedLogs
 
 from tests.stores.certificates import Authority
-from tests.stores.postgres_case import PostgresCase, pause, record
+from tests.stores.postgres_case import (
+    DEADLINE,
+    PATIENCE,
+    SLACK,
+    PostgresCase,
+    pause,
+    record,
+)
 from tests.stores.postgres_servers import DEBIAN, NOBODY, Server, folderFor
 from tests.stores.proxies import Proxy
 from txsessions.errors import StoreUnavailable
@@ -58,13 +65,13 @@ class ProxyTests(PostgresCase):
         """
         A connection that leads nowhere fails once, at the deadline.
         """
-        store = await self.open(self.address, deadline=0.4)
+        store = await self.open(self.address, deadline=DEADLINE)
         await store.load(b"", self.now)
         self.proxy.swallow = True
         began = reactor.seconds()
         error = await self.fails(store.load(b"x", self.now))
-        self.assertIn("0.4 s", str(error))
-        self.assertLess(reactor.seconds() - began, 1.0)
+        self.assertIn(f"{DEADLINE:g} s", str(error))
+        self.assertLess(reactor.seconds() - began, DEADLINE + SLACK)
         self.proxy.swallow = False
         await self.healed(store)
 
@@ -84,12 +91,12 @@ class ProxyTests(PostgresCase):
         """
         The deadline is for the whole reply, however it comes.
         """
-        store = await self.open(self.address, deadline=0.5)
+        store = await self.open(self.address, deadline=DEADLINE)
         await store.load(b"", self.now)
         self.proxy.drip = 0.05
         began = reactor.seconds()
         await self.fails(store.load(b"x", self.now))
-        self.assertLess(reactor.seconds() - began, 1.2)
+        self.assertLess(reactor.seconds() - began, DEADLINE + SLACK)
         self.proxy.drip = 0
         await self.healed(store)
 
@@ -118,14 +125,14 @@ class ProxyTests(PostgresCase):
         later the store opens.
         """
         self.proxy.deaf = True
-        store = self.make(self.address, deadline=0.3)
+        store = self.make(self.address, deadline=DEADLINE)
         began = reactor.seconds()
         await self.fails(store.open())
-        self.assertLess(reactor.seconds() - began, 1.0)
+        self.assertLess(reactor.seconds() - began, DEADLINE + SLACK)
         self.proxy.deaf = False
         self.proxy.cut()
         while isinstance((await self.outcomes([store.open()]))[0], Exception):
-            self.assertLess(reactor.seconds() - began, 8.0)
+            self.assertLess(reactor.seconds() - began, PATIENCE)
             await pause(0.1)
         self.assertIsNone(await store.load(b"", time.time()))
 

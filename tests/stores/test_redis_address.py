@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -180,6 +180,7 @@ class BadTests(SynchronousTestCase):
         for options in ({"deadline": None}, {"prefix": 3}, {"wait": 1.5}, {"x": 1}):
             self.assertRaises(AddressError, readAddress, "redis://h", options)
 
+    @settings(deadline=None)
     @given(st.sampled_from(sorted(SCHEMES)), st.text())
     def test_anything(self, scheme, rest):
         """

@@ -4,7 +4,7 @@ The server's clock, and machines whose clocks are others.
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace as evolve
 from twisted.internet import reactor
@@ -141,6 +141,7 @@ class MeasuringTests(SynchronousTestCase):
         self.patch(self.clock, "_send", lambda _: fail(StoreUnavailable("gone")))
         self.assertFalse(self.clock.mustWait(50.0))
 
+    @settings(deadline=None)
     @given(
         st.floats(1e9, 4e9).map(lambda t: round(t * 2**21) / 2**21),
         st.integers(-(10**9), 10**9),

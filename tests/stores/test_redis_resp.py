@@ -95,7 +95,7 @@ class AgreementTests(SynchronousTestCase):
     hiredis and the parser of our own.
     """
 
-    @settings(deadline=None, max_examples=300)
+    @settings(deadline=None)
     @given(st.lists(REPLIES, max_size=6), st.lists(st.integers(0, 10**6)))
     def test_anyStream(self, replies, places):
         """
@@ -210,6 +210,7 @@ class PackTests(SynchronousTestCase):
     L{pack}.
     """
 
+    @settings(deadline=None)
     @given(st.lists(st.binary(), min_size=1))
     def test_anyBytes(self, arguments):
         """

@@ -75,10 +75,10 @@ class ShareTests(SynchronousTestCase):
 
     def test_lookingCostsNothing(self) -> None:
         """
-        Of 20,000 visitors who look, each on a connection of his own, nothing is left:
+        Of 4,000 visitors who look, each on a connection of his own, nothing is left:
         no record, no cookie, no timer, nothing in memory.
         """
-        left = floods.look(20_000)
+        left = floods.look(4000)
         # What the largest size ever was says little in a process that runs tests.
         del left["kilobytes"]
         self.assertLess(left.pop("objects"), 100)
@@ -86,7 +86,7 @@ class ShareTests(SynchronousTestCase):
 
     def test_whoIsSignedInStays(self) -> None:
         """
-        5,000 visitors write where 500 may be; 50 who are signed in are all there at the
+        2,000 visitors write where 200 may be; 50 who are signed in are all there at the
         end, on two sites with one store, and there are never more than may be.
         """
         clock, store = Clock(), MemoryStore()
@@ -99,14 +99,14 @@ class ShareTests(SynchronousTestCase):
         for site in sites:
             site.startFactory()
         told = self.successResultOf(
-            Deferred.fromCoroutine(floods.write(sites[0], 5000, 500, sites[1]))
+            Deferred.fromCoroutine(floods.write(sites[0], 2000, 200, sites[1]))
         )
-        self.assertEqual(sites[1].maxAnonymous, 500)
+        self.assertEqual(sites[1].maxAnonymous, 200)
         self.assertEqual(told["signed in and whole"], 50)
-        self.assertLessEqual(told["at most"], 500)
-        self.assertGreaterEqual(told["left"], 490)
-        self.assertEqual(told["inserted"], 5000)
-        self.assertEqual(told["evicted"], 5000 - told["left"])
+        self.assertLessEqual(told["at most"], 200)
+        self.assertGreaterEqual(told["left"], 195)
+        self.assertEqual(told["inserted"], 2000)
+        self.assertEqual(told["evicted"], 2000 - told["left"])
         self.assertEqual(len(store._anonymous), told["left"])
         for site in sites:
             site.stopFactory()
@@ -147,14 +147,14 @@ class WritingTests(FloodCase):
         """
         other = self.serveElsewhere(front)
         for site in (self.front, other):
-            site.maxAnonymous = 200
-        for number in range(600):
+            site.maxAnonymous = 100
+        for number in range(300):
             site = (self.front, other)[number % 2]
             self.client(site=site).fetch()
-            self.assertLessEqual(self.stored(), 200 + 2)
-        self.assertGreaterEqual(self.stored(), 195)
+            self.assertLessEqual(self.stored(), 100 + 2)
+        self.assertGreaterEqual(self.stored(), 95)
         total = self.front.floods.evicted + other.floods.evicted
-        self.assertEqual(total, 600 - self.stored())
+        self.assertEqual(total, 300 - self.stored())
 
     def test_whatIsTold(self) -> None:
         """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ipaddress import IPv6Address, ip_address, ip_network
 
 import twisted.internet
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
@@ -405,6 +405,7 @@ class NetworkTests(SynchronousTestCase):
     L{networkOf}.
     """
 
+    @settings(deadline=None)
     @given(st.ip_addresses())
     def test_anyAddress(self, address) -> None:
         """
@@ -416,6 +417,7 @@ class NetworkTests(SynchronousTestCase):
         self.assertIn(address, network)
         self.assertEqual(network.prefixlen, 24 if address.version == 4 else 56)
 
+    @settings(deadline=None)
     @given(st.ip_addresses(v=4), st.integers(0, 2**32 - 1))
     def test_mapped(self, address, other) -> None:
         """
@@ -428,6 +430,7 @@ class NetworkTests(SynchronousTestCase):
         found = networkOf(ip_address(other)) == networkOf(address)
         self.assertEqual(found, same)
 
+    @settings(deadline=None)
     @given(st.ip_addresses(v=6), st.integers(0, 127))
     def test_oneBit(self, address, bit) -> None:
         """

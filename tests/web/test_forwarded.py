@@ -262,7 +262,7 @@ class XForwardedTests(SynchronousTestCase):
         line = ", ".join(["203.0.113.5", *proxies, "10.0.0.9", "10.0.0.9"])
         self.assertEqual(self.follow(line).address, ip_address("10.0.0.2"))
 
-    @settings(deadline=None, max_examples=300)
+    @settings(deadline=None)
     @given(hops, st.integers(0, 8))
     def test_neverBeyond(self, entries, cut):
         """
@@ -281,7 +281,7 @@ class XForwardedTests(SynchronousTestCase):
         line = ", ".join([*madeUp, client, *proxies[:20]])
         self.assertEqual(self.follow(line, schemes=schemes).address, known(client))
 
-    @settings(deadline=None, max_examples=300)
+    @settings(deadline=None)
     @given(anything, anything)
     def test_anything(self, addresses, schemes):
         """
@@ -409,7 +409,7 @@ class ForwardedTests(SynchronousTestCase):
         self.assertEqual((str(origin.address), origin.secure), ("10.0.0.2", False))
         self.assertIn("more than 32", origin.doubt)
 
-    @settings(deadline=None, max_examples=300)
+    @settings(deadline=None)
     @given(
         st.lists(
             st.tuples(
@@ -435,7 +435,7 @@ class ForwardedTests(SynchronousTestCase):
         secure = None if scheme is None else scheme == "https"
         self.assertEqual(self.follow(*lines), Origin(client, secure))
 
-    @settings(deadline=None, max_examples=300)
+    @settings(deadline=None)
     @given(st.text('for=";,\\ \t10.:[]pts', max_size=60), st.sampled_from(CLIENTS))
     def test_madeUp(self, madeUp, client):
         """
@@ -447,7 +447,7 @@ class ForwardedTests(SynchronousTestCase):
         self.assertIn(origin.address, (known(client), NEAREST))
         self.assertEqual(origin.secure, False)
 
-    @settings(deadline=None, max_examples=300)
+    @settings(deadline=None)
     @given(anything)
     def test_anything(self, lines):
         """

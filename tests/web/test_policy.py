@@ -205,7 +205,7 @@ class BytesTests(SynchronousTestCase):
             error = self.assertRaises(ValueError, CookiePolicy().render, uid, True)
             self.assertNotIn(repr(uid)[2:-1] or "b''", str(error))
 
-    @settings(deadline=None, max_examples=300)
+    @settings(deadline=None)
     @given(
         options=st.fixed_dictionaries(
             {},
