@@ -167,14 +167,15 @@ class ISessionStore(Interface):
         @param marks: How long the marker stays, L{ROTATION_MARKER} if not given.
         """
 
-    def follow(key: bytes, now: float) -> Deferred[Record | None]:
+    def follow(key: bytes, now: float) -> Deferred[Record | Answer | None]:
         """
         Find what a session has become, from marker to marker, in one look: no rename
         that comes meanwhile makes it lost.
 
-        @return: Its record, under the key of now; L{None} if there is no marker under
-            this key at C{now}, or one on the way has run out, or the session at the
-            end is past its deadline, ended or gone.
+        @return: Its record, under the key of now; L{DELETED} if the last marker is
+            that of a L{delete}; L{None} if there is no marker under this key at
+            C{now}, or one on the way has run out, or the session at the end is past
+            its deadline, ended or gone.
         """
 
     def delete(key: bytes, now: float | None = None) -> Deferred[bool]:

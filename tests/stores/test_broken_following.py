@@ -8,7 +8,7 @@ from twisted.internet.defer import succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stores.test_broken_stores import failures
-from txsessions.core.record import Record
+from txsessions.core.record import DELETED, Record
 from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores import MemoryStore
 from txsessions.testing._following import FollowingContract
@@ -117,6 +117,49 @@ class FollowsTheExpired(MemoryStore):
         return found if slot is not None and slot.expiresAt > now else None
 
 
+class FollowsToNothing(MemoryStore):
+    """
+    Takes one end for another.
+    """
+
+    def _followed(self, key, now):
+        """
+        Does not tell of the markers of deletions.
+        """
+        found = super()._followed(key, now)
+        return found if isinstance(found, Record) else None
+
+
+class FollowsToAnEnd(MemoryStore):
+    """
+    Takes whatever is gone for deleted just now.
+    """
+
+    def _followed(self, key, now):
+        """
+        Tells so where markers lead to nothing.
+        """
+        slot = self._slots.get(key)
+        found = super()._followed(key, now)
+        isMarker = slot is not None and slot.record is None and slot.expiresAt > now
+        return DELETED if isMarker and found is None else found
+
+
+class FollowsFormerEnds(MemoryStore):
+    """
+    Leaves the markers of deletions to the sweeper.
+    """
+
+    def _followed(self, key, now):
+        """
+        Finds one that has run out.
+        """
+        found = super()._followed(key, now)
+        ends = super()._followed(key, float("-inf")) is DELETED
+        slot = self._slots.get(key)
+        return DELETED if ends and slot.became and slot.expiresAt > now else found
+
+
 class BrokenFollowingTests(SynchronousTestCase):
     """
     Every flaw is caught, at the test that is about it.
@@ -164,6 +207,24 @@ class BrokenFollowingTests(SynchronousTestCase):
         Finding a session past its deadline is caught.
         """
         self.assertCaught(FollowsTheExpired, "followTheDead", "aWayThatIsBroken")
+
+    def test_followsToNothing(self) -> None:
+        """
+        Not telling of a deletion is caught.
+        """
+        self.assertCaught(FollowsToNothing, "followTheDeleted")
+
+    def test_followsToAnEnd(self) -> None:
+        """
+        Telling of one where there was none is caught.
+        """
+        self.assertCaught(FollowsToAnEnd, "followTheDead", "aWayThatIsBroken")
+
+    def test_followsFormerEnds(self) -> None:
+        """
+        Telling of one for too long is caught.
+        """
+        self.assertCaught(FollowsFormerEnds, "followTheDeleted")
 
     def test_followsTheDead(self) -> None:
         """

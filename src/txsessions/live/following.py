@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txsessions.core.codec import decodeValue
-from txsessions.core.record import UNCHANGED, Record
+from txsessions.core.record import UNCHANGED, Answer, Record
 from txsessions.core.renewal import Trail, readTrail
 from txsessions.core.state import ATTRIBUTE, State, partName
 from txsessions.core.uid import storeKeyOf
@@ -132,7 +132,9 @@ class Following:
                 return True
         if _isElsewhere(entry, key):
             return True
-        uid = None if record is None else self._reached(record, _storedUid(entry))
+        if not isinstance(record, Record):
+            return False
+        uid = self._reached(record, _storedUid(entry))
         if uid is None or table.byKey.get(record.key, entry) is not entry:
             return False
         return self.move(entry, record, uid)
@@ -176,16 +178,16 @@ class Following:
 
         @return: Fires with L{None} if it was not by renewals alone that it got that.
         """
-        found: Deferred[Record | None] = self._table.store.follow(
+        found: Deferred[Record | Answer | None] = self._table.store.follow(
             key, self._table.seconds()
         )
         return found.addCallback(self._successor, key)
 
-    def _successor(self, record: Record | None, key: bytes) -> bytes | None:
+    def _successor(self, record: Record | Answer | None, key: bytes) -> bytes | None:
         """
         See L{successorOf}.
         """
-        if record is None:
+        if not isinstance(record, Record):
             return None
         try:
             trail = _trailIn(self._table.loader.unseal(record).parts)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
+from txsessions.core.record import DELETED, Record
 from txsessions.core.renewal import NONCE_BYTES, Renewal
 from txsessions.core.state import ATTRIBUTE, partName
 from txsessions.core.uid import storeKeyOf
@@ -146,8 +147,8 @@ class Renewing(Following):
             # It may have gone on from there, or another process was faster.
             key = storeKeyOf(table.siteName, uid)
             record = await table.store.follow(key, table.seconds())
-            if record is None:
-                return none, None
+            if not isinstance(record, Record):
+                return Verdict.DEAD if record is DELETED else none, None
             new = self._reached(record, uid)
             session = None if new is None else await self._current(new)
         trail = None if session is None else trailOf(session)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from txsessions.core.record import Record, sameSignIn, tagOf
+from txsessions.core.record import DELETED, Record, sameSignIn, tagOf
 from txsessions.errors import SessionConflict, SessionGone
 from txsessions.interfaces import END_MARKER
 from txsessions.stores._postgresql_anonymous import LOOK
@@ -83,9 +83,11 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         See L{txsessions.interfaces.ISessionStore.follow}.
         """
 
-        def decode(result: PGresult) -> Record | None:
+        def decode(result: PGresult) -> Found:
             if not result.ntuples:
                 return None
+            if result.get_value(0, 0) is None:
+                return DELETED
             name = result.get_value(0, KEY_AT) or b""
             return readable(name, result, 0, offset)
 

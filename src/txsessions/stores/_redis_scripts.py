@@ -260,15 +260,19 @@ while type(found) == 'string' and #found == 10 and string.sub(found, 1, 2) == 'M
   tag = tagOf(key)
   found = redis.pcall('GETRANGE', key, 0, {LIMIT})
 end
+local name = string.sub(key, #tag + 3)
+if type(found) == 'string' and string.sub(found, 1, 2) == 'E1' then
+  return {{name, found}}
+end
 if key == KEYS[1] or not head(key) or ended(key, found) then return {GONE} end
-return {{string.sub(key, #tag + 3), found}}
+return {{name, found}}
 """,
     "signed",
     "ended",
     "head",
 )
 """Keys: record, what it became.  Arguments: name, now.  Says the name of what there is
-in the end, and its record, which may be past its deadline."""
+in the end, and its record or the marker of its end, which may be past its deadline."""
 
 CLAIM = script(
     f"""

@@ -174,7 +174,7 @@ class MemoryStore(Slots):
         self._put(oldKey, Slot(None, now + marks, record.key))
         return succeed(None)
 
-    def follow(self, key: bytes, now: float) -> Deferred[Record | None]:
+    def follow(self, key: bytes, now: float) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.follow}.
         """
