@@ -15,6 +15,7 @@ from zope.interface import Attribute, Interface
 
 from txsessions.core.record import (
     DELETED,
+    FORMER,
     ROTATED,
     UNCHANGED,
     Answer,
@@ -115,9 +116,10 @@ class ISessionStore(Interface):
         @param known: A version that the caller has.
         @return: The record; L{None} if there is none, or it is past its
             deadline at C{now} (whatever a sweeper has done); L{UNCHANGED} if it
-            is alive and its version is C{known}; L{ROTATED} for as long as the
-            marker stays, after L{rename} took the key away; L{DELETED} for some
-            seconds after a L{delete} that was to leave a marker.
+            is alive and its version is C{known}; L{ROTATED} for
+            L{ROTATION_MARKER} seconds after L{rename} took the key away, and then
+            L{FORMER} for as long as the marker stays; L{DELETED} for some seconds
+            after a L{delete} that was to leave a marker.
         """
 
     def replace(record: Record, expected: int, now: float) -> Deferred[None]:
@@ -308,7 +310,8 @@ class ISessionStore(Interface):
 
 
 ROTATION_MARKER = 60.0
-"""How long a rotated key stays marked, in seconds, if nothing else is said."""
+"""How long a rotated key stays marked, in seconds, if nothing else is said, and how
+long it counts as one that was just given up."""
 
 END_MARKER = 10.0
 """How long the key of a session that was deleted may stay marked, in seconds: longer
@@ -332,6 +335,7 @@ class ISessionListener(Interface):
 __all__ = [
     "DELETED",
     "END_MARKER",
+    "FORMER",
     "ROTATED",
     "ROTATION_MARKER",
     "UNCHANGED",

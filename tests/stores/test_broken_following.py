@@ -8,7 +8,7 @@ from twisted.internet.defer import succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stores.test_broken_stores import failures
-from txsessions.core.record import DELETED, Record
+from txsessions.core.record import DELETED, FORMER, ROTATED, Record
 from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores import MemoryStore
 from txsessions.testing._following import FollowingContract
@@ -38,6 +38,32 @@ class MarksForLong(MemoryStore):
         Adds a second.
         """
         return super().rename(oldKey, record, expected, now, limit, marks + 1)
+
+
+class NeverFormer(MemoryStore):
+    """
+    Takes whatever was rotated away for rotated away just now.
+    """
+
+    def load(self, key, now, known=None):
+        """
+        Knows of one answer.
+        """
+        found = super().load(key, now, known)
+        return found.addCallback(lambda it: ROTATED if it is FORMER else it)
+
+
+class FormerAtOnce(MemoryStore):
+    """
+    Takes it for rotated away long ago.
+    """
+
+    def load(self, key, now, known=None):
+        """
+        Knows of the other.
+        """
+        found = super().load(key, now, known)
+        return found.addCallback(lambda it: FORMER if it is ROTATED else it)
 
 
 class FollowsOneStep(MemoryStore):
@@ -183,6 +209,13 @@ class BrokenFollowingTests(SynchronousTestCase):
         One that stays too long is caught.
         """
         self.assertCaught(MarksForLong, "markedForLong", "aWayThatIsBroken")
+
+    def test_former(self) -> None:
+        """
+        Not telling what was given up just now from what was longer ago is caught.
+        """
+        for makeStore in (NeverFormer, FormerAtOnce):
+            self.assertCaught(makeStore, "markedForLong")
 
     def test_followsOneStep(self) -> None:
         """

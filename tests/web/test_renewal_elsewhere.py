@@ -131,9 +131,36 @@ class LedElsewhereTests(ElsewhereCase):
         """
         client, old = self.renewed("/in")
         client.fetch("/out")
-        answer = self.asked(old, site=self.there, path="/count")
-        self.assertEqual((answer.body, answer.sets), (b"count 1", False))
+        for passed, sets in ((0, False), (59, False), (62, True)):
+            self.clock.advance(passed)
+            answer = self.asked(old, site=self.there, path="/count")
+            self.assertEqual((answer.body, answer.sets), (b"count 1", sets), passed)
         self.assertEqual(self.told(), [])
+
+    def test_ranOut(self):
+        """
+        Nor does one whose session has run out, whose visitor never heard of the new
+        one: he gets a cookie.
+        """
+        for site in (self.site, self.there):
+            _, old = self.renewed(confirmed=False)
+            self.clock.advance(1000)
+            answer = self.asked(old, site=site, path="/count")
+            self.assertEqual((answer.body, answer.sets), (b"count 1", True))
+
+    def test_turnedOff(self):
+        """
+        Where there is no renewal any more an old id is as good as any that was given
+        up: for a minute it gets no cookie.
+        """
+        _, old = self.renewed(confirmed=False)
+        for site in self.sites:
+            site.renewal = None
+        for passed, sets in ((0, False), (59, False), (1, True)):
+            self.clock.advance(passed)
+            for site in self.sites:
+                answer = self.asked(old, site=site, path="/count")
+                self.assertEqual((answer.body, answer.sets), (b"count 1", sets))
 
 
 class HeldElsewhereTests(ElsewhereCase):

@@ -44,7 +44,6 @@ ASK_AGAIN = 60.0
 has run out."""
 
 _NO_SCHEME = (False, b"")
-_NOWHERE = (b"", True)
 _NOTHING: dict[bytes, bytes] = {}
 
 
@@ -248,7 +247,8 @@ class Entry:
         Let go of the live object, whose changes cannot be saved.
         """
         # What has become of a uid that it was to give up, the store has to say.
-        self.table.rotated.at.pop((self.movedFrom or _NOWHERE)[0], None)
+        if self.movedFrom is not None:
+            self.table.rotated.forget(self.movedFrom[0])
         self.table.leave(self.session)
         self.session._close()
         self.session._phase = STALE

@@ -222,7 +222,7 @@ class Following:
         """
         isFormer = record.key in self._former
         if isFormer:
-            self._table.rotated.noteElsewhere(uid, self._table.seconds())
+            self._table.rotated.note(uid, self._table.seconds())
         return isFormer
 
     def move(self, entry: Entry, record: Record, uid: bytes) -> bool:
@@ -240,7 +240,7 @@ class Following:
         if isOurs and (theirs is None or theirs.isConfirmed):
             return False
         self._note(old, uid)
-        table.rotated.noteElsewhere(old, table.seconds())
+        table.rotated.note(old, table.seconds())
         table.noteStored(entry, record.key)
         if not isOurs:
             # What is said of renewals is theirs, whatever was about to be said here.

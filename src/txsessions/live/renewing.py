@@ -26,6 +26,7 @@ from txsessions.core.record import DELETED, Record
 from txsessions.core.renewal import NONCE_BYTES, Renewal
 from txsessions.core.state import ATTRIBUTE, partName
 from txsessions.core.uid import storeKeyOf
+from txsessions.interfaces import ROTATION_MARKER
 from txsessions.live import tokens
 from txsessions.live.events import EventKind
 from txsessions.live.following import Following, trailOf
@@ -47,10 +48,10 @@ class Verdict(enum.Enum):
     """
 
     DEAD = "dead"
-    """Nothing: the session is somebody else's now."""
+    """Nothing, nor for a cookie: it was given up, or its session ended, just now."""
 
     UNKNOWN = "unknown"
-    """Nothing, and as little as one that never was."""
+    """Nothing, as one that never was."""
 
     LED = "led"
     """All, and for being told the new one."""
@@ -140,7 +141,7 @@ class Renewing(Following):
         See L{find}.
         """
         table = self._table
-        none = Verdict.UNKNOWN if uid in table.rotated.elsewhere else Verdict.DEAD
+        none = Verdict.UNKNOWN if uid in table.rotated.former else Verdict.DEAD
         new = self._became.get(uid)
         session = None if new is None else await self._current(new)
         if session is None:
@@ -163,7 +164,9 @@ class Renewing(Following):
         if not steps:
             return Verdict.DEAD, None
         await self._replayed(uid, session, address)
-        return Verdict.UNKNOWN, None
+        # Between two renewals is the interval at least.
+        age = abs(table.seconds() - trail.renewedAt) + (steps - 1) * self.rule.interval
+        return Verdict.DEAD if age < ROTATION_MARKER else Verdict.UNKNOWN, None
 
     def fetch(self, uid: bytes) -> Deferred[Session | None]:
         """

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from txsessions.core.record import ROTATED, Answer
 from txsessions.core.renewal import Chain, Trail
 from txsessions.interfaces import END_MARKER, ROTATION_MARKER
 
@@ -32,8 +33,8 @@ class Rotated:
 
     @ivar at: When each was rotated away, or would have been to be forgotten when it
         shall; somewhat older ones may be left.
-    @ivar elsewhere: Those of which the store has told: that is when they were asked
-        for.
+    @ivar former: Those of which the store has told that they were rotated away longer
+        ago; in L{at} is when it was asked.
     @ivar chain: Makes uids of others; there once the store is open.
     @ivar renewing: What gives sessions new uids in time, if the site wants that.
     """
@@ -43,25 +44,38 @@ class Rotated:
 
     def __init__(self) -> None:
         self.at: OrderedDict[bytes, float] = OrderedDict()
-        self.elsewhere: set[bytes] = set()
+        self.former: set[bytes] = set()
 
     def note(self, uid: bytes, now: float) -> None:
         """
         A uid was just rotated away.
         """
-        self.elsewhere.discard(uid)
+        self.former.discard(uid)
         self.at[uid] = now
         self.at.move_to_end(uid)
         while next(iter(self.at.values())) + ROTATION_MARKER <= now:
             old, _ = self.at.popitem(last=False)
-            self.elsewhere.discard(old)
+            self.former.discard(old)
 
-    def noteElsewhere(self, uid: bytes, now: float) -> None:
+    def noteElsewhere(self, uid: bytes, now: float, answer: Answer) -> None:
         """
-        The store says that a uid was rotated away, who knows when.
+        The store says that a uid was rotated away.  What was so longer ago is of use
+        only for those whom it leads to its session.
+
+        @param answer: L{ROTATED} or L{FORMER}.
         """
-        self.note(uid, now)
-        self.elsewhere.add(uid)
+        if answer is ROTATED:
+            self.note(uid, now)
+        elif self.renewing is not None:
+            self.note(uid, now)
+            self.former.add(uid)
+
+    def forget(self, uid: bytes) -> None:
+        """
+        It may be good again.
+        """
+        self.at.pop(uid, None)
+        self.former.discard(uid)
 
     def lost(self, entry: Entry) -> None:
         """

@@ -27,19 +27,25 @@ class Slot:
 
     @ivar record: The session, or L{None} for a marker.
     @ivar became: The new key, in the marker of a rotation.
+    @ivar madeAt: When that was made.
     @ivar expiresAt: The deadline of either.
     @ivar due: When the sweeper has to look, as its heap says.
     @ivar claimed: Whether the sweeper has handed it out.
     @ivar epoch: The epoch of the principal when it signed in.
     """
 
-    __slots__ = ("became", "claimed", "due", "epoch", "expiresAt", "record")
+    __slots__ = ("became", "claimed", "due", "epoch", "expiresAt", "madeAt", "record")
 
     def __init__(
-        self, record: Record | None, expiresAt: float, became: bytes = b""
+        self,
+        record: Record | None,
+        expiresAt: float,
+        became: bytes = b"",
+        madeAt: float = 0.0,
     ) -> None:
         self.record = record
         self.became = became
+        self.madeAt = madeAt
         self.expiresAt = expiresAt
         self.due = float("inf")
         self.claimed = False

@@ -13,14 +13,14 @@ SQL_NOTHING = f"'{NOTHING.decode()}'"
 """The same in a statement."""
 
 _MARKER = (
-    "version = NULL, created_at = 0, touched_at = 0, expires_at = $T, span = $T, "
+    "version = NULL, created_at = $C, touched_at = 0, expires_at = $T, span = $T, "
     "due = $T, claimed_until = NULL, checksum = 0, principal = NULL, handle = NULL, "
     "epoch = -1, payload = "
 )
-RENAMED = _MARKER.replace("$T", "$11") + "$4"
+RENAMED = _MARKER.replace("$T", "$11").replace("$C", "$3") + "$4"
 """What the row of the old key becomes where a session is renamed."""
 
-ENDED = _MARKER.replace("$T", "$2") + SQL_NOTHING
+ENDED = _MARKER.replace("$T", "$2").replace("$C", "0") + SQL_NOTHING
 """What the row of a session becomes that is deleted."""
 
 DELETE = "DELETE FROM {sessions} WHERE key = $1 AND version IS NOT NULL"

@@ -71,10 +71,11 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         See L{txsessions.interfaces.ISessionStore.load}.
         """
         version = None if known is None else number(known)
-        values = (key, version, number(instant(now, offset)))
+        present = instant(now, offset)
+        values = (key, version, number(present))
 
         def decode(result: PGresult) -> Found:
-            return found(key, known, result, offset)
+            return found(key, known, result, offset, present)
 
         return Call(self._all.load, values, decode, due)
 

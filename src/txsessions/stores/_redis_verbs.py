@@ -34,6 +34,7 @@ from txsessions.stores._redis_rows import (
     decode,
     encode,
     isAlive,
+    packMarker,
     packTime,
     packVersion,
     reportDamage,
@@ -241,7 +242,7 @@ def rename(
         value,
         packVersion(expected),
         packTime(now + offset),
-        packTime(now + offset + marks),
+        packMarker(now + offset, marks),
         *arguments,
         keys=keys,
     )

@@ -19,7 +19,16 @@ from zlib import crc32
 
 from twisted.logger import Logger
 
-from txsessions.core.record import DELETED, ROTATED, UNCHANGED, Answer, Record, tagOf
+from txsessions.core.record import (
+    DELETED,
+    FORMER,
+    ROTATED,
+    UNCHANGED,
+    Answer,
+    Record,
+    tagOf,
+)
+from txsessions.interfaces import ROTATION_MARKER
 
 Row = tuple[Any, ...]
 Execute = Callable[..., sqlite3.Cursor]
@@ -186,7 +195,10 @@ def read(execute: Execute, key: bytes, now: float, known: int | None) -> Found:
         if row[1] <= now:
             return None
         if row[0] is None:
-            return DELETED if row[KEY_AT - 1] == NOTHING else ROTATED
+            # Earlier versions did not say when they made a marker.
+            isFormer = 0 < row[4] <= now - ROTATION_MARKER
+            rotated = FORMER if isFormer else ROTATED
+            return DELETED if row[KEY_AT - 1] == NOTHING else rotated
         return recordOf(key, row)
     except UNREADABLE:
         reportDamage(key)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace as evolve
 
-from txsessions.core.record import DELETED, ROTATED, Record
+from txsessions.core.record import DELETED, FORMER, ROTATED, Record
 from txsessions.errors import SessionExists, SessionGone
 from txsessions.interfaces import END_MARKER, ROTATION_MARKER
 from txsessions.testing._case import SOMEBODY, ContractCase, steps
@@ -128,9 +128,12 @@ class FollowingContract(ContractCase):
         A marker stays for as long as is said, and all that it means; then it goes.
         """
         old, new = await self.renamed("ab")
-        for passed in (0.0, ROTATION_MARKER + 1, LONG - 1):
+        for passed in (0.0, ROTATION_MARKER - 1, ROTATION_MARKER + 1, LONG - 1):
             now = self.now + passed
-            self.assertIs(await self.load(old, now), ROTATED, f"after {passed} s")
+            found = FORMER if passed >= ROTATION_MARKER else ROTATED
+            self.assertIs(await self.load(old, now), found, f"after {passed} s")
+            known = await self.store.load(old.key, now, old.version)
+            self.assertIs(known, found, f"after {passed} s")
             self.assertEqual(await self.claimAll(now), [])
             self.assertEqual(await self.follow(old, now), new)
             await self.fails(self.store.insert(old, now), SessionExists)
