@@ -9,13 +9,13 @@ good for, is in L{txsessions.live.renewing}.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txsessions.core.codec import decodeValue
+from txsessions.core.recent import Recent
 from txsessions.core.record import UNCHANGED, Answer, Record
 from txsessions.core.renewal import Trail, readTrail
 from txsessions.core.state import ATTRIBUTE, State, partName
@@ -46,7 +46,7 @@ class Following:
     def __init__(self, table: LiveTable) -> None:
         self._table = table
         self._became: dict[bytes, bytes] = {}
-        self._former: OrderedDict[bytes, float] = OrderedDict()
+        self._former = Recent(ROTATION_MARKER)
 
     def isRenewed(self, session: Session) -> bool:
         """
@@ -201,17 +201,14 @@ class Following:
         Find the session of a record in memory, if it lives there under a uid that it
         had before.
         """
-        trail, former, now = _trailIn(state.parts), self._former, self._table.seconds()
+        trail, now = _trailIn(state.parts), self._table.seconds()
         steps = () if trail is None else trail.steps
         for step in steps:
             entry = self._table.byKey.get(step.formerKey)
             if entry is not None and entry.session._phase < ENDED:
                 return entry if self.move(entry, record, uid) else None
         for step in steps:
-            former[step.formerKey] = now
-            former.move_to_end(step.formerKey)
-        while former and next(iter(former.values())) + ROTATION_MARKER <= now:
-            former.popitem(last=False)
+            self._former.note(step.formerKey, now)
         return None
 
     def isOutdated(self, record: Record, uid: bytes) -> bool:
@@ -220,9 +217,10 @@ class Following:
         one has told: two questions need not be answered in their order.  Then the uid
         is an old one.
         """
-        isFormer = record.key in self._former
+        now = self._table.seconds()
+        isFormer = self._former.has(record.key, now)
         if isFormer:
-            self._table.rotated.note(uid, self._table.seconds())
+            self._table.rotated.note(uid, now)
         return isFormer
 
     def move(self, entry: Entry, record: Record, uid: bytes) -> bool:

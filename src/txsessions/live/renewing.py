@@ -141,7 +141,8 @@ class Renewing(Following):
         See L{find}.
         """
         table = self._table
-        none = Verdict.UNKNOWN if uid in table.rotated.former else Verdict.DEAD
+        isFormer = table.rotated.former.has(uid, table.seconds())
+        none = Verdict.UNKNOWN if isFormer else Verdict.DEAD
         new = self._became.get(uid)
         session = None if new is None else await self._current(new)
         if session is None:

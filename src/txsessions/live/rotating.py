@@ -8,9 +8,9 @@ the place of one that the browser has got meanwhile.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from txsessions.core.recent import Recent
 from txsessions.core.record import ROTATED, Answer
 from txsessions.core.renewal import Chain, Trail
 from txsessions.interfaces import END_MARKER, ROTATION_MARKER
@@ -31,10 +31,9 @@ class Rotated:
     """
     The uids that were rotated away in the last minute, or ended in the last seconds.
 
-    @ivar at: When each was rotated away, or would have been to be forgotten when it
-        shall; somewhat older ones may be left.
+    @ivar at: All of them.
     @ivar former: Those of which the store has told that they were rotated away longer
-        ago; in L{at} is when it was asked.
+        ago; when it was asked counts.
     @ivar chain: Makes uids of others; there once the store is open.
     @ivar renewing: What gives sessions new uids in time, if the site wants that.
     """
@@ -43,19 +42,15 @@ class Rotated:
     renewing: Renewing | None = None
 
     def __init__(self) -> None:
-        self.at: OrderedDict[bytes, float] = OrderedDict()
-        self.former: set[bytes] = set()
+        self.at = Recent(ROTATION_MARKER)
+        self.former = Recent(ROTATION_MARKER)
 
     def note(self, uid: bytes, now: float) -> None:
         """
         A uid was just rotated away.
         """
-        self.former.discard(uid)
-        self.at[uid] = now
-        self.at.move_to_end(uid)
-        while next(iter(self.at.values())) + ROTATION_MARKER <= now:
-            old, _ = self.at.popitem(last=False)
-            self.former.discard(old)
+        self.former.forget(uid)
+        self.at.note(uid, now)
 
     def noteElsewhere(self, uid: bytes, now: float, answer: Answer) -> None:
         """
@@ -68,14 +63,14 @@ class Rotated:
             self.note(uid, now)
         elif self.renewing is not None:
             self.note(uid, now)
-            self.former.add(uid)
+            self.former.note(uid, now)
 
     def forget(self, uid: bytes) -> None:
         """
         It may be good again.
         """
-        self.at.pop(uid, None)
-        self.former.discard(uid)
+        self.at.forget(uid)
+        self.former.forget(uid)
 
     def lost(self, entry: Entry) -> None:
         """
@@ -93,14 +88,13 @@ class Rotated:
         one was some seconds ago.  One that was rotated away stays so for longer.
         """
         if not self.has(uid, now):
-            self.note(uid, now - ROTATION_MARKER + END_MARKER)
+            self.at.note(uid, now, age=ROTATION_MARKER - END_MARKER)
 
     def has(self, uid: bytes | None, now: float) -> bool:
         """
         Whether it is one of these.
         """
-        at = None if uid is None else self.at.get(uid)
-        return at is not None and at + ROTATION_MARKER > now
+        return uid is not None and self.at.has(uid, now)
 
 
 def beginTrail(session: Session, now: float) -> None:
