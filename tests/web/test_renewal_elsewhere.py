@@ -229,6 +229,22 @@ class HeldElsewhereTests(ElsewhereCase):
             self.assertEqual(other.answer().code, 200)
             self.assertEqual(client.fetch("/look").body, b"nobody 0 7")
 
+    def test_longAgo(self):
+        """
+        So it is where the old id comes there only much later.
+        """
+        client, other, request, session = self.heldThere("/count")
+        late = self.twin(client, site=self.there)
+        self.assertTrue(client.fetch("/look").sets)
+        self.clock.advance(200)
+        answer = late.fetch("/count")
+        self.assertEqual((answer.body, answer.sets), (b"count 2", True))
+        self.assertEqual(session["count"], 2)
+        self.finish(request, b"polled")
+        self.assertEqual(other.answer().code, 200)
+        self.assertEqual(client.fetch("/look").body, b"nobody 0 2")
+        self.assertEqual(self.told(EventKind.ENDED), [])
+
     def test_answersOutOfOrder(self):
         """
         Nor are there two where the store's answer for the old id, from before the

@@ -359,7 +359,8 @@ class EndsTests(RenewalCase):
 
     def test_ends(self):
         """
-        The session has ended when the answer is there, whoever has it.
+        The session has ended when the answer is there, whoever has it; the visitor gets
+        the next one with its cookie at once.
         """
         client, old = self.renewed("/in")
         self.asked(old)
@@ -371,6 +372,7 @@ class EndsTests(RenewalCase):
         self.assertEqual((ended.reason, ended.principal), ("replayed", "ann"))
         self.assertEqual(self.stored(), 0)
         self.assertEqual(self.seen(client), b"nobody 0 0")
+        self.assertTrue(client.fetch("/count").sets)
 
     def test_afterALostReply(self):
         """
