@@ -250,6 +250,26 @@ class OthersTests(LateCase):
         self.assertEqual(self.browser.fetch("/who").body, b"ann")
 
 
+class WrongCookieTests(LateCase):
+    """
+    A sign-in by an id that lives, and came by the cookie of the other scheme.
+    """
+
+    def test_livesOn(self):
+        """
+        Its session lives on, and ends for this process where another ends it.
+        """
+        owner = self.client(site=self.here, secure=True)
+        value = owner.fetch("/count").cookie.value
+        cookie = f"Cookie: sid={value}"
+        self.assertTrue(self.client().fetch("/in", headers=(cookie,)).sets)
+        self.assertEqual(owner.fetch("/count").body, b"count 2")
+        other = self.client(site=self.there, secure=True)
+        other.jar.cookies.update(owner.jar.cookies)
+        self.assertTrue(other.fetch("/out").deletes)
+        self.assertEqual(owner.fetch("/count").body, b"count 1")
+
+
 class OthersNoStoreTests(OthersTests):
     """
     The same where there is no store.
