@@ -57,6 +57,7 @@ PUBLIC = {
         "Answer",
         "DELETED",
         "END_MARKER",
+        "FORMER",
         "ISessionListener",
         "ISessionStore",
         "ROTATED",

@@ -15,6 +15,7 @@ from zope.interface import Attribute, Interface
 
 from txsessions.core.record import (
     DELETED,
+    FORMER,
     ROTATED,
     UNCHANGED,
     Answer,
@@ -115,9 +116,10 @@ class ISessionStore(Interface):
         @param known: A version that the caller has.
         @return: The record; L{None} if there is none, or it is past its
             deadline at C{now} (whatever a sweeper has done); L{UNCHANGED} if it
-            is alive and its version is C{known}; L{ROTATED} for as long as the
-            marker stays, after L{rename} took the key away; L{DELETED} for some
-            seconds after a L{delete} that was to leave a marker.
+            is alive and its version is C{known}; L{ROTATED} for
+            L{ROTATION_MARKER} seconds after L{rename} took the key away, and then
+            L{FORMER} for as long as the marker stays; L{DELETED} for some seconds
+            after a L{delete} that was to leave a marker.
         """
 
     def replace(record: Record, expected: int, now: float) -> Deferred[None]:
@@ -167,14 +169,15 @@ class ISessionStore(Interface):
         @param marks: How long the marker stays, L{ROTATION_MARKER} if not given.
         """
 
-    def follow(key: bytes, now: float) -> Deferred[Record | None]:
+    def follow(key: bytes, now: float) -> Deferred[Record | Answer | None]:
         """
         Find what a session has become, from marker to marker, in one look: no rename
         that comes meanwhile makes it lost.
 
-        @return: Its record, under the key of now; L{None} if there is no marker under
-            this key at C{now}, or one on the way has run out, or the session at the
-            end is past its deadline, ended or gone.
+        @return: Its record, under the key of now; L{DELETED} if the last marker is
+            that of a L{delete}; L{None} if there is no marker under this key at
+            C{now}, or one on the way has run out, or the session at the end is past
+            its deadline, ended or gone.
         """
 
     def delete(key: bytes, now: float | None = None) -> Deferred[bool]:
@@ -307,7 +310,8 @@ class ISessionStore(Interface):
 
 
 ROTATION_MARKER = 60.0
-"""How long a rotated key stays marked, in seconds, if nothing else is said."""
+"""How long a rotated key stays marked, in seconds, if nothing else is said, and how
+long it counts as one that was just given up."""
 
 END_MARKER = 10.0
 """How long the key of a session that was deleted may stay marked, in seconds: longer
@@ -331,6 +335,7 @@ class ISessionListener(Interface):
 __all__ = [
     "DELETED",
     "END_MARKER",
+    "FORMER",
     "ROTATED",
     "ROTATION_MARKER",
     "UNCHANGED",

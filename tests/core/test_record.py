@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txsessions.core.record import (
     DELETED,
+    FORMER,
     ROTATED,
     UNCHANGED,
     Answer,
@@ -97,4 +98,4 @@ class RecordTests(SynchronousTestCase):
         """
         The answers are three.
         """
-        self.assertEqual(list(Answer), [UNCHANGED, ROTATED, DELETED])
+        self.assertEqual(list(Answer), [UNCHANGED, ROTATED, FORMER, DELETED])

@@ -8,7 +8,7 @@ from twisted.internet.defer import succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stores.test_broken_stores import failures
-from txsessions.core.record import Record
+from txsessions.core.record import DELETED, FORMER, ROTATED, Record
 from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores import MemoryStore
 from txsessions.testing._following import FollowingContract
@@ -38,6 +38,32 @@ class MarksForLong(MemoryStore):
         Adds a second.
         """
         return super().rename(oldKey, record, expected, now, limit, marks + 1)
+
+
+class NeverFormer(MemoryStore):
+    """
+    Takes whatever was rotated away for rotated away just now.
+    """
+
+    def load(self, key, now, known=None):
+        """
+        Knows of one answer.
+        """
+        found = super().load(key, now, known)
+        return found.addCallback(lambda it: ROTATED if it is FORMER else it)
+
+
+class FormerAtOnce(MemoryStore):
+    """
+    Takes it for rotated away long ago.
+    """
+
+    def load(self, key, now, known=None):
+        """
+        Knows of the other.
+        """
+        found = super().load(key, now, known)
+        return found.addCallback(lambda it: FORMER if it is ROTATED else it)
 
 
 class FollowsOneStep(MemoryStore):
@@ -117,6 +143,49 @@ class FollowsTheExpired(MemoryStore):
         return found if slot is not None and slot.expiresAt > now else None
 
 
+class FollowsToNothing(MemoryStore):
+    """
+    Takes one end for another.
+    """
+
+    def _followed(self, key, now):
+        """
+        Does not tell of the markers of deletions.
+        """
+        found = super()._followed(key, now)
+        return found if isinstance(found, Record) else None
+
+
+class FollowsToAnEnd(MemoryStore):
+    """
+    Takes whatever is gone for deleted just now.
+    """
+
+    def _followed(self, key, now):
+        """
+        Tells so where markers lead to nothing.
+        """
+        slot = self._slots.get(key)
+        found = super()._followed(key, now)
+        isMarker = slot is not None and slot.record is None and slot.expiresAt > now
+        return DELETED if isMarker and found is None else found
+
+
+class FollowsFormerEnds(MemoryStore):
+    """
+    Leaves the markers of deletions to the sweeper.
+    """
+
+    def _followed(self, key, now):
+        """
+        Finds one that has run out.
+        """
+        found = super()._followed(key, now)
+        ends = super()._followed(key, float("-inf")) is DELETED
+        slot = self._slots.get(key)
+        return DELETED if ends and slot.became and slot.expiresAt > now else found
+
+
 class BrokenFollowingTests(SynchronousTestCase):
     """
     Every flaw is caught, at the test that is about it.
@@ -141,6 +210,13 @@ class BrokenFollowingTests(SynchronousTestCase):
         """
         self.assertCaught(MarksForLong, "markedForLong", "aWayThatIsBroken")
 
+    def test_former(self) -> None:
+        """
+        Not telling what was given up just now from what was longer ago is caught.
+        """
+        for makeStore in (NeverFormer, FormerAtOnce):
+            self.assertCaught(makeStore, "markedForLong")
+
     def test_followsOneStep(self) -> None:
         """
         Losing the session at the second marker is caught.
@@ -164,6 +240,24 @@ class BrokenFollowingTests(SynchronousTestCase):
         Finding a session past its deadline is caught.
         """
         self.assertCaught(FollowsTheExpired, "followTheDead", "aWayThatIsBroken")
+
+    def test_followsToNothing(self) -> None:
+        """
+        Not telling of a deletion is caught.
+        """
+        self.assertCaught(FollowsToNothing, "followTheDeleted")
+
+    def test_followsToAnEnd(self) -> None:
+        """
+        Telling of one where there was none is caught.
+        """
+        self.assertCaught(FollowsToAnEnd, "followTheDead", "aWayThatIsBroken")
+
+    def test_followsFormerEnds(self) -> None:
+        """
+        Telling of one for too long is caught.
+        """
+        self.assertCaught(FollowsFormerEnds, "followTheDeleted")
 
     def test_followsTheDead(self) -> None:
         """

@@ -80,7 +80,9 @@ class SQLiteTests(SQLiteTestCase):
         A marker that an earlier version left is just a marker.
         """
         self.rotated()
-        self.outside("UPDATE sessions SET payload = x'' WHERE version IS NULL")
+        self.outside(
+            "UPDATE sessions SET payload = x'', created_at = 0 WHERE version IS NULL"
+        )
         self.assertIs(self.result(self.store.delete(OLD.key)), False)
         self.assertEqual(self.successResultOf(self.store.load(NEW.key, NOW)), NEW)
         self.assertIs(self.successResultOf(self.store.load(OLD.key, NOW)), ROTATED)
@@ -230,7 +232,10 @@ class PostgreSQLTests(PostgresCase):
         A marker that an earlier version left is just a marker.
         """
         store, old, new = await self.rotated(prepare="1")
-        self.server.do(f"UPDATE {self.table} SET payload = '' WHERE version IS NULL")
+        self.server.do(
+            f"UPDATE {self.table} SET payload = '', created_at = 0 "
+            "WHERE version IS NULL"
+        )
         self.assertIs(await store.delete(old.key), False)
         self.assertEqual(await store.load(new.key, self.now), new)
         self.assertIs(await store.load(old.key, self.now), ROTATED)

@@ -12,14 +12,18 @@ from tests.web.test_logout import LogoutCase
 from txsessions.interfaces import END_MARKER
 
 
-class LateTests(LogoutCase):
+class LateCase(LogoutCase):
     """
-    A request that was sent before a logout, and comes after the next sign-in.
+    A site in two processes on which people sign in.
+
+    @ivar here: The one.
+    @ivar there: The other.
+    @ivar browser: A browser that has a session.
     """
 
     def setUp(self):
         """
-        Serve in two processes; a browser signs out, and in again.
+        Serve.
         """
         super().setUp()
         self.root.putChild(b"in", Page(self.signIn))
@@ -27,7 +31,7 @@ class LateTests(LogoutCase):
         self.root.putChild(b"limit", Page(self.setLimit))
         self.root.putChild(b"again", Page(self.again))
         self.here = self.site
-        self.there = self.serveElsewhere(self.root)
+        self.there = self.here if self.how else self.serveElsewhere(self.root)
         self.browser = self.client(site=self.here)
         self.browser.fetch("/count")
 
@@ -71,6 +75,12 @@ class LateTests(LogoutCase):
             value + b"; Path=/", host="example.org", path="/", https=False
         )
         return client
+
+
+class LateTests(LateCase):
+    """
+    A request that was sent before a logout, and comes after the next sign-in.
+    """
 
     def endThen(self, path, *, site=None, after=0.0):
         """
@@ -173,6 +183,99 @@ class LateTests(LogoutCase):
         """
         answer = self.browser.fetch("/again")
         self.assertTrue(answer.sets)
+
+
+class OthersTests(LateCase):
+    """
+    Where somebody else has ended a session its browser knows of no other id, and comes
+    with that one.
+    """
+
+    def end(self, how):
+        """
+        End the session of the browser without its doing.
+        """
+        uid = self.browser.sent()[0].partition(b"=")[2]
+        session = self.here.sessions[uid]
+        if how == "expire":
+            self.page(lambda request: session.expire() and b"ended")
+            self.client(site=self.here).fetch("/page")
+        elif how == "del":
+            del self.here.sessions[uid]
+        elif how == "session":
+            done = self.here.endSession("ann", session.handle)
+            self.assertTrue(self.successResultOf(done))
+        else:
+            self.assertEqual(self.successResultOf(self.here.endPrincipal("ann")), 1)
+        self.assertNotIn(uid, self.here.sessions)
+
+    def test_cookieAtOnce(self):
+        """
+        It begins anew at once, in either process, and nothing of that is lost.
+        """
+        ways = ("expire", "del", "session", "principal")
+        for how in ways[: 2 if self.how else 4]:
+            for site in (self.here, self.there):
+                self.browser.fetch("/in")
+                client = self.late(site)
+                self.end(how)
+                answer = client.fetch("/count")
+                self.assertEqual((answer.body, answer.sets), (b"count 1", True), how)
+                self.assertEqual(client.fetch("/count").body, b"count 2")
+
+    def test_signedInAgain(self):
+        """
+        When it has signed in by the dead id it knows a better one: what comes late with
+        the dead one gets no cookie.
+        """
+        self.browser.fetch("/in")
+        late = self.late()
+        self.end("expire")
+        self.assertTrue(self.browser.fetch("/in").sets)
+        for _ in range(2):
+            answer = late.fetch("/count")
+            self.assertEqual((answer.body, answer.sets), (b"count 1", False))
+            self.assertEqual(self.browser.fetch("/who").body, b"ann")
+            self.clock.advance(50)
+
+    def test_runOut(self):
+        """
+        So it is where nobody has ended it.
+        """
+        self.browser.fetch("/limit")
+        late = self.late()
+        self.clock.advance(40)
+        self.assertTrue(self.browser.fetch("/in").sets)
+        self.assertFalse(late.fetch("/count").sets)
+        self.assertEqual(self.browser.fetch("/who").body, b"ann")
+
+
+class WrongCookieTests(LateCase):
+    """
+    A sign-in by an id that lives, and came by the cookie of the other scheme.
+    """
+
+    def test_livesOn(self):
+        """
+        Its session lives on, and ends for this process where another ends it.
+        """
+        owner = self.client(site=self.here, secure=True)
+        value = owner.fetch("/count").cookie.value
+        cookie = f"Cookie: sid={value}"
+        self.assertTrue(self.client().fetch("/in", headers=(cookie,)).sets)
+        self.assertEqual(owner.fetch("/count").body, b"count 2")
+        other = self.client(site=self.there, secure=True)
+        other.jar.cookies.update(owner.jar.cookies)
+        self.assertTrue(other.fetch("/out").deletes)
+        self.assertEqual(owner.fetch("/count").body, b"count 1")
+
+
+class OthersNoStoreTests(OthersTests):
+    """
+    The same where there is no store.
+    """
+
+    how = {"store": None}  # noqa: RUF012 - what Site is given
 
 
 class NoStoreTests(LogoutCase):

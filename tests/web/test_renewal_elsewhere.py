@@ -127,14 +127,40 @@ class LedElsewhereTests(ElsewhereCase):
 
     def test_endedMeanwhile(self):
         """
-        An id whose session has ended leads nowhere, and is answered as one that never
-        was.
+        An id whose session has ended leads nowhere.
         """
         client, old = self.renewed("/in")
         client.fetch("/out")
-        answer = self.asked(old, site=self.there, path="/count")
-        self.assertEqual((answer.body, answer.sets), (b"count 1", True))
+        for passed, sets in ((0, False), (59, False), (62, True)):
+            self.clock.advance(passed)
+            answer = self.asked(old, site=self.there, path="/count")
+            self.assertEqual((answer.body, answer.sets), (b"count 1", sets), passed)
         self.assertEqual(self.told(), [])
+
+    def test_ranOut(self):
+        """
+        Nor does one whose session has run out, whose visitor never heard of the new
+        one: he gets a cookie.
+        """
+        for site in (self.site, self.there):
+            _, old = self.renewed(confirmed=False)
+            self.clock.advance(1000)
+            answer = self.asked(old, site=site, path="/count")
+            self.assertEqual((answer.body, answer.sets), (b"count 1", True))
+
+    def test_turnedOff(self):
+        """
+        Where there is no renewal any more an old id is as good as any that was given
+        up: for a minute it gets no cookie.
+        """
+        _, old = self.renewed(confirmed=False)
+        for site in self.sites:
+            site.renewal = None
+        for passed, sets in ((0, False), (59, False), (1, True)):
+            self.clock.advance(passed)
+            for site in self.sites:
+                answer = self.asked(old, site=site, path="/count")
+                self.assertEqual((answer.body, answer.sets), (b"count 1", sets))
 
 
 class HeldElsewhereTests(ElsewhereCase):
@@ -202,6 +228,22 @@ class HeldElsewhereTests(ElsewhereCase):
             self.finish(request, b"polled")
             self.assertEqual(other.answer().code, 200)
             self.assertEqual(client.fetch("/look").body, b"nobody 0 7")
+
+    def test_longAgo(self):
+        """
+        So it is where the old id comes there only much later.
+        """
+        client, other, request, session = self.heldThere("/count")
+        late = self.twin(client, site=self.there)
+        self.assertTrue(client.fetch("/look").sets)
+        self.clock.advance(200)
+        answer = late.fetch("/count")
+        self.assertEqual((answer.body, answer.sets), (b"count 2", True))
+        self.assertEqual(session["count"], 2)
+        self.finish(request, b"polled")
+        self.assertEqual(other.answer().code, 200)
+        self.assertEqual(client.fetch("/look").body, b"nobody 0 2")
+        self.assertEqual(self.told(EventKind.ENDED), [])
 
     def test_answersOutOfOrder(self):
         """

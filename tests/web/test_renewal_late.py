@@ -295,6 +295,61 @@ class ReplayedTests(RenewalCase):
         self.assertEqual(self.seen(client), b"ann 1 0")
 
 
+class BriefTests(RenewalCase):
+    """
+    A site that lets old ids read for a few seconds only.
+    """
+
+    rule = Renewal(interval=20, grace=5, watch=WATCH)
+
+    def test_aMinute(self):
+        """
+        From the grace to the end of the minute the use of the old id is told, and a
+        request with it gets no new cookie, as with any id that was given up.
+        """
+        client = self.visitor("/in")
+        old = self.cookieOf(client)
+        self.clock.advance(20)
+        self.assertTrue(client.fetch("/look").sets)
+        self.clock.advance(100)
+        self.assertFalse(client.fetch("/look").sets)
+        for passed, sets in ((5, False), (54, False), (1, True)):
+            self.clock.advance(passed)
+            answer = self.asked(old, path="/count")
+            self.assertEqual((answer.body, answer.sets), (b"count 1", sets), passed)
+            self.assertEqual(len(self.told()), 1)
+        self.assertEqual(self.seen(client), b"ann 1 0")
+
+    def test_manySteps(self):
+        """
+        The minute is that of the id, whatever has become of those after it.
+        """
+        client = self.visitor("/in")
+        first = self.cookieOf(client)
+        for passed in (0, 20, 40, 60):
+            self.clock.advance(20)
+            self.assertTrue(client.fetch("/look").sets)
+            self.assertFalse(client.fetch("/look").sets)
+            if passed:
+                answer = self.asked(first, path="/count")
+                self.assertEqual(answer.sets, passed == 60, passed)
+
+    def test_ends(self):
+        """
+        So it is where that ends the session.
+        """
+        self.site.renewal = Renewal(interval=20, grace=5, watch=WATCH, ends=True)
+        client = self.visitor("/in")
+        old = self.cookieOf(client)
+        self.clock.advance(20)
+        self.assertTrue(client.fetch("/look").sets)
+        self.assertFalse(client.fetch("/look").sets)
+        for passed, sets in ((5, False), (54, False), (61, True)):
+            self.clock.advance(passed)
+            self.assertEqual(self.asked(old, path="/count").sets, sets, passed)
+        self.assertEqual(self.seen(client), b"nobody 0 0")
+
+
 class EndsTests(RenewalCase):
     """
     A site that ends the session then.
@@ -304,7 +359,8 @@ class EndsTests(RenewalCase):
 
     def test_ends(self):
         """
-        The session has ended when the answer is there, whoever has it.
+        The session has ended when the answer is there, whoever has it; the visitor gets
+        the next one with its cookie at once.
         """
         client, old = self.renewed("/in")
         self.asked(old)
@@ -316,6 +372,7 @@ class EndsTests(RenewalCase):
         self.assertEqual((ended.reason, ended.principal), ("replayed", "ann"))
         self.assertEqual(self.stored(), 0)
         self.assertEqual(self.seen(client), b"nobody 0 0")
+        self.assertTrue(client.fetch("/count").sets)
 
     def test_afterALostReply(self):
         """

@@ -29,6 +29,24 @@ class ClosingElsewhereTests(ElsewhereCase):
 
         self.page(page)
 
+    def test_longAgo(self):
+        """
+        Nor does one of which that process hears only much later.
+        """
+        client = self.visitor("/in")
+        listener = self.twin(client, site=self.there)
+        listener.send("/page")
+        self.clock.advance(INTERVAL)
+        self.assertTrue(client.fetch("/look").sets)
+        client.fetch("/look")
+        self.clock.advance(200)
+        self.clock.advance(0)
+        self.assertFalse(listener.wire.aborted)
+        client.fetch("/out")
+        self.clock.advance(15)
+        self.clock.advance(0)
+        self.assertTrue(listener.wire.aborted)
+
     def test_stream(self):
         """
         A new id from another process closes nothing; the end does.
@@ -107,6 +125,15 @@ class ParkedElsewhereTests(ElsewhereCase):
             self.renew()
             self.clock.advance(15)
             self.clock.advance(INTERVAL - 15)
+        self.endHere()
+        self.assertEqual(self.called, [0])
+
+    def test_renewedLongAgo(self):
+        """
+        Nor where that process hears of it only much later.
+        """
+        self.renew()
+        self.clock.advance(200)
         self.endHere()
         self.assertEqual(self.called, [0])
 

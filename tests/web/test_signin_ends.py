@@ -9,7 +9,7 @@ from twisted.web.resource import Resource
 from tests.web.pages import OUTAGE, Page, change
 from tests.web.signing import SignInCase, look, signIn, signOut
 from txsessions import Session
-from txsessions.errors import ConfigurationError, SignInNeeded
+from txsessions.errors import ConfigurationError, SessionGone, SignInNeeded
 
 
 class SignOutTests(SignInCase):
@@ -69,6 +69,41 @@ class SignOutTests(SignInCase):
             self.assertEqual(self.asked(old).body, b"nobody 0 0")
         self.assertEqual(outcomes, [(None, {})] * 2)
         self.assertEqual(self.stored(), 2)
+
+    def test_endedBetween(self):
+        """
+        A request that has signed somebody in, and ended that by itself, may sign the
+        same one in once more, also where the session was its own; one whose sign-in
+        somebody else has ended may not.
+        """
+        outcomes = []
+
+        def page(request):
+            for _ in range(3):
+                session = request.getSession()
+                outcomes.append(session.login(request, "ann"))
+                if len(outcomes) < 3:
+                    session.expire()
+            return look(request)
+
+        self.page(page)
+        for paths in ((), ("/count",), ("/in",)):
+            client = self.visitor(*paths) if paths else self.client()
+            answer = client.fetch("/page")
+            self.assertEqual((answer.body, answer.sets), (b"ann 1 0", True))
+            for outcome in outcomes:
+                self.assertIsNone(self.successResultOf(outcome))
+            self.assertEqual(self.seen(client), b"ann 1 0")
+            del outcomes[:]
+        client = self.client()
+        client.send("/wait")
+        request, session = self.waiting.pop()
+        self.successResultOf(session.login(request, "ann"))
+        self.successResultOf(self.site.endPrincipal("ann"))
+        outcome = request.getSession().login(request, "ann", level=2)
+        self.failureResultOf(outcome, SessionGone)
+        self.finish(request, b"done")
+        self.assertFalse(client.answer().sets)
 
     def test_nobody(self):
         """

@@ -121,17 +121,22 @@ class Answer(enum.Enum):
     ROTATED = "rotated"
     """The session was given another key less than a minute ago."""
 
+    FORMER = "former"
+    """It was given another key longer ago, and that is still remembered."""
+
     DELETED = "deleted"
     """The session was deleted some seconds ago."""
 
 
 UNCHANGED = Answer.UNCHANGED
 ROTATED = Answer.ROTATED
+FORMER = Answer.FORMER
 DELETED = Answer.DELETED
 
 
 __all__ = [
     "DELETED",
+    "FORMER",
     "ROTATED",
     "TAG_BYTES",
     "UNCHANGED",

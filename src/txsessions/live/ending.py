@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from txsessions.live.table import LiveTable
 
 
+Removed = Callable[[], None] | None
+"""Who is told that a record is gone: see L{Ending.begin}."""
+
+
 class Ending:
     """
     The deletion of one session.
@@ -44,7 +48,7 @@ class Ending:
     def __init__(self) -> None:
         self.isOver = self.mayLive = self._marks = False
         self._keys: Sequence[bytes] = ()
-        self._removed: Callable[[], None] | None = None
+        self._removed: Removed = None
         self._waiters: list[Waiter] | None = None
         self._failure: Failure | None = None
 
@@ -52,8 +56,9 @@ class Ending:
         self,
         table: LiveTable,
         keys: Sequence[bytes],
-        removed: Callable[[], None] | None = None,
+        removed: Removed = None,
         *,
+        marks: bool = False,
         later: bool,
     ) -> None:
         """
@@ -61,16 +66,15 @@ class Ending:
         rotated.
 
         @param removed: Called if it was this that removed them, and not somebody
-            else before; also where that is unknown.  L{None} where somebody has
-            asked for it, so that it does not matter, and the store is to leave
-            a marker.
+            else before; also where that is unknown.
+        @param marks: Whether the store is to leave a marker.
         @param later: A write of the session is under way, so that a deletion
             might come before it: wait for L{proceed}.
         """
         self._waiters = []
         self._keys = keys
         self._removed = removed
-        self._marks = removed is None
+        self._marks = marks
         if later:
             table.tombstones.refuse(keys, marks=self._marks)
         else:
@@ -133,17 +137,19 @@ class Ending:
         return waiter.done
 
 
-def endAsked(entry: Entry, tell: Callable[[], None]) -> Deferred[None]:
+def endAsked(entry: Entry, tell: Callable[[], None], *, isTold: bool) -> Deferred[None]:
     """
     End a session that is not to last any longer, or has ended in the store.
 
     @param tell: Tells.
+    @param isTold: Whether the browser is told, so that whoever comes by the uid then
+        gets no cookie: it may have a better one by that time.
     @return: Fires when it is gone.
     """
-    if not entry.ending.isOver:
-        _remember(entry.table, entry.session)
+    if isTold and not entry.ending.isOver:
+        entry.table.rotated.noteEnd(entry.session._uid, entry.table.seconds())
     tell()
-    return entry.end()
+    return entry.end(marks=isTold)
 
 
 def endByLimit(entry: Entry, tell: Callable[[], None]) -> Deferred[None]:
@@ -166,44 +172,53 @@ def endByLimit(entry: Entry, tell: Callable[[], None]) -> Deferred[None]:
 
 
 def endHere(
-    table: LiveTable, session: Session, tell: Callable[[], None], *, isAsked: bool
+    table: LiveTable, session: Session, tell: Callable[[], None], *, isTold: bool
 ) -> None:
     """
     End a session that only this process has.
 
-    @param isAsked: Whether somebody has asked for it.
     @param tell: Tells.
+    @param isTold: See L{endAsked}.
     """
-    if isAsked:
-        _remember(table, session)
+    if isTold:
+        table.rotated.noteEnd(session._uid, table.seconds())
     tell()
 
 
-def _remember(table: LiveTable, session: Session) -> None:
+def tellAnswers(table: LiveTable, session: Session, reason: str) -> bool:
     """
-    Have whoever comes by the uid of an ended session get no cookie: the browser may
-    have a better one by then.  But where several requests hold it, and one of them may
-    have asked in the background, nobody can tell which: it is to get the next session
-    with its cookie.
+    Where the application has ended a session: tell the request that did so, if it is
+    one that holds the session.
+
+    @return: Whether a response tells the browser, which then forgets the uid: who comes
+        with it is late.  Anybody else comes with it because he knows no other.
     """
-    if table.current is not None or len(session._visits or ()) < 2:
-        table.rotated.noteEnd(session._uid, table.seconds())
+    visits, current = session._visits or {}, table.current
+    isTold = reason == "logout"
+    for held in visits if reason == "expire" else ():
+        visit = held()
+        if visit is not None and (
+            visit.exchange.request is current or (current is None and len(visits) == 1)
+        ):
+            visit.sessionEnded()
+            isTold = True
+    return isTold
 
 
-def endAgain(entry: Entry) -> Deferred[None]:
+def endAgain(entry: Entry, reason: str) -> Deferred[None]:
     """
     End what has ended in this process already, as far as it may live elsewhere: the
     store finds what another process has made of it.  An expiry callback does not:
     for it the session is over.
 
+    @param reason: Why: C{"expire"} or C{"logout"}.
     @return: Fires when it is gone.
     """
     ending = entry.ending
     if not ending.mayLive:
         return ending.gone()
     ending.isOver = ending.mayLive = False
-    entry.table.endedBy(entry.session._visits or {})
-    return entry.end()
+    return entry.end(marks=tellAnswers(entry.table, entry.session, reason))
 
 
 def _hasLapsed(entry: Entry) -> bool:
@@ -230,4 +245,12 @@ class _EndWaiter(DeferredWaiter):
         self.sessionSaved()
 
 
-__all__ = ["Ending", "endAgain", "endAsked", "endByLimit", "endHere"]
+__all__ = [
+    "Ending",
+    "Removed",
+    "endAgain",
+    "endAsked",
+    "endByLimit",
+    "endHere",
+    "tellAnswers",
+]

@@ -15,7 +15,6 @@ unknown then, so the next request loads it afresh.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -28,7 +27,7 @@ from txsessions.core.settle import DECISIONS, Need
 from txsessions.core.uid import storeKeyOf
 from txsessions.errors import SessionError, SessionGone, SessionStale
 from txsessions.live import gathering
-from txsessions.live.ending import Ending
+from txsessions.live.ending import Ending, Removed
 from txsessions.live.flight import Flight
 from txsessions.live.phases import ENDED, NEW, STALE
 from txsessions.live.waiting import NOBODY, Waiter
@@ -44,7 +43,6 @@ ASK_AGAIN = 60.0
 has run out."""
 
 _NO_SCHEME = (False, b"")
-_NOWHERE = (b"", True)
 _NOTHING: dict[bytes, bytes] = {}
 
 
@@ -248,7 +246,8 @@ class Entry:
         Let go of the live object, whose changes cannot be saved.
         """
         # What has become of a uid that it was to give up, the store has to say.
-        self.table.rotated.at.pop((self.movedFrom or _NOWHERE)[0], None)
+        if self.movedFrom is not None:
+            self.table.rotated.forget(self.movedFrom[0])
         self.table.leave(self.session)
         self.session._close()
         self.session._phase = STALE
@@ -380,11 +379,11 @@ class Entry:
         _ = self.session._end("elsewhere")
         self.ending.mayLive = not isGone
 
-    def end(self, removed: Callable[[], None] | None = None) -> Deferred[None]:
+    def end(self, removed: Removed = None, *, marks: bool = False) -> Deferred[None]:
         """
         Take it out of the store, for good.
 
-        @param removed: See L{Ending.begin}.
+        @param removed: See L{Ending.begin}, as for C{marks}.
         @return: Fires when it is gone.
         """
         ending = self.ending
@@ -393,7 +392,8 @@ class Entry:
         elif not ending.isOver:
             flight = self.flight
             keys = {self.key, self.storedKey or self.key, (flight or self).key}
-            ending.begin(self.table, sorted(keys), removed, later=flight is not None)
+            later = flight is not None
+            ending.begin(self.table, sorted(keys), removed, marks=marks, later=later)
         return ending.gone()
 
 

@@ -9,14 +9,14 @@ good for, is in L{txsessions.live.renewing}.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txsessions.core.codec import decodeValue
-from txsessions.core.record import UNCHANGED, Record
+from txsessions.core.recent import Recent
+from txsessions.core.record import UNCHANGED, Answer, Record
 from txsessions.core.renewal import Trail, readTrail
 from txsessions.core.state import ATTRIBUTE, State, partName
 from txsessions.core.uid import storeKeyOf
@@ -46,7 +46,7 @@ class Following:
     def __init__(self, table: LiveTable) -> None:
         self._table = table
         self._became: dict[bytes, bytes] = {}
-        self._former: OrderedDict[bytes, float] = OrderedDict()
+        self._former = Recent(ROTATION_MARKER)
 
     def isRenewed(self, session: Session) -> bool:
         """
@@ -132,7 +132,9 @@ class Following:
                 return True
         if _isElsewhere(entry, key):
             return True
-        uid = None if record is None else self._reached(record, _storedUid(entry))
+        if not isinstance(record, Record):
+            return False
+        uid = self._reached(record, _storedUid(entry))
         if uid is None or table.byKey.get(record.key, entry) is not entry:
             return False
         return self.move(entry, record, uid)
@@ -176,16 +178,16 @@ class Following:
 
         @return: Fires with L{None} if it was not by renewals alone that it got that.
         """
-        found: Deferred[Record | None] = self._table.store.follow(
+        found: Deferred[Record | Answer | None] = self._table.store.follow(
             key, self._table.seconds()
         )
         return found.addCallback(self._successor, key)
 
-    def _successor(self, record: Record | None, key: bytes) -> bytes | None:
+    def _successor(self, record: Record | Answer | None, key: bytes) -> bytes | None:
         """
         See L{successorOf}.
         """
-        if record is None:
+        if not isinstance(record, Record):
             return None
         try:
             trail = _trailIn(self._table.loader.unseal(record).parts)
@@ -199,17 +201,14 @@ class Following:
         Find the session of a record in memory, if it lives there under a uid that it
         had before.
         """
-        trail, former, now = _trailIn(state.parts), self._former, self._table.seconds()
+        trail, now = _trailIn(state.parts), self._table.seconds()
         steps = () if trail is None else trail.steps
         for step in steps:
             entry = self._table.byKey.get(step.formerKey)
             if entry is not None and entry.session._phase < ENDED:
                 return entry if self.move(entry, record, uid) else None
         for step in steps:
-            former[step.formerKey] = now
-            former.move_to_end(step.formerKey)
-        while former and next(iter(former.values())) + ROTATION_MARKER <= now:
-            former.popitem(last=False)
+            self._former.note(step.formerKey, now)
         return None
 
     def isOutdated(self, record: Record, uid: bytes) -> bool:
@@ -218,9 +217,10 @@ class Following:
         one has told: two questions need not be answered in their order.  Then the uid
         is an old one.
         """
-        isFormer = record.key in self._former
+        now = self._table.seconds()
+        isFormer = self._former.has(record.key, now)
         if isFormer:
-            self._table.rotated.noteElsewhere(uid, self._table.seconds())
+            self._table.rotated.note(uid, now)
         return isFormer
 
     def move(self, entry: Entry, record: Record, uid: bytes) -> bool:
@@ -238,7 +238,7 @@ class Following:
         if isOurs and (theirs is None or theirs.isConfirmed):
             return False
         self._note(old, uid)
-        table.rotated.noteElsewhere(old, table.seconds())
+        table.rotated.note(old, table.seconds())
         table.noteStored(entry, record.key)
         if not isOurs:
             # What is said of renewals is theirs, whatever was about to be said here.

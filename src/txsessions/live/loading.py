@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txsessions.core import lifetime as rules
-from txsessions.core.record import DELETED, ROTATED, UNCHANGED, Record
+from txsessions.core.record import DELETED, FORMER, ROTATED, UNCHANGED, Record
 from txsessions.core.state import State, unpackState
 from txsessions.core.uid import storeKeyOf
 from txsessions.errors import RecordDamaged, StoreError, StoreUnavailable
@@ -237,8 +237,8 @@ class Loader:
         if live is not None and live._phase >= ENDED:
             return None
         entry = None if live is None else live._entry
-        if answer is ROTATED:
-            table.rotated.noteElsewhere(uid, table.seconds())
+        if answer is ROTATED or answer is FORMER:
+            table.rotated.noteElsewhere(uid, table.seconds(), answer)
             if entry is not None and entry.isStoredAs(uid):
                 table.rotated.lost(entry)
                 return None

@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from txsessions.core.lifetime import storedDeadline
-from txsessions.core.record import ROTATED, UNCHANGED, Record
+from txsessions.core.record import FORMER, ROTATED, UNCHANGED, Record
 from txsessions.live.callbacks import runCallbacks
 from txsessions.live.closing import stillWait
 from txsessions.live.watching import SOON, intervalOf
@@ -90,7 +90,7 @@ class Parked:
         """
         if self._table.parked.get(self._key) is not self:
             return
-        now = self._table.seconds()
+        now, renewing = self._table.seconds(), self._table.rotated.renewing
         self._seen = changes
         if answer is UNCHANGED:
             self._again(now)
@@ -99,8 +99,8 @@ class Parked:
             # By the store's clock, which may be another.
             self._endsAt = max(answer.expiresAt, now + SOON)
             self._again(now)
-        elif answer is ROTATED and self._table.rotated.renewing is not None:
-            done = self._table.rotated.renewing.successorOf(self._key)
+        elif (answer is ROTATED or answer is FORMER) and renewing is not None:
+            done = renewing.successorOf(self._key)
             _ = done.addCallbacks(self._moved, self._unknown)
         else:
             self.gone()

@@ -8,12 +8,12 @@ noticed and never saved; its end is that of the session.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from txsessions.errors import SessionGone
 from txsessions.live import gathering
 from txsessions.live.drafting import makeDraft
+from txsessions.live.ending import Removed
 from txsessions.live.entry import Entry
 from txsessions.live.phases import ENDED
 
@@ -48,7 +48,7 @@ class ReadingEntry(Entry):
             raise SessionGone(self.tag, "the session has a new id by now")
         return True
 
-    def end(self, removed: Callable[[], None] | None = None) -> Deferred[None]:
+    def end(self, removed: Removed = None, *, marks: bool = False) -> Deferred[None]:
         """
         End the session.
         """

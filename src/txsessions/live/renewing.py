@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
+from txsessions.core.record import DELETED, Record
 from txsessions.core.renewal import NONCE_BYTES, Renewal
 from txsessions.core.state import ATTRIBUTE, partName
 from txsessions.core.uid import storeKeyOf
+from txsessions.interfaces import ROTATION_MARKER
 from txsessions.live import tokens
 from txsessions.live.events import EventKind
 from txsessions.live.following import Following, trailOf
@@ -46,10 +48,10 @@ class Verdict(enum.Enum):
     """
 
     DEAD = "dead"
-    """Nothing: the session is somebody else's now."""
+    """Nothing, nor for a cookie: it was given up, or its session ended, just now."""
 
     UNKNOWN = "unknown"
-    """Nothing, and as little as one that never was."""
+    """Nothing, as one that never was."""
 
     LED = "led"
     """All, and for being told the new one."""
@@ -139,15 +141,16 @@ class Renewing(Following):
         See L{find}.
         """
         table = self._table
-        none = Verdict.UNKNOWN if uid in table.rotated.elsewhere else Verdict.DEAD
+        isFormer = table.rotated.former.has(uid, table.seconds())
+        none = Verdict.UNKNOWN if isFormer else Verdict.DEAD
         new = self._became.get(uid)
         session = None if new is None else await self._current(new)
         if session is None:
             # It may have gone on from there, or another process was faster.
             key = storeKeyOf(table.siteName, uid)
             record = await table.store.follow(key, table.seconds())
-            if record is None:
-                return none, None
+            if not isinstance(record, Record):
+                return Verdict.DEAD if record is DELETED else none, None
             new = self._reached(record, uid)
             session = None if new is None else await self._current(new)
         trail = None if session is None else trailOf(session)
@@ -162,7 +165,9 @@ class Renewing(Following):
         if not steps:
             return Verdict.DEAD, None
         await self._replayed(uid, session, address)
-        return Verdict.UNKNOWN, None
+        # Between two renewals is the interval at least.
+        age = abs(table.seconds() - trail.renewedAt) + (steps - 1) * self.rule.interval
+        return Verdict.DEAD if age < ROTATION_MARKER else Verdict.UNKNOWN, None
 
     def fetch(self, uid: bytes) -> Deferred[Session | None]:
         """

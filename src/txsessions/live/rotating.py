@@ -8,9 +8,10 @@ the place of one that the browser has got meanwhile.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from txsessions.core.recent import Recent
+from txsessions.core.record import ROTATED, Answer
 from txsessions.core.renewal import Chain, Trail
 from txsessions.interfaces import END_MARKER, ROTATION_MARKER
 
@@ -30,10 +31,9 @@ class Rotated:
     """
     The uids that were rotated away in the last minute, or ended in the last seconds.
 
-    @ivar at: When each was rotated away, or would have been to be forgotten when it
-        shall; somewhat older ones may be left.
-    @ivar elsewhere: Those of which the store has told: that is when they were asked
-        for.
+    @ivar at: All of them.
+    @ivar former: Those of which the store has told that they were rotated away longer
+        ago; when it was asked counts.
     @ivar chain: Makes uids of others; there once the store is open.
     @ivar renewing: What gives sessions new uids in time, if the site wants that.
     """
@@ -42,26 +42,35 @@ class Rotated:
     renewing: Renewing | None = None
 
     def __init__(self) -> None:
-        self.at: OrderedDict[bytes, float] = OrderedDict()
-        self.elsewhere: set[bytes] = set()
+        self.at = Recent(ROTATION_MARKER)
+        self.former = Recent(ROTATION_MARKER)
 
     def note(self, uid: bytes, now: float) -> None:
         """
         A uid was just rotated away.
         """
-        self.elsewhere.discard(uid)
-        self.at[uid] = now
-        self.at.move_to_end(uid)
-        while next(iter(self.at.values())) + ROTATION_MARKER <= now:
-            old, _ = self.at.popitem(last=False)
-            self.elsewhere.discard(old)
+        self.former.forget(uid)
+        self.at.note(uid, now)
 
-    def noteElsewhere(self, uid: bytes, now: float) -> None:
+    def noteElsewhere(self, uid: bytes, now: float, answer: Answer) -> None:
         """
-        The store says that a uid was rotated away, who knows when.
+        The store says that a uid was rotated away.  What was so longer ago is of use
+        only for those whom it leads to its session.
+
+        @param answer: L{ROTATED} or L{FORMER}.
         """
-        self.note(uid, now)
-        self.elsewhere.add(uid)
+        if answer is ROTATED:
+            self.note(uid, now)
+        elif self.renewing is not None:
+            self.note(uid, now)
+            self.former.note(uid, now)
+
+    def forget(self, uid: bytes) -> None:
+        """
+        It may be good again.
+        """
+        self.at.forget(uid)
+        self.former.forget(uid)
 
     def lost(self, entry: Entry) -> None:
         """
@@ -79,14 +88,13 @@ class Rotated:
         one was some seconds ago.  One that was rotated away stays so for longer.
         """
         if not self.has(uid, now):
-            self.note(uid, now - ROTATION_MARKER + END_MARKER)
+            self.at.note(uid, now, age=ROTATION_MARKER - END_MARKER)
 
     def has(self, uid: bytes | None, now: float) -> bool:
         """
         Whether it is one of these.
         """
-        at = None if uid is None else self.at.get(uid)
-        return at is not None and at + ROTATION_MARKER > now
+        return uid is not None and self.at.has(uid, now)
 
 
 def beginTrail(session: Session, now: float) -> None:

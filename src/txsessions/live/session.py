@@ -281,7 +281,7 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
             if entry is None:
                 return succeed(None)
             asked = reason in {"expire", "logout"}
-            return endAgain(entry) if asked else entry.ending.gone()
+            return endAgain(entry, reason) if asked else entry.ending.gone()
         table = self._table()
         if table is not None and reason == "expire" and self._hasOutlived():
             reason = self._outlived()

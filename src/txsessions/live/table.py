@@ -8,7 +8,7 @@ happens.  One object a uid, however many requests use it.  Knows no HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from txsessions.live.checking import Checks
 from txsessions.live.companions import Companions
 from txsessions.live.deadlines import deadlinesOf
 from txsessions.live.draining import Writes
-from txsessions.live.ending import endAsked, endByLimit, endHere
+from txsessions.live.ending import endAsked, endByLimit, endHere, tellAnswers
 from txsessions.live.entry import Entry
 from txsessions.live.events import Announcer, EventKind
 from txsessions.live.laststate import lastStateOf
@@ -262,20 +262,19 @@ class LiveTable:
         @param before: The phase that it was in.
         """
         self.leave(session)
-        if reason == "expire":
-            self.endedBy(session._visits or {})
+        isTold = tellAnswers(self, session, reason)
         entry = session._entry
         tell = partial(self._tellOfEnd, session, reason)
         if entry is None:
             if before == STORED:
-                endHere(self, session, tell, isAsked=reason not in _LIMITS)
+                endHere(self, session, tell, isTold=isTold)
             return succeed(None)
         self._unpark(entry)
         if not entry.isKnown or before == STALE:
             return entry.end()
         if reason in _LIMITS:
             return endByLimit(entry, tell)
-        return endAsked(entry, tell)
+        return endAsked(entry, tell, isTold=isTold)
 
     def _tellOfEnd(self, session: Session, reason: str) -> None:
         """
@@ -291,20 +290,6 @@ class LiveTable:
             lastStateOf(session) if self.announcer.hasListeners else None,
             session._signIn,
         )
-
-    def endedBy(self, visits: Mapping[Any, None]) -> None:
-        """
-        The application ended a session: tell the request that did so, if it is
-        one that holds the session.
-        """
-        current = self.current
-        for held in visits:
-            visit = held()
-            if visit is not None and (
-                visit.exchange.request is current
-                or (current is None and len(visits) == 1)
-            ):
-                visit.sessionEnded()
 
     # -- changing ids
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from txsessions.core.lifetime import touchInterval
-from txsessions.core.record import ROTATED, UNCHANGED, Record
+from txsessions.core.record import FORMER, ROTATED, UNCHANGED, Record
 from txsessions.errors import SessionError
 from txsessions.live.closing import stillWait
 from txsessions.live.phases import ENDED
@@ -157,7 +157,7 @@ class Watching:
             and key == entry.storedKey == entry.key
             and entry.session._phase < ENDED
         ):
-            if answer is ROTATED:
+            if answer is ROTATED or answer is FORMER:
                 self._table.rotated.lost(entry)
             else:
                 entry.endedElsewhere(isGone=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection
 
-from txsessions.core.record import Record, SignInLimit, tagOf
+from txsessions.core.record import DELETED, Answer, Record, SignInLimit, tagOf
 from txsessions.errors import SessionConflict, SessionGone, TooManySessions
 from txsessions.stores._memory_anonymous import Anonymous
 from txsessions.stores._memory_principals import Principals
@@ -25,21 +25,27 @@ class Slot:
     """
     What is kept under one key.
 
-    @ivar record: The session, or L{None} for the marker of a rotation.
-    @ivar became: The new key, in a marker.
+    @ivar record: The session, or L{None} for a marker.
+    @ivar became: The new key, in the marker of a rotation.
+    @ivar madeAt: When that was made.
     @ivar expiresAt: The deadline of either.
     @ivar due: When the sweeper has to look, as its heap says.
     @ivar claimed: Whether the sweeper has handed it out.
     @ivar epoch: The epoch of the principal when it signed in.
     """
 
-    __slots__ = ("became", "claimed", "due", "epoch", "expiresAt", "record")
+    __slots__ = ("became", "claimed", "due", "epoch", "expiresAt", "madeAt", "record")
 
     def __init__(
-        self, record: Record | None, expiresAt: float, became: bytes = b""
+        self,
+        record: Record | None,
+        expiresAt: float,
+        became: bytes = b"",
+        madeAt: float = 0.0,
     ) -> None:
         self.record = record
         self.became = became
+        self.madeAt = madeAt
         self.expiresAt = expiresAt
         self.due = float("inf")
         self.claimed = False
@@ -65,7 +71,7 @@ class Slots:
         isThere = slot.record is not None and slot.expiresAt > now
         return isThere and not self._hasEnded(slot)
 
-    def _followed(self, key: bytes, now: float) -> Record | None:
+    def _followed(self, key: bytes, now: float) -> Record | Answer | None:
         """
         What the session under a marker is now, if it is alive.
         """
@@ -74,6 +80,8 @@ class Slots:
         while slot is not None and slot.record is None:
             if slot.expiresAt <= now or key in passed:
                 return None
+            if not slot.became:
+                return DELETED
             passed.add(key)
             key = slot.became
             slot = self._slots.get(key)

@@ -9,15 +9,18 @@ from __future__ import annotations
 NOTHING = b"ended"
 """In a marker, what the key of a deleted session has become: the key of nothing."""
 
+SQL_NOTHING = f"'{NOTHING.decode()}'"
+"""The same in a statement."""
+
 _MARKER = (
-    "version = NULL, created_at = 0, touched_at = 0, expires_at = $T, span = $T, "
+    "version = NULL, created_at = $C, touched_at = 0, expires_at = $T, span = $T, "
     "due = $T, claimed_until = NULL, checksum = 0, principal = NULL, handle = NULL, "
     "epoch = -1, payload = "
 )
-RENAMED = _MARKER.replace("$T", "$11") + "$4"
+RENAMED = _MARKER.replace("$T", "$11").replace("$C", "$3") + "$4"
 """What the row of the old key becomes where a session is renamed."""
 
-ENDED = _MARKER.replace("$T", "$2") + f"'{NOTHING.decode()}'"
+ENDED = _MARKER.replace("$T", "$2").replace("$C", "0") + SQL_NOTHING
 """What the row of a session becomes that is deleted."""
 
 DELETE = "DELETE FROM {sessions} WHERE key = $1 AND version IS NOT NULL"
@@ -47,4 +50,5 @@ __all__ = [
     "FOLLOW_END",
     "NOTHING",
     "RENAMED",
+    "SQL_NOTHING",
 ]

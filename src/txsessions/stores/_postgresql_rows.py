@@ -15,7 +15,16 @@ from zlib import crc32
 
 from twisted.logger import Logger
 
-from txsessions.core.record import DELETED, ROTATED, UNCHANGED, Answer, Record, tagOf
+from txsessions.core.record import (
+    DELETED,
+    FORMER,
+    ROTATED,
+    UNCHANGED,
+    Answer,
+    Record,
+    tagOf,
+)
+from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores._postgresql_ending import NOTHING
 from txsessions.stores._postgresql_statements import number
 
@@ -30,6 +39,8 @@ FARTHEST = 1 << 62
 
 HANDLE_AT, PAYLOAD_AT, KEY_AT = 7, 9, 10
 """Where in the columns of an answer these are; the key where it is asked for."""
+
+_MARKED = round(ROTATION_MARKER * 1e6)
 
 _log = Logger()
 _head = struct.Struct("!qqq").pack
@@ -136,16 +147,23 @@ def readable(key: bytes, result: PGresult, row: int, offset: int) -> Record | No
         return None
 
 
-def found(key: bytes, known: int | None, result: PGresult, offset: int) -> Found:
+def found(
+    key: bytes, known: int | None, result: PGresult, offset: int, present: int
+) -> Found:
     """
     Read the answer to a load.
+
+    @param present: When it was asked, by the server's clock.
     """
     if not result.ntuples:
         return None
     version = result.get_value(0, 0)
     if version is None:
-        isEnd = result.get_value(0, PAYLOAD_AT) == NOTHING
-        return DELETED if isEnd else ROTATED
+        if result.get_value(0, PAYLOAD_AT) == NOTHING:
+            return DELETED
+        # Earlier versions did not say when they made a marker.
+        madeAt = int.from_bytes(result.get_value(0, 1) or b"", "big", signed=True)
+        return FORMER if 0 < madeAt <= present - _MARKED else ROTATED
     if known is not None and version == number(known):
         return UNCHANGED
     return readable(key, result, 0, offset)

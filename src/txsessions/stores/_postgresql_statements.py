@@ -47,6 +47,7 @@ _WORDS = {
     "new": _NEW,
     "marker": ending.RENAMED,
     "end": ending.ENDED,
+    "nothing": ending.SQL_NOTHING,
     "alive": principals.ALIVE,
     "unit": str(principals.EPOCH_UNIT),
     "replaced": _LATER.replace("$T", "$5").replace("$E", "$6"),
@@ -315,14 +316,14 @@ FROM found
 """
 _FOLLOWED = """
 WITH RECURSIVE became (key) AS (
-    SELECT payload FROM {sessions}
-    WHERE key = $1 AND version IS NULL AND expires_at > $2
+    SELECT $1
     UNION
     SELECT payload FROM became JOIN {sessions} USING (key)
     WHERE version IS NULL AND expires_at > $2
 )
 SELECT {columns}, payload, key FROM became JOIN {sessions} AS s USING (key)
-WHERE version IS NOT NULL AND expires_at > $2 AND {alive}
+WHERE expires_at > $2
+    AND CASE WHEN version IS NULL THEN payload = {nothing} ELSE key <> $1 AND {alive} END
 """
 _CLAIM = """
 WITH found AS (

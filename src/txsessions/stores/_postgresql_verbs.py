@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from txsessions.core.record import Record, sameSignIn, tagOf
+from txsessions.core.record import DELETED, Record, sameSignIn, tagOf
 from txsessions.errors import SessionConflict, SessionGone
 from txsessions.interfaces import END_MARKER
 from txsessions.stores._postgresql_anonymous import LOOK
@@ -71,10 +71,11 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         See L{txsessions.interfaces.ISessionStore.load}.
         """
         version = None if known is None else number(known)
-        values = (key, version, number(instant(now, offset)))
+        present = instant(now, offset)
+        values = (key, version, number(present))
 
         def decode(result: PGresult) -> Found:
-            return found(key, known, result, offset)
+            return found(key, known, result, offset, present)
 
         return Call(self._all.load, values, decode, due)
 
@@ -83,9 +84,11 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         See L{txsessions.interfaces.ISessionStore.follow}.
         """
 
-        def decode(result: PGresult) -> Record | None:
+        def decode(result: PGresult) -> Found:
             if not result.ntuples:
                 return None
+            if result.get_value(0, 0) is None:
+                return DELETED
             name = result.get_value(0, KEY_AT) or b""
             return readable(name, result, 0, offset)
 

@@ -23,6 +23,7 @@ from twisted.logger import Logger
 
 from txsessions.core.record import Answer, Record, tagOf
 from txsessions.errors import SessionTooLarge
+from txsessions.interfaces import ROTATION_MARKER
 
 _log = Logger(namespace="txsessions")
 
@@ -42,6 +43,7 @@ SHARDS = 64
 _FORMAT = struct.Struct("<2sqdddddIh")
 _TIMES = struct.Struct("<2sqddd")
 _MARKER = struct.Struct("<2sd")
+_LONG_MARKER = struct.Struct("<2sdd")
 _MARKERS = {b"M1": Answer.ROTATED, b"E1": Answer.DELETED}
 _HEAD_OF_SUM = struct.Struct("<qdq")
 HEAD = _FORMAT.size
@@ -198,9 +200,8 @@ def decode(
     @raise Damaged: It is neither.
     """
     kind = text[:2]
-    if kind in _MARKERS and len(text) == _MARKER.size:
-        _, until = _MARKER.unpack(text)
-        return None if now is not None and until <= now else _MARKERS[kind]
+    if kind in _MARKERS and len(text) in {_MARKER.size, _LONG_MARKER.size}:
+        return _marked(text, now)
     if kind not in _HEADS or not _HEADS[kind] <= len(text) <= LIMIT:
         raise Damaged
     _, version, expires, touched, span, created, then, checksum, length = (
@@ -231,6 +232,35 @@ def decode(
         handle=handle,
         payload=payload,
     )
+
+
+def _marked(text: bytes, now: float | None) -> Answer | None:
+    """
+    Read a marker.
+
+    @param now: See L{decode}.
+    """
+    kind, until = _MARKER.unpack_from(text)
+    if now is None:
+        return _MARKERS[kind]
+    if until <= now:
+        return None
+    if len(text) == _LONG_MARKER.size:
+        *_, madeAt = _LONG_MARKER.unpack(text)
+        if madeAt + ROTATION_MARKER <= now:
+            return Answer.FORMER
+    return _MARKERS[kind]
+
+
+def packMarker(now: float, marks: float) -> bytes:
+    """
+    Write the marker of a rotation, but for its kind: when it runs out and, if it
+    stays for long, when it was made.
+
+    @param now: The server's time.
+    """
+    isLong = marks > ROTATION_MARKER
+    return packTime(now + marks) + (packTime(now) if isLong else b"")
 
 
 def signInOf(text: bytes) -> dict[str, bytes | None]:
@@ -306,6 +336,7 @@ __all__ = [
     "decode",
     "encode",
     "isAlive",
+    "packMarker",
     "packTime",
     "packVersion",
     "reportDamage",

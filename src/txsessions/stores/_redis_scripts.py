@@ -210,8 +210,8 @@ return {DONE}
 
 RENAME = _rename("", "")
 """Keys: record, due, claims and index of the old name, then of the new one, and what
-the old one became.  Arguments: old name, new name, value, version expected, now, when
-the marker runs out.  What was alive until now stamps the epoch of now, also where its
+the old one became.  Arguments: old name, new name, value, version expected, now, the
+marker but for its kind.  What was alive until now stamps the epoch of now, also where its
 principal stays the same: the new shard counts by itself."""
 
 RENAME_LIMITED = _rename(_ADMIT, _EVICT, *_LIMITED[2:])
@@ -250,7 +250,7 @@ FOLLOW = script(
 local key, now = KEYS[1], unpack_('<d', ARGV[2])
 local tag = string.sub(key, 1, #key - #ARGV[1] - 2)
 local passed, found = {{}}, redis.pcall('GETRANGE', key, 0, {LIMIT})
-while type(found) == 'string' and #found == 10 and string.sub(found, 1, 2) == 'M1'
+while type(found) == 'string' and #found >= 10 and string.sub(found, 1, 2) == 'M1'
     and unpack_('<d', found, 3) > now and not passed[key] do
   passed[key] = true
   local became = redis.pcall('GETRANGE', tag .. 'b:' .. string.sub(key, #tag + 3),
@@ -260,15 +260,19 @@ while type(found) == 'string' and #found == 10 and string.sub(found, 1, 2) == 'M
   tag = tagOf(key)
   found = redis.pcall('GETRANGE', key, 0, {LIMIT})
 end
+local name = string.sub(key, #tag + 3)
+if type(found) == 'string' and string.sub(found, 1, 2) == 'E1' then
+  return {{name, found}}
+end
 if key == KEYS[1] or not head(key) or ended(key, found) then return {GONE} end
-return {{string.sub(key, #tag + 3), found}}
+return {{name, found}}
 """,
     "signed",
     "ended",
     "head",
 )
 """Keys: record, what it became.  Arguments: name, now.  Says the name of what there is
-in the end, and its record, which may be past its deadline."""
+in the end, and its record or the marker of its end, which may be past its deadline."""
 
 CLAIM = script(
     f"""

@@ -34,6 +34,7 @@ from txsessions.stores._redis_rows import (
     decode,
     encode,
     isAlive,
+    packMarker,
     packTime,
     packVersion,
     reportDamage,
@@ -241,30 +242,29 @@ def rename(
         value,
         packVersion(expected),
         packTime(now + offset),
-        packTime(now + offset + marks),
+        packMarker(now + offset, marks),
         *arguments,
         keys=keys,
     )
     return _written(done, calls, oldKey, record.key, limit)
 
 
-def follow(calls: Calls, key: bytes, now: float) -> Deferred[Record | None]:
+def follow(calls: Calls, key: bytes, now: float) -> Deferred[Found]:
     """
     See L{txsessions.interfaces.ISessionStore.follow}.
     """
     at = now + calls.clock.offset
     keys = (calls.keys.record(key), calls.keys.became(key))
 
-    def read(reply: Any) -> Record | None:
+    def read(reply: Any) -> Found:
         if type(reply) is not list:
             return None
         name, text = reply
         try:
-            found = decode(name, text, calls.clock.offset, at)
+            return decode(name, text, calls.clock.offset, at)
         except Damaged:
             reportDamage(name)
             return None
-        return found if isinstance(found, Record) else None
 
     done = calls.script(_redis_scripts.FOLLOW, key, packTime(at), keys=keys)
     return done.addCallbacks(read, odd, errbackArgs=(calls,))

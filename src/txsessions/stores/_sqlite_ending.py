@@ -13,11 +13,11 @@ from txsessions.stores._sqlite_rows import NOTHING
 
 _REMOVE = "DELETE FROM sessions"
 MARK = """
-UPDATE sessions SET version = NULL, created_at = 0, touched_at = 0, expires_at = ?,
+UPDATE sessions SET version = NULL, created_at = ?, touched_at = 0, expires_at = ?,
     span = 0, due = ?, claimed_until = NULL, checksum = 0, principal = NULL,
     handle = NULL, epoch = -1, payload = ?
 """
-"""Makes a marker of a row: its deadline, twice, and what the key has become."""
+"""Makes a marker of a row: when, its deadline, twice, and what the key has become."""
 
 _THIS = " WHERE key = ? AND version IS NOT NULL"
 _IS_THERE = "SELECT 1 FROM sessions WHERE key = ?"
@@ -48,7 +48,7 @@ def delete(cursor: sqlite3.Cursor, key: bytes, now: float | None) -> tuple[bool,
         this, followed = _DELETE, _DELETE_FOLLOWED
     else:
         until = now + END_MARKER
-        this, followed, values = _END, _END_FOLLOWED, (until, until, NOTHING, key)
+        this, followed, values = _END, _END_FOLLOWED, (now, until, until, NOTHING, key)
     if cursor.execute(this, values).rowcount:
         return True, False
     if cursor.execute(_IS_THERE, (key,)).fetchone() is None:

@@ -19,7 +19,16 @@ from zlib import crc32
 
 from twisted.logger import Logger
 
-from txsessions.core.record import DELETED, ROTATED, UNCHANGED, Answer, Record, tagOf
+from txsessions.core.record import (
+    DELETED,
+    FORMER,
+    ROTATED,
+    UNCHANGED,
+    Answer,
+    Record,
+    tagOf,
+)
+from txsessions.interfaces import ROTATION_MARKER
 
 Row = tuple[Any, ...]
 Execute = Callable[..., sqlite3.Cursor]
@@ -27,6 +36,9 @@ Found = Record | Answer | None
 
 EPOCH_UNIT = 1 << 32
 """What an epoch counts in a checksum."""
+
+NOTHING = b"ended"
+"""In a marker, what the key of a deleted session has become: the key of nothing."""
 
 _EPOCH_OF = (
     "coalesce((SELECT now.epoch FROM epochs AS now WHERE now.principal = {}), 0)"
@@ -44,12 +56,10 @@ _SHARED = {
     "notEnded": _NOT_ENDED,
     "alive": f"(principal IS NULL OR {_NOT_ENDED})",
     "unit": EPOCH_UNIT,
+    "nothing": f"x'{NOTHING.hex()}'",
 }
 KEY_AT = 8
 """Where a key stands that is read behind the columns of a record."""
-
-NOTHING = b"ended"
-"""In a marker, what the key of a deleted session has become: the key of nothing."""
 
 _HANDLE_BYTES = 16
 
@@ -60,7 +70,7 @@ def statement(text: str) -> str:
     L{recordOf} makes a record; C{{epochOf}}, the epoch of the principal that is its
     parameter; C{{notEnded}}, whether a session has not ended with its principal;
     C{{alive}}, the same where it may be anonymous, of which then nothing more is read;
-    C{{unit}}, which is L{EPOCH_UNIT}.
+    C{{unit}}, which is L{EPOCH_UNIT}; C{{nothing}}, which is L{NOTHING}.
     """
     return text.format_map(_SHARED)
 
@@ -82,16 +92,15 @@ WHERE version IS NOT NULL AND expires_at > ? AND {alive}
 # UNION, which drops what it has had, ends even where markers lead in a circle.
 SELECT_FOLLOWED = statement("""
 SELECT {columns}, key FROM sessions
-WHERE version IS NOT NULL AND expires_at > ?2 AND {alive} AND key IN (
+WHERE expires_at > ?2 AND key IN (
     WITH RECURSIVE became (key) AS (
-        SELECT payload FROM sessions
-        WHERE key = ?1 AND version IS NULL AND expires_at > ?2
+        SELECT ?1
         UNION
         SELECT payload FROM became JOIN sessions USING (key)
         WHERE version IS NULL AND expires_at > ?2
     )
     SELECT key FROM became
-)
+) AND CASE WHEN version IS NULL THEN payload = {nothing} ELSE key <> ?1 AND {alive} END
 """)
 
 _log = Logger()
@@ -186,7 +195,10 @@ def read(execute: Execute, key: bytes, now: float, known: int | None) -> Found:
         if row[1] <= now:
             return None
         if row[0] is None:
-            return DELETED if row[KEY_AT - 1] == NOTHING else ROTATED
+            # Earlier versions did not say when they made a marker.
+            isFormer = 0 < row[4] <= now - ROTATION_MARKER
+            rotated = FORMER if isFormer else ROTATED
+            return DELETED if row[KEY_AT - 1] == NOTHING else rotated
         return recordOf(key, row)
     except UNREADABLE:
         reportDamage(key)
@@ -207,15 +219,17 @@ def _isStill(execute: Execute, key: bytes, now: float, known: int) -> bool:
         return False
 
 
-def readFollowed(execute: Execute, key: bytes, now: float) -> Record | None:
+def readFollowed(execute: Execute, key: bytes, now: float) -> Found:
     """
     See L{txsessions.interfaces.ISessionStore.follow}.
     """
     row = execute(SELECT_FOLLOWED, (key, now)).fetchone()
-    return None if row is None else readable(row[KEY_AT], row[:KEY_AT])
+    if row is None:
+        return None
+    return DELETED if row[0] is None else readable(row[KEY_AT], row[:KEY_AT])
 
 
-def follow(cursor: sqlite3.Cursor, key: bytes, now: float) -> Record | None:
+def follow(cursor: sqlite3.Cursor, key: bytes, now: float) -> Found:
     """
     The same, for when the reading connection found the database busy.
     """

@@ -204,7 +204,7 @@ def rename(
     else:
         evicted = signIn(cursor, renamed, now, limit)
     until = now + marks
-    cursor.execute(_MARK, (until, until, record.key, oldKey))
+    cursor.execute(_MARK, (now, until, until, record.key, oldKey))
     return evicted
 
 

@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from txsessions.core.record import (
     DELETED,
+    FORMER,
     ROTATED,
     UNCHANGED,
     Answer,
@@ -104,8 +105,11 @@ class MemoryStore(Slots):
         slot = self._slots.get(key)
         if slot is None or slot.expiresAt <= now:
             return succeed(None)
+        if slot.record is None and not slot.became:
+            return succeed(DELETED)
         if slot.record is None:
-            return succeed(ROTATED if slot.became else DELETED)
+            isFormer = slot.madeAt + ROTATION_MARKER <= now
+            return succeed(FORMER if isFormer else ROTATED)
         if self._hasEnded(slot):
             return succeed(None)
         if slot.record.version == known:
@@ -171,10 +175,10 @@ class MemoryStore(Slots):
         renamed = neverBack(record, stored)
         self._put(record.key, Slot(renamed, renamed.expiresAt))
         self._lose(stored)
-        self._put(oldKey, Slot(None, now + marks, record.key))
+        self._put(oldKey, Slot(None, now + marks, record.key, now))
         return succeed(None)
 
-    def follow(self, key: bytes, now: float) -> Deferred[Record | None]:
+    def follow(self, key: bytes, now: float) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.follow}.
         """

@@ -95,7 +95,7 @@ class PostgreSQLStore(Opening):
         args = (oldKey, record, expected, now, limit, marks)
         return self._write(now, partial(self._verbs.rename, *args))
 
-    def follow(self, key: bytes, now: float) -> Deferred[Record | None]:
+    def follow(self, key: bytes, now: float) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.follow}.
         """

@@ -190,7 +190,7 @@ class RedisStore:
         args = (oldKey, record, expected, now, limit, marks)
         return self._run(now, _redis_verbs.rename, *args)
 
-    def follow(self, key: bytes, now: float) -> Deferred[Record | None]:
+    def follow(self, key: bytes, now: float) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.follow}.
         """

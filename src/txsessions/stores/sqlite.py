@@ -115,7 +115,7 @@ class SQLiteStore(Opening):
         renamed = self._submit(_sqlite_verbs.rename, args, pages, final=True)
         return renamed.addCallback(self._signedIn)
 
-    def follow(self, key: bytes, now: float) -> Deferred[Record | None]:
+    def follow(self, key: bytes, now: float) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.follow}.
         """

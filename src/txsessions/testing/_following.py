@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace as evolve
 
-from txsessions.core.record import ROTATED, Record
+from txsessions.core.record import DELETED, FORMER, ROTATED, Record
 from txsessions.errors import SessionExists, SessionGone
-from txsessions.interfaces import ROTATION_MARKER
+from txsessions.interfaces import END_MARKER, ROTATION_MARKER
 from txsessions.testing._case import SOMEBODY, ContractCase, steps
 
 LONG = 3600.0
@@ -97,14 +97,43 @@ class FollowingContract(ContractCase):
         self.assertIsNone(await self.follow(old))
 
     @steps
+    async def test_followTheDeleted(self) -> None:
+        """
+        Where a session was deleted each of its keys leads to the marker of that, for
+        as long as it stays; so a delete that leaves none leads nowhere.
+        """
+        for turn, which in enumerate(("last", "first")):
+            records = await self.renamed("abc" if turn else "def")
+            *olds, last = records
+            now = self.now
+            key = last.key if which == "last" else olds[0].key
+            self.assertTrue(await self.other.delete(key, now))
+            for record in records:
+                for passed in (0.0, END_MARKER - 1):
+                    found = await self.follow(record, now + passed)
+                    self.assertIs(found, DELETED, f"by {which}, after {passed} s")
+            for _ in range(2):
+                for record in records:
+                    self.assertIsNone(await self.follow(record, now + END_MARKER))
+                await self.claimAll(now + END_MARKER)
+        *olds, last = await self.renamed("ghi", ROTATION_MARKER)
+        await self.store.delete(last.key, self.now + ROTATION_MARKER - 1)
+        self.assertIs(await self.follow(olds[0], self.now + 59), DELETED)
+        self.assertIsNone(await self.follow(olds[0], self.now + ROTATION_MARKER))
+        self.assertIs(await self.follow(last, self.now + ROTATION_MARKER), DELETED)
+
+    @steps
     async def test_markedForLong(self) -> None:
         """
         A marker stays for as long as is said, and all that it means; then it goes.
         """
         old, new = await self.renamed("ab")
-        for passed in (0.0, ROTATION_MARKER + 1, LONG - 1):
+        for passed in (0.0, ROTATION_MARKER - 1, ROTATION_MARKER + 1, LONG - 1):
             now = self.now + passed
-            self.assertIs(await self.load(old, now), ROTATED, f"after {passed} s")
+            found = FORMER if passed >= ROTATION_MARKER else ROTATED
+            self.assertIs(await self.load(old, now), found, f"after {passed} s")
+            known = await self.store.load(old.key, now, old.version)
+            self.assertIs(known, found, f"after {passed} s")
             self.assertEqual(await self.claimAll(now), [])
             self.assertEqual(await self.follow(old, now), new)
             await self.fails(self.store.insert(old, now), SessionExists)

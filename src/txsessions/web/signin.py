@@ -148,7 +148,19 @@ class SigningIn:
             table, session = self._exchange.table, visit.session
             tag = table.tagOf(session._uid)
             signin.tell(table, session, session._signIn, tag)
-        _ = saved.addCallbacks(self.done.callback, self._refused, errbackArgs=(visit,))
+        _ = saved.addCallbacks(
+            self._accepted, self._refused, callbackArgs=(visit,), errbackArgs=(visit,)
+        )
+
+    def _accepted(self, _: object, visit: Visit) -> None:
+        """
+        The store has taken it, and the browser gets another uid in the place of the
+        one that it came with, even if that was dead already.
+        """
+        table, cameBy = self._exchange.table, visit.cameBy
+        if cameBy is not None and cameBy not in table.sessions:
+            table.rotated.note(cameBy, table.seconds())
+        self.done.callback(None)
 
     def _refused(self, failure: Failure, visit: Visit) -> None:
         """

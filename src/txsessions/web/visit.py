@@ -46,6 +46,7 @@ class Visit:
     @ivar heldLine: What that was when the reply was held.
     @ivar homeless: Whether the session may not get a cookie.
     @ivar endedHere: Whether it was this request that ended what it came with.
+    @ivar ended: The session that it ended, which may be one that it had made.
     @ivar rotatedHere: Whether it was this request that rotated it.
     @ivar outrun: Whether another request has rotated it since this one came.
     @ivar knew: Who was signed in on a session that is no longer this request's.
@@ -62,6 +63,7 @@ class Visit:
     session: Session | None = None
     former: Session | None = None
     became: Session | None = None
+    ended: Session | None = None
     left: Any = HELD_ON
     knew: SignIn | None = None
     acquired = homeless = undecided = endedHere = rotatedHere = outrun = False
@@ -198,7 +200,7 @@ class Visit:
         Remember who was signed in on a session that has ended without this request's
         doing.
         """
-        if session._phase >= ENDED and not self.endedHere:
+        if session._phase >= ENDED and session is not self.ended and not self.endedHere:
             self.knew = self.knew or session._signIn
 
     def hasLost(self, session: Session, principal: str) -> bool:
@@ -216,8 +218,7 @@ class Visit:
         # Another request may have signed the same one in again.
         now = self.former or session
         signIn = now._signIn
-        isThere = signIn is not None and signIn.principal == principal
-        return now._phase >= ENDED or not isThere
+        return now._phase >= ENDED or signIn is None or signIn.principal != principal
 
     # -- changing it
 
@@ -273,7 +274,7 @@ class Visit:
         """
         The application ended the session, in this request.
         """
-        session = self.session
+        self.ended = session = self.session
         if session is not None and not session._isNew:
             self.endedHere = True
 

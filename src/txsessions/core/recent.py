@@ -1,0 +1,71 @@
+"""
+What has happened lately, by key.
+
+Owns for how long that is remembered.  Knows no clock: who asks says what time it is.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+
+class Recent:
+    """
+    Keys that were noted in the last seconds; somewhat older ones may be left.  A clock
+    that is set back takes them all along, so that none is remembered for longer.
+    """
+
+    __slots__ = ("_at", "_now", "_span")
+
+    def __init__(self, span: float) -> None:
+        """
+        @param span: For how long a key is remembered, in seconds.
+        """
+        self._span = span
+        self._at: OrderedDict[bytes, float] = OrderedDict()
+        self._now = 0.0
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._at
+
+    def note(self, key: bytes, now: float, age: float = 0.0) -> None:
+        """
+        Remember a key.
+
+        @param age: How many seconds sooner it shall be forgotten.
+        """
+        self._see(now)
+        self._at[key] = now - age
+        self._at.move_to_end(key)
+        while self._at and next(iter(self._at.values())) + self._span <= now:
+            self._at.popitem(last=False)
+
+    def has(self, key: bytes, now: float) -> bool:
+        """
+        Whether it is remembered.
+        """
+        if key not in self._at:
+            return False
+        self._see(now)
+        return self._at[key] + self._span > now
+
+    def forget(self, key: bytes) -> None:
+        """
+        Remember it no more.
+        """
+        self._at.pop(key, None)
+
+    def _see(self, now: float) -> None:
+        """
+        Notice what the clock does.
+        """
+        if now < self._now:
+            for key in self._at:
+                self._at[key] -= self._now - now
+        self._now = now
+
+
+__all__ = ["Recent"]
