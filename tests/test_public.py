@@ -59,6 +59,7 @@ PUBLIC = {
         "END_MARKER",
         "ISessionListener",
         "ISessionStore",
+        "PREFIX_BYTES",
         "ROTATED",
         "ROTATION_MARKER",
         "Record",

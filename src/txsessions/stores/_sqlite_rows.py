@@ -19,7 +19,15 @@ from zlib import crc32
 
 from twisted.logger import Logger
 
-from txsessions.core.record import DELETED, ROTATED, UNCHANGED, Answer, Record, tagOf
+from txsessions.core.record import (
+    DELETED,
+    PREFIX_BYTES,
+    ROTATED,
+    UNCHANGED,
+    Answer,
+    Record,
+    tagOf,
+)
 
 Row = tuple[Any, ...]
 Execute = Callable[..., sqlite3.Cursor]
@@ -28,10 +36,10 @@ Found = Record | Answer | None
 EPOCH_UNIT = 1 << 32
 """What an epoch counts in a checksum."""
 
-_EPOCH_OF = (
-    "coalesce((SELECT now.epoch FROM epochs AS now WHERE now.principal = {}), 0)"
-)
-_NOT_ENDED = f"epoch >= {_EPOCH_OF.format('sessions.principal')}"
+_EPOCH = "coalesce((SELECT now.epoch FROM epochs AS now WHERE now.principal = {}), 0)"
+# Its own and that of its prefix together: both only rise, as long as there is a record.
+_EPOCH_OF = _EPOCH + " + " + _EPOCH.format(f"substr({{}}, 1, {PREFIX_BYTES})")
+_NOT_ENDED = f"epoch >= {_EPOCH_OF.format(*['sessions.principal'] * 2)}"
 # Each column costs a load a quarter of a microsecond, so who is signed in is one.
 _COLUMNS = (
     "version, expires_at, touched_at, span, created_at, "
@@ -40,7 +48,7 @@ _COLUMNS = (
 )
 _SHARED = {
     "columns": _COLUMNS,
-    "epochOf": _EPOCH_OF.format("?"),
+    "epochOf": _EPOCH_OF.format("?1", "?1"),
     "notEnded": _NOT_ENDED,
     "alive": f"(principal IS NULL OR {_NOT_ENDED})",
     "unit": EPOCH_UNIT,
@@ -57,8 +65,8 @@ _HANDLE_BYTES = 16
 def statement(text: str) -> str:
     """
     Complete a statement by what many have in common: C{{columns}}, of which
-    L{recordOf} makes a record; C{{epochOf}}, the epoch of the principal that is its
-    parameter; C{{notEnded}}, whether a session has not ended with its principal;
+    L{recordOf} makes a record; C{{epochOf}}, the epoch of the principal that is the
+    first parameter; C{{notEnded}}, whether a session has not ended with its principal;
     C{{alive}}, the same where it may be anonymous, of which then nothing more is read;
     C{{unit}}, which is L{EPOCH_UNIT}.
     """
