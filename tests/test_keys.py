@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.crash.nursery import environment
 from txsessions.core.keyfile import createKeyFile, readKeyFile
 from txsessions.core.keyring import KeyRing
+from txsessions.core.principals import PrincipalHashes
 from txsessions.core.record import Record
 from txsessions.core.seal import Sealer, keyIdOf
 from txsessions.errors import ConfigurationError
@@ -220,12 +221,18 @@ class ProcessTests(SynchronousTestCase):
         self.first = createKeyFile(str(self.keys))
         self.run_("add", "sessions.key")
         self.run_("promote", "sessions.key")
+        self.inDatabase("fill")
+
+    def inDatabase(self, name):
+        """
+        Call a function of this module with the database and the key file.
+        """
         script = (
             "import sys\n"
             "from twisted.internet.task import react\n"
             "from twisted.internet.defer import ensureDeferred\n"
-            "from tests.test_keys import fill\n"
-            "react(lambda reactor: ensureDeferred(fill(*sys.argv[1:])))\n"
+            f"from tests.test_keys import {name}\n"
+            f"react(lambda reactor: ensureDeferred({name}(*sys.argv[1:])))\n"
         )
         self.python("-c", script, "sessions.sqlite", "sessions.key")
 
@@ -277,6 +284,25 @@ class ProcessTests(SynchronousTestCase):
         owners = {path.stat().st_uid for path in self.folder.iterdir()}
         self.assertEqual(owners, {os.geteuid()})
 
+    def test_end(self):
+        """
+        It ends the sessions of everybody who is signed in under any key of the file, on
+        the site that is named, says how many there were, and changes no key.
+        """
+        self.inDatabase("signIn")
+        address, before = "sqlite:sessions.sqlite", self.keys.read_bytes()
+        for name, there, left in (
+            ((), 7, 5),
+            (("--site-name", "other"), 5, 5),
+            (("--site-name", "é"), 5, 4),
+        ):
+            said = self.run_("end", address, "sessions.key", *name)
+            self.assertTrue(said.startswith(f"{there} sessions before, {left} after:"))
+        self.assertEqual(self.keys.read_bytes(), before)
+        said = self.run_("end", "sqlite:missing", "sessions.key", status=1)
+        self.assertIn("there is no database at", said)
+        self.assertNotIn("Traceback", said)
+
 
 async def fill(path, keys):
     """
@@ -289,4 +315,19 @@ async def fill(path, keys):
     for number, key in enumerate([ring.others[0], ring.others[0], ring.active, None]):
         own = KeyRing.random(os.urandom) if key is None else KeyRing(active=key)
         await store.insert(makeRecord(number, Sealer(own, b""), 1e11), 0.0)
+    await store.close()
+
+
+async def signIn(path, keys):
+    """
+    Have somebody signed in under each key, and on another site.
+    """
+    ring = readKeyFile(keys)
+    store = SQLiteStore(path)
+    await store.open()
+    for number, (name, key) in enumerate([(b"", 0), (b"", 1), ("é".encode(), 0)], 4):
+        who = PrincipalHashes(ring, name).all("ann")[key]
+        record = makeRecord(number, Sealer(ring, name), 1e11)
+        handle = number.to_bytes(16, "big")
+        await store.insert(evolve(record, principal=who, handle=handle), 0.0)
     await store.close()
