@@ -289,11 +289,11 @@ class KeptTests(PrincipalsCase):
     @steps
     async def test_aLostEndOfEverybody(self):
         """
-        So it is where the end of everybody was lost, or that of a principal beside it:
-        neither makes up for the other.
+        So it is where the end of everybody was lost, or that of a principal beside it,
+        whichever comes next: neither makes up for the other.
         """
         store = await self.on()
-        for lost in (0, 1):
+        for lost, following in ((0, 0), (0, 1), (1, 0), (1, 1)):
             (record,) = self.inOneShard(1)
             await store.insert(record, self.now)
             await store.endPrincipal(WHO, self.now)
@@ -305,7 +305,7 @@ class KeptTests(PrincipalsCase):
             self.assertEqual(self.command("DEL", of[lost]), 1)
             self.assertEqual(await store.load(new.key, self.now), new)
             self.assertIsNone(await store.load(record.key, self.now))
-            if lost:
+            if following:
                 await store.endEverybody(WHO[:PREFIX_BYTES])
             else:
                 await store.endPrincipal(WHO, self.now)
