@@ -61,6 +61,7 @@ class SlowStore:
             "rename",
             "delete",
             "endPrincipal",
+            "endEverybody",
             "endSession",
             "erasePrincipal",
         }
@@ -265,6 +266,12 @@ class SlowStore:
         See L{ISessionStore.endPrincipal}.
         """
         return self._call("endPrincipal", principal, now, but)
+
+    def endEverybody(self, prefix: bytes) -> Deferred[None]:
+        """
+        See L{ISessionStore.endEverybody}.
+        """
+        return self._call("endEverybody", prefix)
 
     def endSession(self, principal: bytes, handle: bytes, now: float) -> Deferred[bool]:
         """

@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.crash.nursery import environment
 from txsessions.core.keyfile import createKeyFile, readKeyFile
 from txsessions.core.keyring import KeyRing
+from txsessions.core.principals import PrincipalHashes
 from txsessions.core.record import Record
 from txsessions.core.seal import Sealer, keyIdOf
 from txsessions.errors import ConfigurationError
@@ -270,6 +271,25 @@ class ProcessTests(TestCase):
         owners = {path.stat().st_uid for path in self.folder.iterdir()}
         self.assertEqual(owners, {os.geteuid()})
 
+    async def test_end(self):
+        """
+        It ends the sessions of everybody who is signed in under any key of the file, on
+        the site that is named, says how many there were, and changes no key.
+        """
+        await signIn(str(self.folder / "sessions.sqlite"), str(self.keys))
+        address, before = "sqlite:sessions.sqlite", self.keys.read_bytes()
+        for name, there, left in (
+            ((), 7, 5),
+            (("--site-name", "other"), 5, 5),
+            (("--site-name", "é"), 5, 4),
+        ):
+            said = self.run_("end", address, "sessions.key", *name)
+            self.assertTrue(said.startswith(f"{there} sessions before, {left} after:"))
+        self.assertEqual(self.keys.read_bytes(), before)
+        said = self.run_("end", "sqlite:missing", "sessions.key", status=1)
+        self.assertIn("there is no database at", said)
+        self.assertNotIn("Traceback", said)
+
 
 async def fill(path, keys):
     """
@@ -282,4 +302,19 @@ async def fill(path, keys):
     for number, key in enumerate([ring.others[0], ring.others[0], ring.active, None]):
         own = KeyRing.random(os.urandom) if key is None else KeyRing(active=key)
         await store.insert(makeRecord(number, Sealer(own, b""), 1e11), 0.0)
+    await store.close()
+
+
+async def signIn(path, keys):
+    """
+    Have somebody signed in under each key, and on another site.
+    """
+    ring = readKeyFile(keys)
+    store = SQLiteStore(path)
+    await store.open()
+    for number, (name, key) in enumerate([(b"", 0), (b"", 1), ("é".encode(), 0)], 4):
+        who = PrincipalHashes(ring, name).all("ann")[key]
+        record = makeRecord(number, Sealer(ring, name), 1e11)
+        handle = number.to_bytes(16, "big")
+        await store.insert(evolve(record, principal=who, handle=handle), 0.0)
     await store.close()

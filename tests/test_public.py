@@ -60,6 +60,7 @@ PUBLIC = {
         "FORMER",
         "ISessionListener",
         "ISessionStore",
+        "PREFIX_BYTES",
         "ROTATED",
         "ROTATION_MARKER",
         "Record",

@@ -16,6 +16,7 @@ from zope.interface import Attribute, Interface
 from txsessions.core.record import (
     DELETED,
     FORMER,
+    PREFIX_BYTES,
     ROTATED,
     UNCHANGED,
     Answer,
@@ -51,6 +52,10 @@ class ISessionStore(Interface):
     though it stays where it is until it is deleted or swept.  An epoch is the
     store's own business, and is kept as long as there is any record of its
     principal: a lower one would bring the ended back.
+
+    Principals that begin with the same C{PREFIX_BYTES}, those of one site, can all be
+    ended at once: the prefix has an epoch, too, which L{endEverybody} raises and which is
+    kept for good, and a record that signed in under an earlier one of either has ended.
     """
 
     durability = Attribute(
@@ -85,8 +90,8 @@ class ISessionStore(Interface):
             record may have been changed in between other than through this
             object, or by one of its calls that ends sessions which its caller does
             not name: a L{delete} that went on from a marker, L{endPrincipal},
-            L{endSession}, L{erasePrincipal}, L{evictAnonymous}, a L{SignInLimit}; or
-            L{None} where only L{load} can tell.
+            L{endEverybody}, L{endSession}, L{erasePrincipal}, L{evictAnonymous}, a
+            L{SignInLimit}; or L{None} where only L{load} can tell.
         """
 
     def insert(
@@ -258,6 +263,15 @@ class ISessionStore(Interface):
         @return: How many were alive at C{now} and have ended.
         """
 
+    def endEverybody(prefix: bytes) -> Deferred[None]:
+        """
+        End the sessions of all principals that begin with this, as L{endPrincipal} does
+        those of one, in a time that does not depend on how many there are; they are
+        not counted.  Anonymous sessions and those of other principals go on.
+
+        @param prefix: C{PREFIX_BYTES} of them.
+        """
+
     def endSession(principal: bytes, handle: bytes, now: float) -> Deferred[bool]:
         """
         Delete the session of a principal that has this handle: see L{delete}.
@@ -336,6 +350,7 @@ __all__ = [
     "DELETED",
     "END_MARKER",
     "FORMER",
+    "PREFIX_BYTES",
     "ROTATED",
     "ROTATION_MARKER",
     "UNCHANGED",

@@ -1,5 +1,6 @@
 """
-C{python -m txsessions.keys}: changing the keys that seal sessions.
+C{python -m txsessions.keys}: changing the keys that seal sessions, and ending the sessions
+of everybody.
 
 Owns the command line: which step is taken on which file, what the store is asked
 before, and what is said.  What a step does to the file is the business of
@@ -13,20 +14,29 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from txsessions.core import keysteps
-from txsessions.core.keyfile import changeKeyFile, createKeyFile, readKeyText
+from txsessions.core.keyfile import (
+    changeKeyFile,
+    createKeyFile,
+    readKeyFile,
+    readKeyText,
+)
 from txsessions.core.keyring import KEY_BYTES
+from txsessions.core.principals import PrincipalHashes
 from txsessions.core.seal import keyIdOf
 from txsessions.errors import ConfigurationError, SessionError
 from txsessions.stores import openStore
 
 if TYPE_CHECKING:
     from txsessions.interfaces import ISessionStore
+
+_Found = TypeVar("_Found")
 
 PAGE = 100
 """How many records are looked at at a time."""
@@ -47,7 +57,9 @@ taken one by one, with a restart of each process after each:
   4. retire   the old key is dropped
               (restart each process when it suits)
 
-A key that somebody else may know is revoked, which ends the sessions under it.
+A key that somebody else may know is revoked, which ends the sessions under it, after a
+restart of each process.  Where no key is known to others, but everybody who is signed in
+is to sign in again, "end" does that at once and without a restart.
 """
 
 _STEPS = {
@@ -58,6 +70,7 @@ _STEPS = {
     "retire": "drop the old keys under which there are no records",
     "revoke": "end all sessions that a key has sealed",
     "count": "say how many sessions are under each key",
+    "end": "end all sessions on which somebody is signed in, at once",
 }
 
 _STORE = "the address of the store, such as sqlite:sessions.sqlite"
@@ -96,7 +109,8 @@ def _parser() -> argparse.ArgumentParser:
         name: steps.add_parser(name, help=text, description=f"{text.capitalize()}.")
         for name, text in _STEPS.items()
     }
-    of["count"].add_argument("store", metavar="STORE", help=_STORE)
+    for name in ("count", "end"):
+        of[name].add_argument("store", metavar="STORE", help=_STORE)
     for each in of.values():
         each.add_argument("file", metavar="FILE", help=_FILE)
     of["retire"].add_argument("store", metavar="STORE", nargs="?", help=_STORE)
@@ -105,6 +119,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the longest lifetime has gone by since the last process was restarted "
         "after promote: do not look into the store",
+    )
+    of["end"].add_argument(
+        "--site-name",
+        default="",
+        metavar="NAME",
+        help="as in Site(siteName=...), where that is given",
     )
     of["revoke"].add_argument("key", metavar="KEY", help="the id of the key")
     of["revoke"].add_argument(
@@ -173,7 +193,7 @@ class _Steps:
         """
         counts: Mapping[str, int] = {}
         if self._given.store is not None:
-            counts = _countIn(self._given.store)
+            counts = _inStore(self._given.store, countRecords)
         elif not self._given.without_counting:
             raise ConfigurationError(
                 "who has a record under an old key would be shut out: give the "
@@ -202,11 +222,30 @@ class _Steps:
         Say how many sessions are under each key.
         """
         keys = keysteps.listKeys(readKeyText(self._path), self._path)
-        counts = _countIn(self._given.store)
+        counts = _inStore(self._given.store, countRecords)
         for key in keys:
             self._say(f"{key.id} {key.state} {counts.pop(key.id, 0)}")
         for keyId, count in sorted(counts.items()):
             self._say(f"{keyId} not-in-this-file {count}")
+
+    def end(self) -> None:
+        """
+        End the sessions of everybody.
+        """
+        site = self._given.site_name.encode()
+        hashes = PrincipalHashes(readKeyFile(self._path), site)
+
+        async def end(store: ISessionStore, now: float) -> tuple[int, int]:
+            before = await store.countSessions(now)
+            for prefix in hashes.prefixes:
+                await store.endEverybody(prefix)
+            return before, await store.countSessions(now)
+
+        before, after = _inStore(self._given.store, end)
+        self._say(
+            f"{before} sessions before, {after} after: of visitors who are not signed "
+            "in, of sites with another name or key, and of who has just signed in"
+        )
 
     def _change(self, change: Callable[[bytes], bytes]) -> None:
         """
@@ -240,10 +279,14 @@ async def countRecords(store: ISessionStore, now: float) -> Counter[str]:
             return counts
 
 
-def _countIn(address: str) -> Counter[str]:
+def _inStore(
+    address: str, work: Callable[[ISessionStore, float], Coroutine[Any, Any, _Found]]
+) -> _Found:
     """
-    Open the store of that address, and count.
+    Open the store of that address, and do something there.
 
+    @param work: Takes the open store and the time.
+    @return: What that returns.
     @raise ConfigurationError: There is no such database, or it is somebody else's.
     """
     store = openStore(address)
@@ -255,25 +298,25 @@ def _countIn(address: str) -> Counter[str]:
     running: Any = reactor
     found: list[Any] = []
 
-    async def count() -> Counter[str]:
+    async def go() -> _Found:
         await store.open()
         try:
-            return await countRecords(store, running.seconds())
+            return await work(store, running.seconds())
         finally:
             await store.close()
 
     def begin() -> None:
-        done = Deferred.fromCoroutine(count()).addBoth(found.append)
+        done = Deferred.fromCoroutine(go()).addBoth(found.append)
         _ = done.addBoth(lambda _: running.stop())
 
     running.callWhenRunning(begin)
     running.run()
     if not found:
         raise KeyboardInterrupt
-    counts = found[0]
-    if not isinstance(counts, Counter):
-        raise counts.value
-    return counts
+    answer: _Found | Failure = found[0]
+    if isinstance(answer, Failure):
+        answer.raiseException()
+    return answer
 
 
 def _checkDatabase(path: str) -> None:

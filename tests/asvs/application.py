@@ -101,6 +101,14 @@ async def close(request):
     return b"%d ended" % ended
 
 
+async def closeAll(request):
+    """
+    A page for administrators: everybody has to sign in again.
+    """
+    await request.site.endEverybody()
+    return b"all ended"
+
+
 def newId(request):
     """
     A page where a program signs in, which is told its id in the body.
@@ -132,6 +140,7 @@ class Application(Resource):
         (b"password", Page(password)),
         (b"pay", Page(pay)),
         (b"close", LaterPage(close)),
+        (b"closeall", LaterPage(closeAll)),
         (b"program", Page(newId)),
         (b"plain", Page(lambda _: b"nothing of a session")),
     )

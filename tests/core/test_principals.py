@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txsessions.core.keyring import KeyRing, RootKey
 from txsessions.core.principals import PrincipalHashes
+from txsessions.core.record import PREFIX_BYTES
 
 OLD, NEW = (RootKey(secret=os.urandom(32)) for _ in range(2))
 BEFORE = KeyRing(active=OLD, others=(NEW,))
@@ -47,6 +48,22 @@ class HashTests(SynchronousTestCase):
             PrincipalHashes(BEFORE, b"a").new("bc"),
             PrincipalHashes(BEFORE, b"ab").new("c"),
         )
+
+    @settings(deadline=None)
+    @given(NAMES, some.binary(max_size=4), some.binary(max_size=4))
+    def test_prefixes(self, who: str, site: bytes, second: bytes) -> None:
+        """
+        All hashes of a site under one key begin alike, and those of another site or key
+        do not.
+        """
+        one, other = (PrincipalHashes(BEFORE, where) for where in (site, second))
+        self.assertEqual([len(each) for each in one.prefixes], [PREFIX_BYTES] * 2)
+        begins = [each[:PREFIX_BYTES] for each in one.all(who)]
+        self.assertEqual(begins, one.prefixes)
+        same = set(one.prefixes) & set(other.prefixes)
+        self.assertEqual(len(same), 2 if site == second else 0)
+        after = PrincipalHashes(AFTER, site)
+        self.assertEqual(after.prefixes, list(reversed(one.prefixes)))
 
     def test_keys(self) -> None:
         """

@@ -9,7 +9,7 @@ from msgspec.structs import replace as evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stores.postgres_case import PostgresCase, record
-from txsessions.core.record import ROTATED, Record, SignInLimit
+from txsessions.core.record import PREFIX_BYTES, ROTATED, Record, SignInLimit
 from txsessions.errors import (
     SessionExists,
     SessionGone,
@@ -29,6 +29,7 @@ from txsessions.stores._postgresql_statements import (
 from txsessions.testing._case import steps
 
 SOMEBODY = b"s" * 32
+EVERYBODY = SOMEBODY[:PREFIX_BYTES]
 EVICTS = SignInLimit(most=2, refuses=False)
 
 
@@ -259,6 +260,10 @@ class CostTests(PrincipalCase):
             (
                 lambda: store.endPrincipal(SOMEBODY, self.now),
                 [LOCK_ALONE, all_.endPrincipal],
+            ),
+            (
+                lambda: store.endEverybody(EVERYBODY),
+                [LOCK_ALONE, all_.endEverybody],
             ),
             (
                 lambda: store.erasePrincipal(SOMEBODY),

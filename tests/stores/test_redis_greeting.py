@@ -44,6 +44,7 @@ RIGHTS = [
     "+zrem",
     "+zscore",
     "+zcount",
+    "+zrange",
     "+zrangebyscore",
     "+zrangebylex",
 ]
@@ -170,6 +171,7 @@ class PromisesTests(RedisTestCase):
             wrong += more
         self.assertEqual(wrong, 0)
         self.assertTrue(await store.endSession(who, b"2" * 16, self.now))
+        await store.endEverybody(who[:8])
         self.assertEqual(await store.erasePrincipal(who), 1)
 
     def test_rightsAreDocumented(self):

@@ -9,8 +9,9 @@ from msgspec.structs import replace as evolve
 from tests.stores.redis_case import IDLE
 from tests.stores.redis_principals_case import ONE, WHO, PrincipalsCase
 from tests.stores.valkeys import REDIS, shared
+from txsessions.core.record import PREFIX_BYTES
 from txsessions.stores import _redis_sweeping
-from txsessions.stores._redis_rows import GRACE, shardOf
+from txsessions.stores._redis_rows import GRACE, SHARDS, shardOf
 from txsessions.testing._case import steps
 
 DAYS = 1.5 * GRACE
@@ -78,7 +79,7 @@ class CostTests(PrincipalsCase):
     async def test_signedIn(self):
         """
         One in which somebody is, is one round trip, too, with a limit or without; a
-        load asks for one thing more, a change four.
+        load asks for two things more, a change five.
         """
         store = await self.on()
         await store.load(b"first", self.now)
@@ -95,6 +96,7 @@ class CostTests(PrincipalsCase):
             lambda: store.rename(anonymous.key, last, 1, self.now, ONE),
             lambda: store.sessionsOf(WHO, self.now),
             lambda: store.endPrincipal(WHO, self.now, last.key),
+            lambda: store.endEverybody(b"of some other site"[:PREFIX_BYTES]),
             lambda: store.endSession(WHO, handle, self.now),
             lambda: store.delete(last.key),
             lambda: store.erasePrincipal(WHO),
@@ -106,19 +108,62 @@ class CostTests(PrincipalsCase):
             cost = await self.cost(
                 store, lambda known=known: store.load(record.key, self.now, known)
             )
-            self.assertEqual(cost, (1, {"evalsha": 1, "getrange": 2}))
+            self.assertEqual(cost, (1, {"evalsha": 1, "getrange": 3}))
         for call, expected in (
             (
                 lambda: store.touch(record.key, later, later, self.now),
-                {"getrange": 2, "setrange": 1, "pexpireat": 1, "zadd": 2, "pttl": 2},
+                {"getrange": 3, "setrange": 1, "pexpireat": 1, "zadd": 2, "pttl": 2},
             ),
             (
                 lambda: store.replace(evolve(record, version=2), 1, self.now),
-                {"getrange": 2, "set": 1, "zadd": 2, "pttl": 2},
+                {"getrange": 3, "set": 1, "zadd": 2, "pttl": 2},
             ),
         ):
             cost = await self.cost(store, call)
             self.assertEqual(cost, (1, {"evalsha": 1, **expected}))
+
+    @steps
+    async def test_everybody(self):
+        """
+        Everybody's end is one round trip, and no more work where they are many.  The
+        sessions are counted one by one only for as long as the last of those that ended
+        might have lived.
+        """
+        store = await self.on()
+        for many in (1, 150):
+            records = self.inOneShard(many)
+            for record in records:
+                await store.insert(record, self.now)
+            sent, done = await self.cost(
+                store, lambda: store.endEverybody(WHO[:PREFIX_BYTES])
+            )
+            done.pop("set")
+            expected = {"evalsha": 1, "zrange": SHARDS, "getrange": SHARDS}
+            self.assertEqual((sent, done), (1, expected))
+            self.shared.empty()
+        records = self.inOneShard(150)
+        for record in records[:140]:
+            await store.insert(record, self.now)
+        await store.endEverybody(WHO[:PREFIX_BYTES])
+        for record in records[140:]:
+            await store.insert(record, self.now)
+        await self.keep(store, "anonymous")
+        flag = self.names.ended[0]
+        left = self.command("PTTL", flag) / 1000
+        self.assertApproximates(left, IDLE, 5)
+        counted = []
+
+        async def count():
+            counted.append(await store.countSessions(self.now))
+
+        sent, done = await self.cost(store, count)
+        self.assertEqual((counted, done["evalsha"]), ([11], 3))
+        for record in records[:140]:
+            await store.delete(record.key)
+        self.command("DEL", flag)
+        sent, done = await self.cost(store, count)
+        self.assertEqual((counted, sent), ([11, 11], 2 * SHARDS))
+        self.assertNotIn("evalsha", done)
 
 
 class KeptTests(PrincipalsCase):
@@ -240,6 +285,48 @@ class KeptTests(PrincipalsCase):
         await store.endPrincipal(WHO, self.now)
         for record in (first, second):
             self.assertIsNone(await store.load(record.key, self.now))
+
+    @steps
+    async def test_aLostEndOfEverybody(self):
+        """
+        So it is where the end of everybody was lost, or that of a principal beside it,
+        whichever comes next: neither makes up for the other.
+        """
+        store = await self.on()
+        for lost, following in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            (record,) = self.inOneShard(1)
+            await store.insert(record, self.now)
+            await store.endPrincipal(WHO, self.now)
+            await store.endEverybody(WHO[:PREFIX_BYTES])
+            new = evolve(record, key=record.key[::-1])
+            new = evolve(new, key=b"\0" + new.key[1:], handle=b"n" * 16)
+            await store.insert(new, self.now)
+            of = (self.epoch(record), self.names.epochs(WHO[:PREFIX_BYTES])[0])
+            self.assertEqual(self.command("DEL", of[lost]), 1)
+            self.assertEqual(await store.load(new.key, self.now), new)
+            self.assertIsNone(await store.load(record.key, self.now))
+            if following:
+                await store.endEverybody(WHO[:PREFIX_BYTES])
+            else:
+                await store.endPrincipal(WHO, self.now)
+            self.assertIsNone(await store.load(new.key, self.now))
+            self.shared.empty()
+
+    @steps
+    async def test_whatEverybodysEndLeaves(self):
+        """
+        One number a shard, for good; else nothing, once the sessions are swept.
+        """
+        store = await self.on()
+        for record in self.inOneShard(3):
+            await store.insert(record, self.now)
+        await store.endEverybody(WHO[:PREFIX_BYTES])
+        epochs = self.names.epochs(WHO[:PREFIX_BYTES])
+        self.assertEqual({self.command("PTTL", name) for name in epochs}, {-1})
+        claimed = await store.claimExpired(self.now + IDLE, 999, 60.0)
+        await store.acknowledge([each.key for each in claimed])
+        self.command("DEL", self.names.ended[0])
+        self.assertCountEqual(self.shared.names(), epochs)
 
     @steps
     async def test_manyInAllShards(self):

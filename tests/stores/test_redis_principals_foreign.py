@@ -13,9 +13,9 @@ from msgspec.structs import replace as evolve
 
 from tests.stores.redis_case import IDLE
 from tests.stores.redis_principals_case import WHO, PrincipalsCase
-from txsessions.core.record import UNCHANGED, SignInLimit
+from txsessions.core.record import PREFIX_BYTES, UNCHANGED, SignInLimit
 from txsessions.errors import SessionGone, StoreUnavailable, TooManySessions
-from txsessions.stores._redis_rows import GRACE
+from txsessions.stores._redis_rows import GRACE, shardOf
 from txsessions.testing._case import steps
 
 
@@ -143,17 +143,43 @@ class ForeignTests(PrincipalsCase):
         await self.fails(changed, StoreUnavailable)
 
     @steps
+    async def test_anEndOfEverybodyThatIsNone(self):
+        """
+        So it is with the end of everybody; and nobody signs in under it.
+        """
+        store = await self.on()
+        record = await self.signIn(store)
+        name = self.names.epochs(WHO[:PREFIX_BYTES])[shardOf(record.key)]
+        for nonsense in ("x", b"\xff" * 8, "nan"):
+            self.command("SET", name, nonsense)
+            for known in (None, 1):
+                self.assertIsNone(await store.load(record.key, self.now, known))
+        another = evolve(record, key=b"a" + record.key[1:], handle=b"a" * 16)
+        another = evolve(another, key=record.key[:1] + another.key[1:][::-1])
+        self.command("SET", name, "x")
+        await self.fails(store.insert(another, self.now), StoreUnavailable)
+        await store.endEverybody(WHO[:PREFIX_BYTES])
+        await store.insert(another, self.now)
+        self.assertEqual(await store.load(another.key, self.now), another)
+        self.assertIsNone(await store.load(record.key, self.now))
+
+    @steps
     async def test_aForgedEpoch(self):
         """
         An epoch that was changed in the record does not make it live on.
         """
         store = await self.on()
         record = await self.signIn(store)
-        await store.endPrincipal(WHO, self.now)
         name = self.names.record(record.key)
-        self.command("SETRANGE", name, 56, b"\xff" * 7 + b"\x0f")
-        for known in (None, 1):
-            self.assertIsNone(await store.load(record.key, self.now, known))
+        await store.endPrincipal(WHO, self.now)
+        await store.endEverybody(WHO[:PREFIX_BYTES])
+        before = self.command("GETRANGE", name, 56, 79)
+        for at in ((56,), (64,), (56, 64), (72,)):
+            for place in at:
+                self.command("SETRANGE", name, place, b"\xff" * 6 + b"\x0f\0")
+            for known in (None, 1):
+                self.assertIsNone(await store.load(record.key, self.now, known), at)
+            self.command("SETRANGE", name, 56, before)
 
     @steps
     async def test_earlierRecords(self):

@@ -101,6 +101,7 @@ class SignedInTests(SynchronousTestCase):
         for call in (
             lambda: self.store.endSession(SOMEBODY, handle, NOW),
             lambda: self.store.endPrincipal(SOMEBODY, NOW),
+            lambda: self.store.endEverybody(SOMEBODY[:8]),
             lambda: self.store.erasePrincipal(SOMEBODY),
         ):
             self.result(self.store.insert(signedIn(), NOW))
@@ -202,6 +203,21 @@ class SignedInTests(SynchronousTestCase):
         self.store.acknowledge([signedIn(f"{n}").key for n in range(BREATH)])
         self.result(self.store.claimExpired(later, 1000, 1e6))
         self.assertEqual(self.outside.execute(count).fetchone(), (0,))
+
+    def test_everybodysEpochIsKept(self) -> None:
+        """
+        That of everybody is one row, raised by one statement or two that ask nothing
+        about sessions, and no sweep looks at it.
+        """
+        for most in (2, 1):
+            self.result(self.store.insert(signedIn(f"{most}"), NOW))
+            said = self.statements(lambda: self.store.endEverybody(SOMEBODY[:8]))
+            self.assertEqual(len(said), most, said)
+            self.assertNotIn("sessions", " ".join(said))
+        self.result(self.store.erasePrincipal(SOMEBODY))
+        self.result(self.store.claimExpired(NOW + 1e12, 1000, 1e6))
+        found = self.outside.execute("SELECT principal, epoch FROM epochs").fetchall()
+        self.assertEqual(found, [(SOMEBODY[:8], 2)])
 
     def test_nobodysEpochIsKept(self) -> None:
         """

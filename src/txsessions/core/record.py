@@ -12,6 +12,10 @@ import enum
 from msgspec import Struct
 from msgspec.structs import replace
 
+PREFIX_BYTES = 8
+"""How many bytes the principals of one site begin with that are the same for all of
+them."""
+
 TAG_BYTES = 8
 """How much of a store key logs and operators see, in bytes (twice as many
 hexadecimal characters)."""
@@ -38,7 +42,8 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     @ivar createdAt: When the session was made, in seconds since the epoch.
     @ivar touchedAt: When it was last used, as far as the store was told.
     @ivar expiresAt: When the store may no longer hand it out.
-    @ivar principal: A keyed hash of who is signed in, 32 bytes, or L{None}.
+    @ivar principal: A keyed hash of who is signed in, 32 bytes, or L{None}.  It begins
+        with L{PREFIX_BYTES} that tell whose site that is, under which key.
     @ivar handle: By what people name one of their sessions, without a way to its key:
         16 bytes drawn at the sign-in, which stay with it; there where the principal is.
     @ivar payload: The sealed state.
@@ -137,6 +142,7 @@ DELETED = Answer.DELETED
 __all__ = [
     "DELETED",
     "FORMER",
+    "PREFIX_BYTES",
     "ROTATED",
     "TAG_BYTES",
     "UNCHANGED",

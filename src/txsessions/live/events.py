@@ -30,6 +30,7 @@ class EventKind(enum.Enum):
     ROTATED = "rotated"
     SIGNED_IN = "signed-in"
     PRINCIPAL_ENDED = "principal-ended"
+    EVERYBODY_ENDED = "everybody-ended"
     ENDED = "ended"
     EXPIRED = "expired"
     REFUSED = "refused"
@@ -48,6 +49,7 @@ LEVELS = {
     EventKind.ROTATED: LogLevel.info,
     EventKind.SIGNED_IN: LogLevel.info,
     EventKind.PRINCIPAL_ENDED: LogLevel.info,
+    EventKind.EVERYBODY_ENDED: LogLevel.info,
     EventKind.ENDED: LogLevel.info,
     EventKind.EXPIRED: LogLevel.debug,
     EventKind.REFUSED: LogLevel.info,
@@ -68,8 +70,9 @@ class SessionEvent:
     @ivar at: When, in seconds since the epoch.
     @ivar reason: Why: for L{EventKind.ENDED} C{"expire"} (the application ended
         it), C{"logout"}, C{"login"} (another took its place at a sign-in),
-        C{"replayed"} (see there), C{"elsewhere"}, C{"pinned"} (too many had to stay
-        in memory) or C{"evicted"} (there were too many anonymous ones); for
+        C{"replayed"} (see there), C{"principal"} or C{"everybody"} (all of somebody's
+        or all signed-in ones were ended, where there is no store), C{"elsewhere"} (in
+        the store), C{"pinned"} (too many had to stay in memory) or C{"evicted"} (there were too many anonymous ones); for
         L{EventKind.EXPIRED} C{"idle"} or C{"lifetime"}; for
         L{EventKind.REFUSED} C{"duplicate"}, C{"malformed"}, C{"scheme"},
         C{"damaged"}, C{"future"}, C{"csrf"} (a request that may be forged),

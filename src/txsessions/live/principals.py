@@ -1,5 +1,5 @@
 """
-The sessions of one principal, wherever they are.
+The sessions of one principal, wherever they are, and the end of everybody's.
 
 Owns the finding of them, the ending of them, and the limit on how many there may be.
 Knows no HTTP.
@@ -11,6 +11,10 @@ time that it asks, an ended session is gone.  Sessions that are live here are as
 about at once, so that their callbacks and open connections need not wait for a
 request.  A principal may have sign-ins under several hashes while keys change; what is
 done to it is done to all of them.
+
+The hashes of a site begin alike, and the store compares a counter of that, too: so those
+of everybody end as fast.  Of the many that may be live here then only those are asked
+about of whose end somebody waits; the others show themselves when they are used.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
 
 from txsessions.core.principals import HANDLE_BYTES, PrincipalHashes
 from txsessions.errors import ConfigurationError, RecordDamaged, UnknownKey
@@ -34,6 +39,10 @@ if TYPE_CHECKING:
 
 PAGE = 500
 """How many entries are verified by one call of the store."""
+
+AT_ONCE = 0.004
+"""Seconds for which sessions are ended in one turn of the reactor, where there is no
+store."""
 
 
 @frozen(kw_only=True)
@@ -200,6 +209,41 @@ class Principals:
             principal=principal,
         )
         return count
+
+    def endEverybody(self) -> Deferred[None]:
+        """
+        See L{Site.endEverybody<txsessions.web.site.Site.endEverybody>}.
+        """
+        return Deferred.fromCoroutine(self._endEverybody())
+
+    async def _endEverybody(self) -> None:
+        """
+        End them in the store, and have those looked for that somebody waits for.
+        """
+        table = self._table
+        if table.store is None:
+            await self._endHere()
+        else:
+            await table.lifecycle.whenOpen()
+            for prefix in self.hashes.prefixes:
+                await table.store.endEverybody(prefix)
+            table.watching.hurry()
+        table.announcer.tell(EventKind.EVERYBODY_ENDED, "", table.seconds())
+
+    async def _endHere(self) -> None:
+        """
+        End all on which somebody is signed in, where there is no store.  Who signs in
+        meanwhile does so after it.
+        """
+        reactor = self._table.reactor
+        until = reactor.seconds() + AT_ONCE
+        sessions = list(self._table.sessions.values())
+        for session, signIn in [(each, each._signIn) for each in sessions]:
+            if signIn is not None and session._signIn is signIn:
+                _ = session._end("everybody")
+                if reactor.seconds() > until:
+                    await deferLater(reactor, 0)
+                    until = reactor.seconds() + AT_ONCE
 
     def _lookHere(
         self, principal: str, which: Callable[[Session, SignIn], bool]

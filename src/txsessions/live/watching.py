@@ -107,6 +107,15 @@ class Watching:
         if watch is not None:
             self._table.deadlines.forget(watch)
 
+    def hurry(self) -> None:
+        """
+        Ask about all of them as soon as may be: many have ended, and who ended them does
+        not know which.
+        """
+        for watch in self._watches.values():
+            watch._due = self._table.seconds()
+            self._table.deadlines.watch(watch)
+
     def later(self, watch: _Watch) -> None:
         """
         Ask again after a while.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from txsessions.core.record import Record
+from txsessions.core.record import PREFIX_BYTES, Record
 
 
 class Principals:
@@ -20,14 +20,18 @@ class Principals:
     def __init__(self) -> None:
         self._keys: dict[bytes, dict[bytes, bytes]] = {}
         self._epochs: dict[bytes, int] = {}
+        self._everybody: dict[bytes, int] = {}
 
     def epochOf(self, record: Record) -> int:
         """
-        The epoch below which a record of this principal has ended.
+        The epoch below which a record of this principal has ended: its own and that of
+        its prefix together, for both only rise.
         """
-        if record.principal is None:
+        principal = record.principal
+        if principal is None:
             return 0
-        return self._epochs.get(record.principal, 0)
+        everybody = self._everybody.get(principal[:PREFIX_BYTES], 0)
+        return self._epochs.get(principal, 0) + everybody
 
     def keysOf(self, principal: bytes) -> Collection[bytes]:
         """
@@ -62,16 +66,18 @@ class Principals:
             self._keys.pop(record.principal, None)
             self._epochs.pop(record.principal, None)
 
-    def raiseEpoch(self, principal: bytes) -> int:
+    def raiseEpoch(self, principal: bytes) -> None:
         """
         End all its records.
-
-        @return: The new epoch.
         """
-        if principal not in self._keys:
-            return 0
-        epoch = self._epochs[principal] = self._epochs.get(principal, 0) + 1
-        return epoch
+        if principal in self._keys:
+            self._epochs[principal] = self._epochs.get(principal, 0) + 1
+
+    def raiseEverybody(self, prefix: bytes) -> None:
+        """
+        End all records of principals that begin with this.
+        """
+        self._everybody[prefix] = self._everybody.get(prefix, 0) + 1
 
     def remembers(self, principal: bytes) -> bool:
         """

@@ -15,7 +15,13 @@ from zlib import crc32
 from txsessions.core.record import Record
 from txsessions.stores._postgresql_exchange import Call
 from txsessions.stores._postgresql_principals import LOOK_AGAIN
-from txsessions.stores._postgresql_rows import HANDLE_AT, KEY_AT, instant, readable
+from txsessions.stores._postgresql_rows import (
+    FARTHEST,
+    HANDLE_AT,
+    KEY_AT,
+    instant,
+    readable,
+)
 from txsessions.stores._postgresql_statements import Names, Statements, number
 
 if TYPE_CHECKING:
@@ -30,11 +36,11 @@ LOOKS = 64
 
 def lockOf(names: Names, principal: bytes) -> int:
     """
-    The number of the advisory lock on a principal.  Two may have the same: then they
-    wait for each other, no more.
+    The number of the advisory lock on a principal, or on a prefix of them.  Two may have
+    the same: then they wait for each other, no more.
     """
     place = crc32(names.sessions.encode())
-    return int.from_bytes(principal[:8], "big", signed=True) ^ place
+    return int.from_bytes(principal[-8:], "big", signed=True) ^ place
 
 
 class PrincipalVerbs:
@@ -80,6 +86,14 @@ class PrincipalVerbs:
         values = (principal, number(instant(now, offset)), but)
         call = Call(self._all.endPrincipal, values, countOf, due)
         return self._final(call, principal)
+
+    def endEverybody(self, prefix: bytes, offset: int, due: float) -> Call:
+        """
+        See L{txsessions.interfaces.ISessionStore.endEverybody}.
+        """
+        values = (prefix, number(FARTHEST))
+        call = Call(self._all.endEverybody, values, nothing, due)
+        return self._final(call, prefix)
 
     def endSession(
         self, principal: bytes, handle: bytes, now: float, offset: int, due: float

@@ -3,13 +3,17 @@ Who is signed in, as SQL of the PostgreSQL store: signing in, the sessions of a
 principal, its epoch, and their end.
 
 Owns these statements' text.  A row in the table of epochs is there only for a principal
-whose epoch was raised.  What depends on all sessions of a principal runs under an
+whose epoch was raised, or for a prefix of principals.  What depends on all sessions of a principal runs under an
 advisory lock on it, which ends with the transaction, and which is taken by a statement
 of its own before any other: what was committed while it waited the next statement sees.
-A sign-in shares it with others; whoever counts, ends or forgets has it alone.
+A sign-in shares it with others; whoever counts, ends or forgets has it alone.  The end of
+everybody takes one on the prefix, which nobody else does: a sign-in that does not see it
+yet has ended.
 """
 
 from __future__ import annotations
+
+from txsessions.core.record import PREFIX_BYTES
 
 EPOCH_UNIT = 1 << 32
 """An epoch stands in a checksum once more, above its 32 bits."""
@@ -23,18 +27,15 @@ forgotten yet."""
 # for anonymous rows too, and that costs more than half of what a load does.
 ALIVE = "(s.principal IS NULL OR s.epoch >= {epochOf}(s.principal))"
 DROP_EPOCH_OF = "DROP FUNCTION IF EXISTS {epochOf} (bytea)"
-EPOCH_OF = """
-CREATE FUNCTION {epochOf} (whose bytea) RETURNS bigint
-LANGUAGE plpgsql STABLE AS $$
-BEGIN
-    RETURN coalesce(
-        (SELECT e.epoch FROM {epochs} AS e WHERE e.principal = whose), 0);
-END
-$$
-"""
 _PARTS = {
-    # The epoch below which a record of a principal has ended.
-    "{since}": "coalesce((SELECT epoch FROM {epochs} WHERE principal = $P), 0)",
+    # The epoch below which a record of a principal has ended: its own and that of its
+    # prefix together, for both only rise as long as there is a record.
+    "{since}": """(
+        coalesce((SELECT e.epoch FROM {epochs} AS e WHERE e.principal = $P), 0) +
+        coalesce((
+            SELECT e.epoch FROM {epochs} AS e WHERE e.principal = substr($P, 1, {prefix})
+        ), 0)
+    )""",
     # Those who are counted, and of them those who have to make room.
     "{living}": """since AS (
         SELECT {since} AS epoch
@@ -61,11 +62,23 @@ def _made(text: str, **numbers: str) -> str:
     """
     for part in ("{living}", "{since}", "{counted}", "{room}"):
         text = text.replace(part, _PARTS[part])
+    text = text.replace("{prefix}", str(PREFIX_BYTES))
     for name, number in numbers.items():
         text = text.replace(f"${name}", number)
     return text
 
 
+EPOCH_OF = _made(
+    """
+CREATE FUNCTION {epochOf} (whose bytea) RETURNS bigint
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN {since};
+END
+$$
+""",
+    P="whose",
+)
 SIGN_IN = _made(
     """
 WITH {living}, locked AS (
@@ -170,6 +183,14 @@ SELECT alive - (SELECT count(*) FROM spared) FROM had
 """,
     P="$1",
 )
+END_EVERYBODY = """
+WITH raised AS (
+    UPDATE {epochs} SET epoch = epoch + 1 WHERE principal = $1
+    RETURNING 1
+)
+INSERT INTO {epochs} (principal, epoch, until)
+SELECT $1, 1, $2 WHERE NOT EXISTS (SELECT FROM raised)
+"""
 END_SESSION = _made(
     """
 DELETE FROM {sessions} WHERE principal = $1 AND handle = $2
@@ -205,11 +226,14 @@ SELECT CASE WHEN EXISTS (
     ) THEN 0
     ELSE (SELECT count(*) FROM {sessions} WHERE principal IS NOT NULL) END
 """
-COUNT = """
-SELECT count(*) FROM {sessions} AS s LEFT JOIN {epochs} AS e USING (principal)
+COUNT = _made("""
+SELECT count(*) FROM {sessions} AS s
+    LEFT JOIN {epochs} AS e ON e.principal = s.principal
+    LEFT JOIN {epochs} AS every ON every.principal = substr(s.principal, 1, {prefix})
 WHERE version IS NOT NULL AND expires_at > $1
-    AND (principal IS NULL OR s.epoch >= coalesce(e.epoch, 0))
-"""
+    AND (s.principal IS NULL
+        OR s.epoch >= coalesce(e.epoch, 0) + coalesce(every.epoch, 0))
+""")
 # Where the server has another isolation set, what was committed during the wait would
 # not be seen: then it refuses.
 _LOCK = """
@@ -224,6 +248,7 @@ __all__ = [
     "COUNT",
     "DROP_EPOCH_OF",
     "DUE_EPOCHS",
+    "END_EVERYBODY",
     "END_PRINCIPAL",
     "END_SESSION",
     "EPOCH_OF",

@@ -198,6 +198,9 @@ class Statements:
         self.endPrincipal = self._make(
             "end_principal", principals.END_PRINCIPAL, key, big, key
         )
+        self.endEverybody = self._make(
+            "end_everybody", principals.END_EVERYBODY, key, big
+        )
         self.endSession = self._make(
             "end_session", principals.END_SESSION, key, key, big
         )

@@ -15,6 +15,7 @@ import hashlib
 
 from attrs import field, frozen
 
+from txsessions.core.record import PREFIX_BYTES
 from txsessions.stores._redis_rows import GRACE, HEAD, LIMIT, MARKER_GRACE, SIGNED_HEAD
 
 GONE, DONE, EXISTS, TOO_MANY, DAMAGED = 0, 1, 2, 3, -1
@@ -75,15 +76,23 @@ local function tagOf(key)
   return string.sub(key, 1, string.find(key, '}:', 1, true) + 1)
 end
 """,
+    # The epoch of a principal, and that of its prefix.
+    "epochs": f"""
+local function epochsOf(key, found)
+  local name = tagOf(key) .. 'e:' .. string.sub(found, 97, 128)
+  local own = call('GETRANGE', name, 0, -1)
+  local all = call('GETRANGE', string.sub(name, 1, {PREFIX_BYTES - 33}), 0, -1)
+  return own == '' and 0 or tonumber(own), all == '' and 0 or tonumber(all)
+end
+""",
     # An epoch that is no number, or was changed on the way, ends what it is about.
     "ended": """
 local function ended(key, found)
   if not isSigned(found) then return false end
-  local epoch = call('GETRANGE', tagOf(key) .. 'e:' .. string.sub(found, 89, 120),
-    0, -1)
-  if epoch == '' then return false end
-  local signed, check = unpack_('<i8i8', found, 57)
-  return not (signed >= (tonumber(epoch) or math.huge)) or signed ~= -1 - check
+  local own, all = epochsOf(key, found)
+  local signed, among, check = unpack_('<i8i8i8', found, 57)
+  return not (signed >= (own or math.huge) and among >= (all or math.huge))
+    or check ~= -1 - signed - among
 end
 """,
     "head": f"""
@@ -140,16 +149,14 @@ local function insert(key, value, expires, now)
   return true
 end
 """,
-    # Who signs in does so at the epoch of now.
+    # Who signs in does so at the epochs of now.
     "stamp": """
 local function stamp(key, value)
   if not isSigned(value) then return value end
-  local epoch = call('GETRANGE', tagOf(key) .. 'e:' .. string.sub(value, 89, 120),
-    0, -1)
-  if epoch == '' then return value end
-  epoch = tonumber(epoch)
-  return string.sub(value, 1, 56) .. pack('<i8i8', epoch, -1 - epoch)
-    .. string.sub(value, 73)
+  local own, all = epochsOf(key, value)
+  if own == 0 and all == 0 then return value end
+  return string.sub(value, 1, 56) .. pack('<i8i8i8', own, all, -1 - own - all)
+    .. string.sub(value, 81)
 end
 """,
     # An anonymous session stands among those of its shard.  The index of a principal
@@ -161,8 +168,8 @@ local function list(key, found, name, till, expires)
     call('ZADD', tagOf(key) .. 'anon', score(expires), name)
     return
   end
-  local index = tagOf(key) .. 'p:' .. string.sub(found, 89, 120)
-  call('ZADD', index, 0, string.sub(found, 73, 88) .. name)
+  local index = tagOf(key) .. 'p:' .. string.sub(found, 97, 128)
+  call('ZADD', index, 0, string.sub(found, 81, 96) .. name)
   if call('PTTL', index) < call('PTTL', key) then
     call('PEXPIREAT', index, string.format('%.0f', till + {GRACE * 1000}))
   end
@@ -180,8 +187,8 @@ end
     "unlist": """
 local function unlist(key, found, name)
   if isSigned(found) then
-    forget(tagOf(key) .. 'p:' .. string.sub(found, 89, 120),
-      string.sub(found, 73, 88) .. name)
+    forget(tagOf(key) .. 'p:' .. string.sub(found, 97, 128),
+      string.sub(found, 81, 96) .. name)
   else
     call('ZREM', tagOf(key) .. 'anon', name)
   end
@@ -213,8 +220,8 @@ local function entryOf(index, entry)
   local tag, name = tagOf(index), string.sub(entry, 17)
   local key, principal = tag .. 's:' .. name, string.sub(index, #tag + 3)
   local found, fault = head(key)
-  if found and (not isSigned(found) or string.sub(found, 73, 88) .. name ~= entry
-      or string.sub(found, 89, 120) ~= principal) then
+  if found and (not isSigned(found) or string.sub(found, 81, 96) .. name ~= entry
+      or string.sub(found, 97, 128) ~= principal) then
     found, fault = nil, {GONE}
   end
   if fault == {GONE} then forget(index, entry) end

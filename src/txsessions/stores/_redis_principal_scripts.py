@@ -9,7 +9,7 @@ each shard would have to be asked by itself, and a limit kept by other means.
 
 The keys of a principal in a shard: C{p:}, its index, the handle and the name of each
 session, in one order; C{e:}, its epoch, if it was raised while any of its sessions was
-there, in text.  An epoch is the server's time in microseconds at which it was raised,
+there, in text.  Under C{e:} is that of a prefix, too.  An epoch is the server's time in microseconds at which it was raised,
 or more, so that one that comes after a lost one is higher, too.
 """
 
@@ -18,18 +18,21 @@ from __future__ import annotations
 from txsessions.stores._redis_functions import DAMAGED, DONE, script
 from txsessions.stores._redis_rows import LIMIT
 
+SLICE = 64
+"""How many records L{COUNT} looks at."""
+
 END_ALL = script(
     """
 local now, but, count = unpack_('<d', ARGV[1]), ARGV[2], 0
 local time = call('TIME')
 local latest = tonumber(time[1]) * 1e6 + tonumber(time[2])
 for _, index in ipairs(KEYS) do
-  local tag, kept = tagOf(index)
+  local tag, kept, among = tagOf(index)
   for _, entry in ipairs(call('ZRANGEBYLEX', index, '-', '+')) do
     local key, name, found = entryOf(index, entry)
     if isAlive(key, found, now) then
       if #ARGV == 2 and name == but then
-        kept = key
+        kept, among = key, unpack_('<i8', found, 65)
       else
         count = count + 1
         if call('ZREM', tag .. 'due', name) == 1 then
@@ -45,13 +48,16 @@ for _, index in ipairs(KEYS) do
     epoch = math.max(epoch + 1, latest)
     epoch = string.format('%.0f', epoch)
     if left > 0 then call('SET', key, epoch, 'PX', left) else call('SET', key, epoch) end
-    if kept then call('SETRANGE', kept, 56, pack('<i8i8', epoch, -1 - epoch)) end
+    if kept then
+      call('SETRANGE', kept, 56, pack('<i8i8i8', epoch, among, -1 - epoch - among))
+    end
   end
 end
 return count
 """,
     "score",
     "signed",
+    "epochs",
     "ended",
     "head",
     "forget",
@@ -61,6 +67,46 @@ return count
 """Keys: the indexes.  Arguments: now, the name of the record that stays, if any.  Says
 how many were alive and have ended.  These are no longer due but, for the sweeper, as if
 they had been claimed until their deadline: so the due are still all that are alive."""
+
+END_EVERYBODY = script(
+    """
+local time = call('TIME')
+local latest = tonumber(time[1]) * 1e6 + tonumber(time[2])
+for _, key in ipairs(KEYS) do
+  local tag = tagOf(key)
+  local last = tonumber(call('ZRANGE', tag .. 'due', -1, -1, 'WITHSCORES')[2])
+  local epoch = tonumber(call('GETRANGE', key, 0, -1)) or 0
+  call('SET', key, string.format('%.0f', math.max(epoch + 1, latest)))
+  if last then
+    call('SET', tag .. 'ended', '', 'PXAT',
+      string.format('%.0f', math.max(1, math.min(last, 1e11) * 1000)))
+  end
+end
+return 0
+""",
+    "signed",
+)
+"""Keys: the epochs of a prefix.  They stay for good.  C{ended} is there until the last
+deadline that there is now: as long, there may be ended ones among the due."""
+
+COUNT = script(
+    f"""
+local now, tag, alive = unpack_('<d', ARGV[1]), tagOf(KEYS[1]), 0
+local names = call('ZRANGEBYLEX', KEYS[1], ARGV[2], '+', 'LIMIT', 0, {SLICE})
+for _, name in ipairs(names) do
+  local key = tag .. 's:' .. name
+  if isAlive(key, (head(key)), now) then alive = alive + 1 end
+end
+return {{alive, names[{SLICE}] or ''}}
+""",
+    "signed",
+    "epochs",
+    "ended",
+    "head",
+    "alive",
+)
+"""Keys: the index of a shard.  Arguments: now, and where to begin.  Says how many of the
+next sessions are alive, and the name of the last one if there may be more."""
 
 END_ONE = script(
     f"""
@@ -79,6 +125,7 @@ end
 return 0
 """,
     "signed",
+    "epochs",
     "ended",
     "head",
     "forget",
@@ -115,6 +162,7 @@ end
 return said
 """,
     "signed",
+    "epochs",
     "ended",
     "head",
     "forget",
@@ -155,8 +203,8 @@ local wrong = 0
 for i, key in ipairs(KEYS) do
   local found = head(key)
   if found and isSigned(found) and not call('ZSCORE',
-      tagOf(key) .. 'p:' .. string.sub(found, 89, 120),
-      string.sub(found, 73, 88) .. ARGV[i]) then
+      tagOf(key) .. 'p:' .. string.sub(found, 97, 128),
+      string.sub(found, 81, 96) .. ARGV[i]) then
     wrong = wrong + 1
   end
 end
@@ -176,8 +224,8 @@ for _, entry in ipairs(call('ZRANGEBYLEX', index, '-', '+')) do
   local name = string.sub(entry, 17)
   local found, fault = head(tag .. 's:' .. name)
   if not found or not isSigned(found)
-      or string.sub(found, 89, 120) ~= string.sub(index, #tag + 3)
-      or string.sub(found, 73, 88) .. name ~= entry then
+      or string.sub(found, 97, 128) ~= string.sub(index, #tag + 3)
+      or string.sub(found, 81, 96) .. name ~= entry then
     wrong = wrong + 1
   end
 end
@@ -188,7 +236,17 @@ return wrong
 )
 """Keys: an index.  Says how many of its entries have no record."""
 
-ALL = (END_ALL, END_ONE, LIST, ERASE, LISTED, THERE)
+ALL = (END_ALL, END_EVERYBODY, COUNT, END_ONE, LIST, ERASE, LISTED, THERE)
 """Every script of this module."""
 
-__all__ = ["ALL", "END_ALL", "END_ONE", "ERASE", "LIST", "LISTED", "THERE"]
+__all__ = [
+    "ALL",
+    "COUNT",
+    "END_ALL",
+    "END_EVERYBODY",
+    "END_ONE",
+    "ERASE",
+    "LIST",
+    "LISTED",
+    "THERE",
+]

@@ -34,6 +34,14 @@ def endAll(
     return _change(calls, _scripts.END_ALL, principal, at, *spared)
 
 
+def endEverybody(calls: Calls, prefix: bytes) -> Deferred[None]:
+    """
+    See L{txsessions.interfaces.ISessionStore.endEverybody}.
+    """
+    done = calls.script(_scripts.END_EVERYBODY, keys=calls.keys.epochs(prefix))
+    return done.addCallbacks(_replicated, odd, (calls,), errbackArgs=(calls,))
+
+
 def endOne(calls: Calls, principal: bytes, handle: bytes, now: float) -> Deferred[bool]:
     """
     See L{txsessions.interfaces.ISessionStore.endSession}.
@@ -67,6 +75,13 @@ def _change(
     """
     done = calls.script(script, *arguments, keys=calls.keys.principals(principal))
     return done.addCallbacks(calls.replicated, odd, errbackArgs=(calls,))
+
+
+def _replicated(_: object, calls: Calls) -> Any:
+    """
+    Wait for the replicas.
+    """
+    return calls.replicated(None)
 
 
 async def page(
@@ -145,4 +160,4 @@ async def _walk(calls: Calls, at: bytes, limit: int) -> tuple[int, bytes | None]
     return sum(wrong), None if following == b"0" else bytes([SHARDS]) + following
 
 
-__all__ = ["endAll", "endOne", "erase", "page", "verify"]
+__all__ = ["endAll", "endEverybody", "endOne", "erase", "page", "verify"]

@@ -4,11 +4,12 @@ Records as bytes in a Redis server, and the names of their keys.
 Owns the layout.  A record is one string: a head of fixed size and the sealed payload.
 C{S1} is one in which nobody is signed in; one of an earlier version may have a
 principal between the two, is read, and is in no index.  In C{S2} the head goes on: the
-epoch of the principal when it signed in, the handle, the principal.  The checksum
-covers all but the two times that a touch moves, which are guarded by C{span}, their
-difference, and the epoch, which stands there a second time, turned over.  Times are kept in the server's clock: what
-callers say plus an offset.  C{createdAt} is never compared there, so it is kept as
-it was said, beside the offset of that time.
+epochs of the principal and of its prefix when it signed in, the handle, the principal.
+The checksum covers all but the two times that a touch moves, which are guarded by
+C{span}, their difference, and the epochs, whose sum stands there, turned over.  The two
+are not kept as one sum, as other stores can, for a server may lose one of them.  Times
+are kept in the server's clock: what callers say plus an offset.  C{createdAt} is never
+compared there, so it is kept as it was said, beside the offset of that time.
 
 Keys are laid out for a cluster: a fixed number of shards, each with one hash tag.
 Knows no connection.
@@ -49,13 +50,13 @@ _HEAD_OF_SUM = struct.Struct("<qdq")
 HEAD = _FORMAT.size
 """How long the head of a record is in which nobody is signed in."""
 
-_SIGN_IN = struct.Struct("<qq16s32s")
+_SIGN_IN = struct.Struct("<qqq16s32s")
 SIGNED_HEAD = HEAD + _SIGN_IN.size
 """How long that of any other is."""
 
 _SIZES = (16, 32)
-_FIRST_EPOCH = struct.pack("<qq", 0, -1)
-_COVERED = HEAD + len(_FIRST_EPOCH)
+_FIRST_EPOCHS = struct.pack("<qqq", 0, 0, -1)
+_COVERED = HEAD + len(_FIRST_EPOCHS)
 _HEADS = {b"S1": HEAD, b"S2": SIGNED_HEAD}
 
 packTime = struct.Struct("<d").pack
@@ -84,7 +85,9 @@ class Keys:
         self.index = [tag + b"index" for tag in tags]
         self.anonymous = [tag + b"anon" for tag in tags]
         self._became = [tag + b"b:" for tag in tags]
+        self.ended = [tag + b"ended" for tag in tags]
         self._principals = [tag + b"p:" for tag in tags]
+        self._epochs = [tag + b"e:" for tag in tags]
         self.patternOfPrincipals = b"{%b:[0-9][0-9]}:p:*" % prefix.encode()
 
     def record(self, key: bytes) -> bytes:
@@ -104,6 +107,12 @@ class Keys:
         The indexes of a principal, one a shard.
         """
         return [name + principal for name in self._principals]
+
+    def epochs(self, prefix: bytes) -> list[bytes]:
+        """
+        The epochs of a prefix of principals, one a shard.
+        """
+        return [name + prefix for name in self._epochs]
 
     def all(self, key: bytes) -> tuple[bytes, bytes, bytes, bytes]:
         """
@@ -139,7 +148,7 @@ def packVersion(version: int) -> bytes:
 
 def encode(record: Record, offset: float) -> bytes:
     """
-    Write a record.  The epoch of its principal is written by the scripts.
+    Write a record.  The epochs of its principal are written by the scripts.
 
     @param offset: How many seconds the server's clock is ahead of the caller's.
     @raise SessionTooLarge: It could not be read again.
@@ -156,7 +165,7 @@ def encode(record: Record, offset: float) -> bytes:
                 "a principal has 32 bytes and its handle 16, and there is none without "
                 f"the other; these have {max(length, 0)} and {len(handle)}"
             )
-        kind, signIn, epochs = b"S2", handle + signIn, _FIRST_EPOCH
+        kind, signIn, epochs = b"S2", handle + signIn, _FIRST_EPOCHS
         size = SIGNED_HEAD + len(record.payload)
     if size > LIMIT or length > 0x7FFF:
         raise SessionTooLarge(record.tag, size, LIMIT)
@@ -272,8 +281,8 @@ def signInOf(text: bytes) -> dict[str, bytes | None]:
     """
     if text[:2] != b"S2":
         return {"principal": None, "handle": None}
-    epoch, check, handle, principal = _SIGN_IN.unpack_from(text, HEAD)
-    if check != -1 - epoch:
+    epoch, among, check, handle, principal = _SIGN_IN.unpack_from(text, HEAD)
+    if check != -1 - epoch - among:
         raise Damaged
     return {"principal": principal, "handle": handle}
 

@@ -34,7 +34,7 @@ local last = known and {SIGNED_HEAD - 1} or {LIMIT}
 local found = call('GETRANGE', KEYS[1], 0, last)
 local kind = string.sub(found, 1, 2)
 if kind == 'S2' and #found >= {SIGNED_HEAD} then
-  {functions("signed", "ended")}
+  {functions("signed", "epochs", "ended")}
   if ended(KEYS[1], found) then return {GONE} end
 end
 if not known then return found end
@@ -47,7 +47,7 @@ return call('GETRANGE', KEYS[1], 0, {LIMIT})
 
 _ADMIT = f"""
 local over = {{}}
-if isSigned(value) and string.sub(value, 89, 120) ~= was then
+if isSigned(value) and string.sub(value, 97, 128) ~= was then
   if not free(key, now) then return {EXISTS} end
   over = surplus(first, tonumber(ARGV[#ARGV - 1]), now)
   if #over > 0 and ARGV[#ARGV] == '1' then return {TOO_MANY} end
@@ -86,6 +86,7 @@ return {DONE}
         "score",
         "ttl",
         "signed",
+        "epochs",
         "free",
         "insert",
         "stamp",
@@ -105,7 +106,7 @@ REPLACE = script(
     f"""
 local function signIn(found)
   return string.sub(found, 55, 56)
-    .. (isSigned(found) and string.sub(found, 73, 120) or '')
+    .. (isSigned(found) and string.sub(found, 81, 128) or '')
 end
 local now = unpack_('<d', ARGV[4])
 local found, fault = current(KEYS[1], ARGV[3], now)
@@ -114,8 +115,8 @@ local signed = isSigned(found)
 if signIn(ARGV[2]) ~= signIn(found) then return {{found}} end
 local value, expires = neverBack(ARGV[2], found)
 if signed then
-  value = string.sub(value, 1, 56) .. string.sub(found, 57, 72)
-    .. string.sub(value, 73)
+  value = string.sub(value, 1, 56) .. string.sub(found, 57, 80)
+    .. string.sub(value, 81)
 end
 call('SET', KEYS[1], value, 'PXAT', ttl(expires, now))
 if call('ZADD', KEYS[2], score(expires), ARGV[1]) == 1 then
@@ -127,6 +128,7 @@ return {DONE}
     "score",
     "ttl",
     "signed",
+    "epochs",
     "ended",
     "head",
     "current",
@@ -157,6 +159,7 @@ return {DONE}
     "score",
     "ttl",
     "signed",
+    "epochs",
     "ended",
     "head",
     "current",
@@ -176,7 +179,7 @@ local found, fault = current(KEYS[1], ARGV[4], now)
 if not found then return fault end
 local key, name, value = KEYS[5], ARGV[2], ARGV[3]
 local expires
-local first, was = 10, isSigned(found) and string.sub(found, 89, 120)
+local first, was = 10, isSigned(found) and string.sub(found, 97, 128)
 {admit}
 value, expires = neverBack(stamp(key, value), found)
 if not insert(key, value, expires, now) then return {EXISTS} end
@@ -193,6 +196,7 @@ return {DONE}
         "score",
         "ttl",
         "signed",
+        "epochs",
         "ended",
         "head",
         "current",
@@ -268,6 +272,7 @@ if key == KEYS[1] or not head(key) or ended(key, found) then return {GONE} end
 return {{name, found}}
 """,
     "signed",
+    "epochs",
     "ended",
     "head",
 )

@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from txsessions.core.record import Record
-from txsessions.stores import _redis_scripts
+from txsessions.stores import _redis_principal_scripts, _redis_scripts
 from txsessions.stores._redis_calls import Calls
 from txsessions.stores._redis_resp import ReplyError
 from txsessions.stores._redis_rows import (
@@ -141,13 +141,36 @@ async def acknowledge(calls: Calls, keys: Sequence[bytes]) -> None:
 
 async def count(calls: Calls, now: float) -> int:
     """
-    See L{txsessions.interfaces.ISessionStore.countSessions}.
+    See L{txsessions.interfaces.ISessionStore.countSessions}.  Where there may be ended
+    ones among the due, all of a shard are looked at.
     """
-    after = b"(%.17g" % (now + calls.clock.offset)
-    counts = await together(
-        [calls.call(b"ZCOUNT", name, after, b"+inf") for name in calls.keys.due]
-    )
-    return sum(counts)
+    at = now + calls.clock.offset
+    after = b"(%.17g" % at
+    counts = [calls.call(b"ZCOUNT", name, after, b"+inf") for name in calls.keys.due]
+    # Behind the counts: what ends between the two is not overlooked.
+    ended = [calls.call(b"EXISTS", name) for name in calls.keys.ended]
+    found: list[int] = await together([*counts, *ended])
+    total, looks = 0, []
+    for shard, index in enumerate(calls.keys.index):
+        if found[SHARDS + shard]:
+            looks.append(Deferred.fromCoroutine(_living(calls, index, at)))
+        else:
+            total += found[shard]
+    living: list[int] = await together(looks)
+    return total + sum(living)
+
+
+async def _living(calls: Calls, index: bytes, at: float) -> int:
+    """
+    Count those of a shard who are alive.
+    """
+    script, alive, start = _redis_principal_scripts.COUNT, 0, b"-"
+    while True:
+        reply = await calls.script(script, packTime(at), start, keys=[index])
+        alive += int(reply[0])
+        if not reply[1]:
+            return alive
+        start = b"(" + reply[1]
 
 
 async def page(

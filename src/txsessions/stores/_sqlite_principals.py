@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from txsessions.core.record import Record, SignInLimit
@@ -39,8 +40,8 @@ _SUM = """
 SELECT count(*), max(expires_at), coalesce(sum(expires_at > ? AND epoch >= ?), 0)
 FROM sessions WHERE principal = ?
 """
-_RAISE = "UPDATE epochs SET epoch = ?, until = ? WHERE principal = ?"
-_RAISE_FIRST = "INSERT INTO epochs (epoch, until, principal) VALUES (?, ?, ?)"
+_RAISE = "UPDATE epochs SET epoch = epoch + 1, until = ? WHERE principal = ?"
+_RAISE_FIRST = "INSERT INTO epochs (epoch, until, principal) VALUES (1, ?, ?)"
 _SPARE = statement("""
 UPDATE sessions SET epoch = epoch + 1, checksum = checksum + {unit}
 WHERE key = ? AND principal = ? AND expires_at > ? AND epoch >= ?
@@ -53,7 +54,7 @@ _ERASE = "DELETE FROM sessions WHERE principal = ?"
 _FORGET = "DELETE FROM epochs WHERE principal = ?"
 _SELECT_OF = statement("""
 SELECT {columns}, key, handle FROM sessions
-WHERE principal = ? AND handle > ? AND expires_at > ? AND epoch >= {epochOf}
+WHERE principal = ? AND handle > ? AND expires_at > ? AND {notEnded}
 ORDER BY handle LIMIT ?
 """)
 _SELECT_UNTIL = "SELECT principal FROM epochs WHERE until <= ? ORDER BY until LIMIT ?"
@@ -119,10 +120,27 @@ def endPrincipal(
     ended: int = alive
     if but is not None:
         ended -= cursor.execute(_SPARE, (but, principal, now, epoch)).rowcount
-    raised = (epoch + 1, until, principal)
-    if not cursor.execute(_RAISE, raised).rowcount:
-        cursor.execute(_RAISE_FIRST, raised)
+    _raise(cursor, until, principal)
     return ended
+
+
+def endEverybody(cursor: sqlite3.Cursor, prefix: bytes) -> None:
+    """
+    See L{txsessions.interfaces.ISessionStore.endEverybody}.  No sweeper ever has to look
+    at this epoch.
+    """
+    _raise(cursor, inf, prefix)
+
+
+def _raise(cursor: sqlite3.Cursor, until: float, whose: bytes) -> None:
+    """
+    Raise an epoch.
+
+    @param until: When the sweeper has to look at it.
+    @param whose: A principal, or a prefix.
+    """
+    if not cursor.execute(_RAISE, (until, whose)).rowcount:
+        cursor.execute(_RAISE_FIRST, (until, whose))
 
 
 def endSession(
@@ -168,7 +186,7 @@ def readSessionsOf(
     """
     See L{txsessions.interfaces.ISessionStore.sessionsOf}.
     """
-    row = (principal, cursor or b"", now, principal, limit)
+    row = (principal, cursor or b"", now, limit)
     rows = execute(_SELECT_OF, row).fetchall()
     following = rows[-1][KEY_AT + 1] if len(rows) == limit else None
     return readableOf(rows), following
@@ -190,6 +208,7 @@ def misfits(connection: sqlite3.Connection) -> int:
 __all__ = [
     "LOOK_AGAIN",
     "admit",
+    "endEverybody",
     "endPrincipal",
     "endSession",
     "epochOf",

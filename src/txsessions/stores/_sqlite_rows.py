@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from txsessions.core.record import (
     DELETED,
     FORMER,
+    PREFIX_BYTES,
     ROTATED,
     UNCHANGED,
     Answer,
@@ -40,10 +41,10 @@ EPOCH_UNIT = 1 << 32
 NOTHING = b"ended"
 """In a marker, what the key of a deleted session has become: the key of nothing."""
 
-_EPOCH_OF = (
-    "coalesce((SELECT now.epoch FROM epochs AS now WHERE now.principal = {}), 0)"
-)
-_NOT_ENDED = f"epoch >= {_EPOCH_OF.format('sessions.principal')}"
+_EPOCH = "coalesce((SELECT now.epoch FROM epochs AS now WHERE now.principal = {}), 0)"
+# Its own and that of its prefix together: both only rise, as long as there is a record.
+_EPOCH_OF = _EPOCH + " + " + _EPOCH.format(f"substr({{}}, 1, {PREFIX_BYTES})")
+_NOT_ENDED = f"epoch >= {_EPOCH_OF.format(*['sessions.principal'] * 2)}"
 # Each column costs a load a quarter of a microsecond, so who is signed in is one.
 _COLUMNS = (
     "version, expires_at, touched_at, span, created_at, "
@@ -52,7 +53,7 @@ _COLUMNS = (
 )
 _SHARED = {
     "columns": _COLUMNS,
-    "epochOf": _EPOCH_OF.format("?"),
+    "epochOf": _EPOCH_OF.format("?1", "?1"),
     "notEnded": _NOT_ENDED,
     "alive": f"(principal IS NULL OR {_NOT_ENDED})",
     "unit": EPOCH_UNIT,
@@ -67,8 +68,8 @@ _HANDLE_BYTES = 16
 def statement(text: str) -> str:
     """
     Complete a statement by what many have in common: C{{columns}}, of which
-    L{recordOf} makes a record; C{{epochOf}}, the epoch of the principal that is its
-    parameter; C{{notEnded}}, whether a session has not ended with its principal;
+    L{recordOf} makes a record; C{{epochOf}}, the epoch of the principal that is the
+    first parameter; C{{notEnded}}, whether a session has not ended with its principal;
     C{{alive}}, the same where it may be anonymous, of which then nothing more is read;
     C{{unit}}, which is L{EPOCH_UNIT}; C{{nothing}}, which is L{NOTHING}.
     """

@@ -65,7 +65,7 @@ UPDATE sessions SET version = ?, expires_at = ?, touched_at = ?, span = ?,
     created_at = ?, checksum = ? + epoch * {unit}, payload = ?,
     claimed_until = NULL
 WHERE key = ? AND version = ? AND expires_at > ? AND touched_at <= ? AND due <= ?
-    AND principal = ? AND handle = ? AND epoch >= {epochOf}
+    AND principal = ? AND handle = ? AND {notEnded}
 """)
 _REPLACE_ALL = statement("""
 UPDATE sessions SET version = ?, expires_at = ?, touched_at = ?, span = ?,
@@ -150,7 +150,7 @@ def replace(cursor: sqlite3.Cursor, record: Record, expected: int, now: float) -
     if principal is None:
         done = cursor.execute(_REPLACE, row)
     else:
-        row += (principal, record.handle, principal)  # type: ignore[assignment]
+        row += (principal, record.handle)  # type: ignore[assignment]
         done = cursor.execute(_REPLACE_SIGNED_IN, row)
     if done.rowcount:
         return

@@ -305,12 +305,22 @@ class MemoryStore(Slots):
         if not self._isOpen:
             return _closed()
         keys = {record.key for record in self._aliveOf(principal, now)}
-        epoch = self._principals.raiseEpoch(principal)
+        self._principals.raiseEpoch(principal)
         if but in keys:
             keys.remove(but)
-            self._slots[but].epoch = epoch
+            self._slots[but].epoch += 1
         self._unnamed += 1
         return succeed(len(keys))
+
+    def endEverybody(self, prefix: bytes) -> Deferred[None]:
+        """
+        See L{ISessionStore.endEverybody}.
+        """
+        if not self._isOpen:
+            return _closed()
+        self._principals.raiseEverybody(prefix)
+        self._unnamed += 1
+        return succeed(None)
 
     def endSession(self, principal: bytes, handle: bytes, now: float) -> Deferred[bool]:
         """

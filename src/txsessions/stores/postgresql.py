@@ -161,6 +161,12 @@ class PostgreSQLStore(Opening):
         verb = self._verbs.endPrincipal
         return self._write(now, partial(verb, principal, now, but))
 
+    def endEverybody(self, prefix: bytes) -> Deferred[None]:
+        """
+        See L{ISessionStore.endEverybody}.  Waits for the disk whatever the durability.
+        """
+        return self._write(None, partial(self._verbs.endEverybody, prefix))
+
     def endSession(self, principal: bytes, handle: bytes, now: float) -> Deferred[bool]:
         """
         See L{ISessionStore.endSession}.  Waits for the disk whatever the durability.

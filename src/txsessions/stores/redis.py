@@ -19,11 +19,12 @@ the scripts do::
 
     +hello +auth +select +ping +role +client|setname +script|load +time +eval +evalsha
     +getrange +setrange +strlen +exists +set +del +pexpireat +pttl +wait
-    +scan +zadd +zrem +zscore +zcount +zrangebyscore +zrangebylex
+    +scan +zadd +zrem +zscore +zcount +zrange +zrangebyscore +zrangebylex
     +info +config|get
 
-It may be denied the last line; then the server's promises are unknown; and C{+scan},
-if nobody calls L{RedisStore.verifyIndex}.
+It may be denied the last line; then the server's promises are unknown; C{+scan}, if
+nobody calls L{RedisStore.verifyIndex}; and C{+zrange}, if nobody calls
+L{RedisStore.endEverybody}.
 """
 
 from __future__ import annotations
@@ -254,6 +255,12 @@ class RedisStore:
         again.
         """
         return self._run(now, _redis_principals.endAll, principal, now, but)
+
+    def endEverybody(self, prefix: bytes) -> Deferred[None]:
+        """
+        See L{ISessionStore.endEverybody}, and L{endPrincipal}.
+        """
+        return self._run(None, _redis_principals.endEverybody, prefix)
 
     def endSession(self, principal: bytes, handle: bytes, now: float) -> Deferred[bool]:
         """

@@ -224,6 +224,14 @@ class SQLiteStore(Opening):
         )
         return ended.addCallback(self._unnamed)
 
+    def endEverybody(self, prefix: bytes) -> Deferred[None]:
+        """
+        See L{ISessionStore.endEverybody}.  Synced whatever the durability.
+        """
+        verb = _sqlite_principals.endEverybody
+        ended = self._submit(verb, (prefix,), 3, final=True)
+        return ended.addCallback(self._unnamed)
+
     def endSession(self, principal: bytes, handle: bytes, now: float) -> Deferred[bool]:
         """
         See L{ISessionStore.endSession}.  Synced whatever the durability.

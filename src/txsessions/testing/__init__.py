@@ -20,6 +20,7 @@ from txsessions.testing._admitting import AdmittingContract
 from txsessions.testing._changing import ChangingContract
 from txsessions.testing._ending import EndingContract
 from txsessions.testing._erasing import ErasingContract
+from txsessions.testing._everybody import EverybodyContract
 from txsessions.testing._evicting import EvictingContract
 from txsessions.testing._following import FollowingContract
 from txsessions.testing._keeping import KeepingContract
@@ -36,6 +37,7 @@ class StoreContract(
     PrincipalsContract,
     ErasingContract,
     AdmittingContract,
+    EverybodyContract,
     EvictingContract,
 ):
     """

@@ -245,6 +245,18 @@ class SiteOfSessions:
         ended: Deferred[int] = self._live.principals.end(principal)
         return ended
 
+    def endEverybody(self: Any) -> Deferred[None]:
+        """
+        End all sessions on which somebody is signed in, of all principals of this site,
+        for good and in every process, at once, however many they are: for an incident.
+        Visitors who are not signed in keep theirs; whoever signs in afterwards is in.
+
+        @return: Fires when they are gone; fails with C{StoreUnavailable}: then some may
+            have ended, and it is to be tried again.
+        """
+        ended: Deferred[None] = self._live.principals.endEverybody()
+        return ended
+
     def erasePrincipal(self: Any, principal: str) -> Deferred[int]:
         """
         End all sessions of a principal, and have the store forget all that it has of
