@@ -1,0 +1,87 @@
+"""
+What a logout does to the requests that are there.
+
+Owns what else ends with a session, and what the response says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from txsessions.errors import ConfigurationError
+from txsessions.live.phases import ENDED
+from txsessions.live.session import Session
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+CLEARED = frozenset(
+    {
+        "*",
+        "cache",
+        "clientHints",
+        "cookies",
+        "executionContexts",
+        "prefetchCache",
+        "prerenderCache",
+        "storage",
+    }
+)
+"""What C{Clear-Site-Data} can name."""
+
+
+def logsOut(exchange: Any, session: Session, clear: Sequence[str]) -> Deferred[None]:
+    """
+    Log out; see L{Session.logout}.
+    """
+    _demandKnown(clear)
+    visit = exchange.visitOf(session, "logout")
+    visit.endedHere = True
+    if clear:
+        named = ", ".join(f'"{what}"' for what in clear)
+        headers = exchange.request.responseHeaders
+        headers.setRawHeaders(b"Clear-Site-Data", [named.encode("ascii")])
+    done = _end(session)
+    for other in (visit.session, visit.former, visit.became):
+        # The one that the request came by has become another's meanwhile: whoever
+        # logs out wants an end of that too.
+        if other is not None and other is not session:
+            ended = _end(other)
+            exchange.waitForEnd(other)
+            done = done if ended.called else ended
+    if visit.session is None:
+        visit.session, visit.acquired = session, True
+    return done
+
+
+def _demandKnown(clear: Sequence[str]) -> None:
+    """
+    See that a browser knows what it is to clear.
+
+    @raise ConfigurationError: It does not.
+    """
+    wrong = (
+        [clear] if isinstance(clear, str) else [c for c in clear if c not in CLEARED]
+    )
+    if wrong:
+        raise ConfigurationError(
+            f"logout(clear=...) takes a list of {', '.join(sorted(CLEARED))}, and "
+            f"was given {wrong[0]!r}"
+        )
+
+
+def _end(session: Session) -> Deferred[None]:
+    """
+    End a session, and have an C{expire} that an application has put in the place of
+    ours do its part.
+    """
+    isFirst = session._phase != ENDED
+    try:
+        return session._end("logout")
+    finally:
+        if isFirst and type(session).expire is not Session.expire:
+            session.expire()  # type: ignore[unused-awaitable]
+
+
+__all__ = ["CLEARED", "logsOut"]
