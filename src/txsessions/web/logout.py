@@ -43,10 +43,12 @@ def logsOut(exchange: Any, session: Session, clear: Sequence[str]) -> Deferred[N
         headers = exchange.request.responseHeaders
         headers.setRawHeaders(b"Clear-Site-Data", [named.encode("ascii")])
     done = _end(session)
+    kinds = {None, (visit.secure, visit.name)}
     for other in (visit.session, visit.former, visit.became):
         # The one that the request came by has become another's meanwhile: whoever
-        # logs out wants an end of that too.
-        if other is not None and other is not session:
+        # logs out wants an end of that too.  But not one whose id came by the wrong
+        # cookie.
+        if other is not None and other is not session and other._scheme in kinds:
             ended = _end(other)
             exchange.waitForEnd(other)
             done = done if ended.called else ended
