@@ -12,7 +12,7 @@ from txsessions.errors import ConfigurationError
 from txsessions.web.choosing import choose
 from txsessions.web.closing import RequestClosing
 from txsessions.web.forwarded import clientHostOf
-from txsessions.web.logout import logsOut
+from txsessions.web.logout import leaves, logsOut
 from txsessions.web.signin import endsOthers, signsIn
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ class Asking:
     """
     The new members of a request.
     """
-
-    _exchange: Exchange | None = None
 
     def setSession(self: Any, session: Any, *, cookie: bool = True) -> None:
         """
@@ -52,6 +50,28 @@ class Asking:
         @raise ConfigurationError: It is of another site, or of another kind.
         """
         choose(self._demandVisit("setSession"), session, cookie=cookie)
+
+    def logout(
+        self: Any, *, clear: Sequence[str] = (), forceNotSecure: bool = False
+    ) -> Deferred[None]:
+        """
+        Log out: end the session that C{getSession()} would give, as
+        L{Session.logout<txsessions.Session>} does, and delete its cookie on the response.
+        Where there is none, and no id came, nothing happens, and none is made.
+
+        This works while the store does not answer, where C{getSession()} raises: the id
+        that came is dead in this process from now on, the store is told when it is back,
+        and the answer is 503, with the cookie's deletion.
+
+        @param clear: What else the browser is to forget of this site, as for
+            C{session.logout}.
+        @param forceNotSecure: As for C{getSession}.
+        @return: Fires when the session is gone from the store, or there was none; may be
+            ignored, since the response waits for it.  Fails with C{StoreUnavailable}.
+        @raise ConfigurationError: This is no request of a txsessions Site, or a browser
+            would not know what to clear.
+        """
+        return leaves(self._demandVisit("logout", forceNotSecure), clear)
 
     @property
     def sessionCarrier(self: Any) -> str | None:
@@ -129,7 +149,7 @@ class Asking:
             raise ConfigurationError(f"{what}() needs a request of a txsessions Site")
         return exchange
 
-    def _demandVisit(self: Any, what: str) -> Visit:
+    def _demandVisit(self: Any, what: str, forceNotSecure: bool = False) -> Visit:
         """
         What this request has to do with the session that C{getSession()} would give.
 
@@ -138,7 +158,7 @@ class Asking:
         exchange = self._demandExchange(what)
         secure = exchange.site._scheme
         if secure is None:
-            secure = self.isSecure()
+            secure = self.isSecure() and not forceNotSecure
         visit: Visit = exchange.visit(secure)
         return visit
 

@@ -1,7 +1,14 @@
 """
 What a logout does to the requests that are there.
 
-Owns what else ends with a session, and what the response says.
+Owns which session a request logs out of, what else ends with it, and what the response
+says.
+
+Theory of operation.  Where the store does not answer nobody knows whose session it is,
+nor whether there is one.  It ends all the same: this process refuses the id from now on,
+and tells the store when it is back.  Until the store has heard of it the response
+cannot say that all is well, so it is held, and answered 503, as that of any other
+logout.
 """
 
 from __future__ import annotations
@@ -9,12 +16,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred, succeed
+
 from txsessions.errors import ConfigurationError
 from txsessions.live.phases import ENDED
 from txsessions.live.session import Session
+from txsessions.live.unread import findUnread, isBuried
+from txsessions.web.failing import CLEAR
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
+    from txsessions.web.visit import Visit
 
 CLEARED = frozenset(
     {
@@ -31,6 +42,28 @@ CLEARED = frozenset(
 """What C{Clear-Site-Data} can name."""
 
 
+def leaves(visit: Visit, clear: Sequence[str]) -> Deferred[None]:
+    """
+    Log out of whatever session a request has; see
+    L{Asking.logout<txsessions.web.asking.Asking.logout>}.
+    """
+    _demandKnown(clear)
+    exchange, uid = visit.exchange, visit.cameBy
+    session = visit.former if visit.session is None else visit.session
+    if not visit.acquired:
+        if uid is None:
+            return succeed(None)
+        if visit.failure is not None or (
+            session is None and isBuried(exchange.table, uid)
+        ):
+            scheme = visit.secure, visit.name
+            visit.session = findUnread(exchange.site, uid, scheme)
+            visit.failure = None
+        session = visit.use()
+    assert session is not None
+    return logsOut(exchange, session, clear)
+
+
 def logsOut(exchange: Any, session: Session, clear: Sequence[str]) -> Deferred[None]:
     """
     Log out; see L{Session.logout}.
@@ -41,7 +74,7 @@ def logsOut(exchange: Any, session: Session, clear: Sequence[str]) -> Deferred[N
     if clear:
         named = ", ".join(f'"{what}"' for what in clear)
         headers = exchange.request.responseHeaders
-        headers.setRawHeaders(b"Clear-Site-Data", [named.encode("ascii")])
+        headers.setRawHeaders(CLEAR, [named.encode("ascii")])
     done = _end(session)
     kinds = {None, (visit.secure, visit.name)}
     for other in (visit.session, visit.former, visit.became):
@@ -86,4 +119,4 @@ def _end(session: Session) -> Deferred[None]:
             session.expire()  # type: ignore[unused-awaitable]
 
 
-__all__ = ["CLEARED", "logsOut"]
+__all__ = ["CLEARED", "leaves", "logsOut"]
