@@ -220,7 +220,7 @@ class Devices(Page):
         handle = request.args.get(b"end", [b""])[0].decode(errors="replace")
         if handle == "everywhere":
             await request.site.endPrincipal(self.user)
-            session.logout(request)
+            request.logout()
             return b"/", None
         if handle == "others":
             await session.endOthers(request)

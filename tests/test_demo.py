@@ -4,6 +4,7 @@ Tests for the demonstration page, through a channel in memory.
 
 from __future__ import annotations
 
+import os
 import re
 from html import unescape
 from http.client import HTTPResponse
@@ -15,9 +16,13 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests._serving import Answer, Visitor
+from tests.slowstore import SlowStore
+from tests.web.pages import OUTAGE
 from txsessions import CookiePolicy, Site
 from txsessions._demo_page import cookieReasons, spanInWords
+from txsessions.core.keyring import KeyRing
 from txsessions.demo import NAME_LIMIT, Demo, _shownAddress
+from txsessions.stores.memory import MemoryStore
 
 
 class _Received:
@@ -331,6 +336,28 @@ class FormTests(DemoTestCase):
         page = self.visitor.get()
         self.assertEqual(textOf(page, "visits"), "1")
         self.assertIsNone(textOf(page, "signed-in"))
+
+    def test_signOutInOutage(self):
+        """
+        The same while the store does not answer, where no page can be shown.
+        """
+        slow = SlowStore(MemoryStore())
+        keys = KeyRing.random(os.urandom)
+        site = Site(Demo(), store=slow, reactor=self.clock, keys=keys)
+        site.doStart()
+        self.addCleanup(site.doStop)
+        self.visitor = MemoryVisitor(site)
+        page = self.signIn()
+        old = dict(self.visitor.cookies)
+        slow.sharedWithOthers, slow.down = True, OUTAGE
+        self.assertEqual(self.visitor.get().status, 503)
+        answer = self.visitor.post("/sign-out", csrf_token=tokenOf(page))
+        self.assertEqual((answer.status, self.visitor.cookies), (503, {}))
+        self.visitor.cookies, slow.down = old, None
+        self.assertIsNone(textOf(self.visitor.get(), "signed-in"))
+        self.clock.advance(2)
+        self.visitor.cookies = dict(old)
+        self.assertIsNone(textOf(self.visitor.get(), "signed-in"))
 
     def test_forged(self):
         """

@@ -3,7 +3,8 @@ The demonstration that C{twistd web --sessions} serves when it is given no root.
 
 Owns what its few forms do to the session, and what each answer's headers say.
 Uses sessions as any application would: C{request.getSession()}, a dict in it,
-C{rotate} and C{expire}, tokens in its forms and messages after them.  Knows nothing of how sessions are kept.
+C{rotate} and C{request.logout}, tokens in its forms and messages after them.  Knows
+nothing of how sessions are kept.
 
 The demonstration's sign-in asks for a name and believes it.
 """
@@ -218,12 +219,12 @@ class _SignOut(_Form):
     Sign out: the session ends.
     """
 
-    def act(self, request: Any, session: Any, state: dict[str, Any]) -> bytes:
+    def render_POST(self, request: Any) -> bytes:
         """
-        See L{_Form.act}.
+        See L{_Form.render_POST}.  It takes no session to end it: the store may be away.
         """
-        session.expire()
-        return b"signed-out"
+        request.logout()
+        return self._leadTo(b"signed-out", request)
 
 
 class _Message(Resource):

@@ -12,7 +12,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from tests.web.pages import Page, count
-from tests.web.signing import look, signIn, signOut
+from tests.web.signing import look, signIn
 
 MINUTES = 60.0
 
@@ -41,6 +41,14 @@ def argument(request, name):
     What a form or a link says.
     """
     return request.args[name][0].decode("ascii")
+
+
+def signOut(request):
+    """
+    A page on which people sign out.
+    """
+    request.logout()
+    return b"out"
 
 
 def rotate(request):

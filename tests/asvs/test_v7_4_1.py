@@ -3,42 +3,43 @@ ASVS 7.4.1: when a session has ended, by a logout or by a limit, nothing goes on
 
 The record is gone before a logout is answered; requests under way find it gone and bring
 nothing back, in any process.  Where the store cannot be told of a logout the answer is
-503, the cookie goes nevertheless, and the process refuses the id until it is told; where
-the session cannot be read the answer is 503 too, and the session goes on.
+503, the cookie goes nevertheless, and the process refuses the id until it is told; also
+where it cannot even be read whose session that is.
 """
 
 from __future__ import annotations
 
-from twisted.internet.defer import succeed
+from twisted.python.monkey import MonkeyPatcher
+from twisted.web import server
 
 from tests.asvs.world import KINDS, SHARED, AuditCase
 from tests.races.wrong import CachedStore, RevivingStore
 from tests.slowstore import SlowStore
 from tests.web.pages import OUTAGE
-from txsessions import CookiePolicy, Session, Site
+from txsessions import CookiePolicy, Site
 from txsessions.core.lifetime import IDLE, TOUCH_LIMIT
 from txsessions.live.tombstones import Tombstones
+from txsessions.web.asking import Asking
 
 
-class PoliteSession(Session):
+class PoliteRequest(server.Request):
     """
     Takes the cookie from the browser at a logout, and does nothing more.
     """
 
-    def logout(self, request, *, clear=()):
+    def logout(self):
         """
-        See L{Session.logout}.
+        In the place of ours.
         """
-        request.cookies.append(self.site.cookies.renderDeletion(True))
-        return succeed(None)
+        self.cookies.append(self.site.cookies.renderDeletion(True))
 
 
 class PoliteSite(Site):
     """
-    Its sessions do so.
+    Its requests do so.
     """
 
-    sessionFactory = PoliteSession
+    requestFactory = PoliteRequest
 
 
 class LeakyStore(SlowStore):
@@ -138,19 +139,23 @@ class EndTests(AuditCase):
 
     async def outOfReach(self, world):
         """
-        Where it cannot even be read whose session it is, nobody is told that it has
-        ended.
+        By a logout while it cannot even be read whose session it is.
         """
-        ann = await world.signedIn()
+        ann, bob = await world.signedIn(), await world.signedIn("bob")
+        thief = ann.twin()
         await world.restart()
         store = world.stores[0]
         store.down = OUTAGE
         answer = await ann.get("/out")
-        self.assertEqual((answer.code, answer.cookies), (503, {}))
+        self.assertEqual((answer.code, answer.deletes), (503, True))
+        self.assertEqual(await thief.told(0), "nobody 0 0")
         store.down = None
-        self.assertEqual(await ann.who(), "ann")
-        self.assertEqual((await ann.get("/out")).code, 200)
-        self.assertTrue(await ann.isNobody())
+        self.assertEqual(await thief.told(0), "nobody 0 0")
+        # The other process may let the thief in until the store has been told.
+        await world.goBy(2)
+        self.assertTrue(await thief.isNobody())
+        self.assertEqual(await bob.who(), "bob")
+        self.assertEqual(await world.stored(), 1)
 
     async def programOut(self, world):
         """
@@ -187,6 +192,7 @@ class EndTests(AuditCase):
         """
         await self.holds(self.loggedOutInVain, SHARED, processes=2)
         await self.holds(self.outOfReach, SHARED)
+        await self.holds(self.outOfReach, SHARED, processes=2)
 
     async def test_program(self):
         """
@@ -208,8 +214,13 @@ class EndTests(AuditCase):
 
     async def test_faultInOutage(self):
         """
-        The check finds a process that forgets a logout which the store did not hear of.
+        The checks find a process that forgets a logout which the store did not hear of,
+        and a logout that does nothing where the session cannot be read.
         """
-        self.patch(Tombstones, "_tryLater", lambda *_: None)
+        with MonkeyPatcher((Tombstones, "_tryLater", lambda *_: None)):
+            for kind in SHARED:
+                for check in (self.loggedOutInVain, self.outOfReach):
+                    await self.isFound(check, kind, processes=2)
+        self.patch(Asking, "logout", lambda self: self.getSession().logout(self))
         for kind in SHARED:
-            await self.isFound(self.loggedOutInVain, kind, processes=2)
+            await self.isFound(self.outOfReach, kind)

@@ -120,6 +120,25 @@ class TombstoneTests(LiveCase):
         left = [bool(self.record(session)) for session in sessions]
         self.assertEqual(left, [True, True, False, False, False])
 
+    def test_boundedUnread(self):
+        """
+        First those are given up of which nobody knows whether there is such a session:
+        whoever makes ids up takes no logout back that was of one.
+        """
+        self.patch(tombstones, "MAX_TOMBSTONES", 3)
+        self.logout()
+        for number in range(5):
+            key = b"%032d" % number
+            self.stones.expect(key)
+            self.failureResultOf(self.stones.bury([key], marks=True), StoreUnavailable)
+        self.assertEqual(len(self.stones), 3)
+        self.assertIn(self.record(self.session).key, self.stones)
+        self.assertIn(key, self.stones)
+        self.store.down = None
+        self.clock.advance(1)
+        self.assertIs(self.record(self.session), None)
+        self.assertEqual((len(self.stones), len(self.stones._unread)), (0, 0))
+
     def test_givenUpLate(self):
         """
         One that was given up is not tried again when its answer comes.

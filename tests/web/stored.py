@@ -112,9 +112,12 @@ class InValkey:
     A Valkey server, with keys of this test's.
     """
 
-    def __init__(self, case):
+    def __init__(self, case, server=None):
+        """
+        @param server: It, if it is not the one that tests share.
+        """
         case.patch(_redis_clock, "TOLERANCE", case.tolerance)
-        self._server = valkeys.shared()
+        self._server = server or valkeys.shared()
         self._address = self._server.address
         if case.isWatched:
             self._proxy = Proxy(self._server.socket)
@@ -155,9 +158,12 @@ class InPostgreSQL:
     A PostgreSQL server, with tables of this test's.
     """
 
-    def __init__(self, case):
+    def __init__(self, case, server=None):
+        """
+        @param server: It, if it is not the one that tests share.
+        """
         case.patch(_postgresql_clock, "TOLERANCE", int(case.tolerance * 1e6))
-        self._server = postgres_servers.shared()
+        self._server = server or postgres_servers.shared()
         self._table = f"whole{next(_numbers)}"
         self._address = self._server.address
         if case.isWatched:
@@ -215,13 +221,14 @@ KINDS = {
 """The kinds of stores."""
 
 
-def inEveryStore(suite, module):
+def inEveryStore(suite, module, kinds=KINDS):
     """
     Make cases of a suite, one for each kind.
 
     @param module: The namespace that gets them.
+    @param kinds: The kinds, by name.
     """
-    for name, kind in KINDS.items():
+    for name, kind in kinds.items():
         module[name + suite.__name__] = type(
             name + suite.__name__,
             (suite,),

@@ -254,6 +254,28 @@ class TokenTests(FormsCase):
         self.store.down = None
         self.assertDone(self.post(self.visitor, token))
 
+    def test_outageOfTheSession(self):
+        """
+        The token of an id is known without the store, for who needs no session: then
+        any other is not refused for good, nor is one that came without an id.
+        """
+
+        def page(request):
+            if request.method == b"POST":
+                checkCSRF(request)
+                return b"done"
+            return request.getSession().csrfToken.encode("ascii")
+
+        site = self.serveElsewhere(page)
+        visitor, other = self.client(site=site), self.client(site=site)
+        token, others = self.token(visitor), self.token(other)
+        site.slow.down = OUTAGE
+        self.assertDone(self.post(visitor, token))
+        for wrong in (others, token[::-1], "", token[:-1]):
+            self.assertEqual(self.post(visitor, wrong).code, 503)
+        self.assertEqual(self.post(other, others).body, b"done")
+        self.assertRefused(self.post(self.client(site=site), token), "")
+
 
 class OtherTests(FormsCase):
     """

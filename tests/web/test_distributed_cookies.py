@@ -4,6 +4,8 @@ How a cookie gets from the process behind to the server in front.
 
 from __future__ import annotations
 
+import os
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web import server
@@ -11,9 +13,12 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.test.requesthelper import DummyChannel
 
-from tests.web.pages import change
+from tests.slowstore import SlowStore
+from tests.web.pages import OUTAGE, change
 from tests.web.pair import DistributedCase
 from txsessions import CookiePolicy, Site
+from txsessions.core.keyring import KeyRing
+from txsessions.stores.memory import MemoryStore
 from txsessions.web.distributed import cookieArguments
 
 
@@ -92,6 +97,40 @@ class PartitionedTests(DistributedCase):
         plain = {"Secure": None}
         others = {"theme": plain, "tongue": plain, "like": {"HttpOnly": None}}
         self.assertEqual(cookies, others)
+
+
+class LogoutTests(DistributedCase):
+    """
+    Signing out behind.
+    """
+
+    async def test_outage(self):
+        """
+        A logout while the store behind is away deletes the cookie in front, says what
+        else is to be forgotten, and is final.
+        """
+
+        def render(request):
+            if request.method == b"POST":
+                request.logout(clear=["cache"])
+                return b""
+            return b"%d" % change(request)["count"]
+
+        store = SlowStore(MemoryStore())
+        keys = KeyRing.random(os.urandom)
+        await self.serveBehind(render, store=store, keys=keys)
+        self.serveInFront()
+        await self.fetch()
+        before = dict(self.jar)
+        store.sharedWithOthers, store.down = True, OUTAGE
+        answer = await self.fetch("/x", "POST")
+        [cookie] = answer.cookies
+        self.assertEqual((answer.code, cookie.value), (503, ""))
+        self.assertEqual(answer.headers["Clear-Site-Data"], '"cache"')
+        self.assertEqual(self.jar, {})
+        store.down, self.jar = None, before
+        answer = await self.fetch()
+        self.assertEqual((answer.body, answer.cookies), (b"1", []))
 
 
 class BearerTests(DistributedCase):

@@ -40,6 +40,17 @@ class SignOutTests(SignInCase):
         for site in (self.site, there):
             self.assertEqual(self.asked(old, site).body, b"nobody 0 0")
 
+    def test_wrongKind(self):
+        """
+        It does not end the session of an id that came by the cookie of the other kind.
+        """
+        client = self.client(secure=True)
+        client.fetch("/in")
+        value = client.sent()[0].decode().partition("=")[2]
+        answer = self.asked(f"sid={value}", path="/out")
+        self.assertEqual((answer.code, answer.body), (200, b"out"))
+        self.assertEqual(client.fetch("/look").body, b"ann 1 0")
+
     def test_newSession(self):
         """
         The same request gets a new session if it asks for one, with nothing in it

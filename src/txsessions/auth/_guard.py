@@ -25,7 +25,7 @@ from txsessions.auth._avatars import Avatar, Avatars
 from txsessions.auth._form import LoginForm
 from txsessions.auth._leaving import ClientLeft, whileHere
 from txsessions.auth._login import Login, StaleLogin, Terms, isWrong
-from txsessions.auth._logout import Logout, StaleLogout
+from txsessions.auth._logout import Logout, ProtectedLogout, StaleLogout
 from txsessions.auth._names import Names
 from txsessions.auth._places import Places, addressOf
 from txsessions.auth._showing import LoginPage, Redirect, Showing
@@ -86,7 +86,7 @@ class SessionGuard:
         @param keep: What becomes of what is in the session, as for C{session.login}.
         @param level: How sure a sign-in here is, as for C{session.login}.
         @param clear: What the browser forgets when signing out, as for
-            C{session.logout}.
+            C{request.logout}.
         @param origins: As for C{CSRFProtected}, where a proxy changes C{Host}.
         @param prefix: What stands before the names of these users in
             C{session.principal}, where another guard of the site has other users.
@@ -120,7 +120,7 @@ class SessionGuard:
         signingOut = Logout(places, clear)
         self._own = {
             login: CSRFProtected(signingIn, page=StaleLogin(showing), origins=origins),
-            logout: CSRFProtected(
+            logout: ProtectedLogout(
                 signingOut, page=StaleLogout(signingOut), origins=origins
             ),
         }

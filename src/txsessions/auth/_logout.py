@@ -15,8 +15,10 @@ from twisted.web.resource import Resource
 from txsessions.auth._page import logoutPage
 from txsessions.auth._places import Places, addressOf
 from txsessions.auth._showing import Redirect, demandStyle, harden
+from txsessions.errors import SessionUnavailable
 from txsessions.live import tokens
-from txsessions.live.session import Session
+from txsessions.web.asking import Asking
+from txsessions.web.csrf import CSRFProtected
 
 
 class Logout(Resource):
@@ -28,7 +30,7 @@ class Logout(Resource):
 
     def __init__(self, places: Places, clear: Sequence[str]) -> None:
         """
-        @param clear: As for C{session.logout}.
+        @param clear: As for C{request.logout}.
         """
         super().__init__()
         self._places = places
@@ -50,8 +52,28 @@ class Logout(Resource):
         """
         Sign out.
         """
-        _ = Session.logout(request.getSession(), request, clear=self._clear)
+        # An application's request may have something else under that name.
+        _ = Asking.logout(request, clear=self._clear)
         return Redirect(addressOf(request.prepath[:-1])).render(request)
+
+
+class ProtectedLogout(CSRFProtected):
+    """
+    That page, out of reach of other sites.
+    """
+
+    def _passes(self, request: Any) -> bool:
+        """
+        See L{CSRFProtected._passes}.  While the store does not answer, nobody knows the
+        tokens of an id that was renewed: it is enough then that the browser says where
+        the request is from.
+        """
+        try:
+            return super()._passes(request)
+        except SessionUnavailable:
+            if self._isFromHere(request):
+                return True
+            raise
 
 
 class StaleLogout(Resource):
@@ -73,4 +95,4 @@ class StaleLogout(Resource):
         return self._page.render_GET(request)
 
 
-__all__ = ["Logout", "StaleLogout"]
+__all__ = ["Logout", "ProtectedLogout", "StaleLogout"]

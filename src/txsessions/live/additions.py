@@ -276,7 +276,8 @@ class Additions:
     def logout(self: Any, request: Any, *, clear: Sequence[str] = ()) -> Deferred[None]:
         """
         End the session, as C{expire} does, and delete the cookie on the response to
-        C{request}.  The next C{request.getSession()} begins a new one.
+        C{request}.  The next C{request.getSession()} begins a new one.  C{request.logout()}
+        does so also where the store does not answer and there is no session to be had.
 
         @param clear: What else the browser is to forget of this site, by
             C{Clear-Site-Data} (which browsers heed over TLS only): C{["cache"]},

@@ -60,6 +60,9 @@ class Verdict(enum.Enum):
     """Reading."""
 
 
+_GOOD = (Verdict.LED, Verdict.READS)
+
+
 class Renewing(Following):
     """
     The renewals of one live table.
@@ -140,34 +143,58 @@ class Renewing(Following):
         """
         See L{find}.
         """
-        table = self._table
+        table, key = self._table, storeKeyOf(self._table.siteName, uid)
         isFormer = table.rotated.former.has(uid, table.seconds())
         none = Verdict.UNKNOWN if isFormer else Verdict.DEAD
+        if key in table.tombstones:
+            return Verdict.DEAD, None
         new = self._became.get(uid)
         session = None if new is None else await self._current(new)
         if session is None:
             # It may have gone on from there, or another process was faster.
-            key = storeKeyOf(table.siteName, uid)
             record = await table.store.follow(key, table.seconds())
             if not isinstance(record, Record):
                 return Verdict.DEAD if record is DELETED else none, None
             new = self._reached(record, uid)
             session = None if new is None else await self._current(new)
-        trail = None if session is None else trailOf(session)
-        if session is None or trail is None:
+        if session is None:
+            return Verdict.DEAD, None
+        verdict, isReplay = self._judge(uid, session)
+        if isReplay:
+            await self._replayed(uid, session, address)
+        return verdict, session if verdict in _GOOD else None
+
+    def _judge(self, uid: bytes, session: Session) -> tuple[Verdict, bool]:
+        """
+        See what an old uid is good for.
+
+        @param session: What it has become, it seems.
+        @return: That, and whether it comes after its time.
+        """
+        trail = trailOf(session)
+        steps = 0 if trail is None else self._stepsFrom(uid, session, trail)
+        if trail is None or not steps:
             # It leads on by another way than this, and not for longer than a minute.
-            return Verdict.DEAD, None
-        steps = self._stepsFrom(uid, session, trail)
+            return Verdict.DEAD, False
         if steps == 1 and not trail.isConfirmed:
-            return Verdict.LED, session
-        if steps == 1 and abs(table.seconds() - trail.renewedAt) < self.rule.grace:
-            return Verdict.READS, session
-        if not steps:
-            return Verdict.DEAD, None
-        await self._replayed(uid, session, address)
+            return Verdict.LED, False
+        age = abs(self._table.seconds() - trail.renewedAt)
+        if steps == 1 and age < self.rule.grace:
+            return Verdict.READS, False
         # Between two renewals is the interval at least.
-        age = abs(table.seconds() - trail.renewedAt) + (steps - 1) * self.rule.interval
-        return Verdict.DEAD if age < ROTATION_MARKER else Verdict.UNKNOWN, None
+        age += (steps - 1) * self.rule.interval
+        return Verdict.DEAD if age < ROTATION_MARKER else Verdict.UNKNOWN, True
+
+    def recall(self, uid: bytes) -> tuple[Verdict, Session] | None:
+        """
+        Find out what an old uid is good for, as far as that is known here without the
+        store.
+
+        @return: And for which session; L{None} if it is not known.
+        """
+        new = self._became.get(uid)
+        session = None if new is None else self._table.sessions.get(new)
+        return None if session is None else (self._judge(uid, session)[0], session)
 
     def fetch(self, uid: bytes) -> Deferred[Session | None]:
         """

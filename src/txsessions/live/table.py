@@ -318,6 +318,8 @@ class LiveTable:
         beginTrail(session, self.seconds())
         if session._phase != NEW or entry is None:
             self.rotated.note(old, self.seconds())
+            if self.rotated.renewing is not None:
+                self.rotated.renewing._note(old, session._uid)
         if entry is None:
             tag = self.tagOf(session._uid)
             self.announcer.tell(EventKind.ROTATED, tag, self.seconds())

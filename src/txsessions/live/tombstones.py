@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
+from txsessions.core.record import tagOf
+from txsessions.live.events import EventKind
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
@@ -28,7 +31,8 @@ AT_ONCE = 100
 """How many of them are tried again at a time."""
 
 MAX_TOMBSTONES = 100_000
-"""How many deletions are remembered; the oldest are then left to expiry."""
+"""How many deletions are remembered; the oldest are then left to expiry, at first of
+those of which nobody knows whether there is such a session."""
 
 
 class Tombstones:
@@ -40,6 +44,7 @@ class Tombstones:
         self._table = table
         self._keys: dict[bytes, bool] = {}
         self._failed: dict[bytes, None] = {}
+        self._unread: dict[bytes, None] = {}
         self._retry: IDelayedCall | None = None
         self._delay = FIRST_RETRY
 
@@ -62,9 +67,18 @@ class Tombstones:
         for key in keys:
             self._keys[key] = marks or self._keys.get(key, False)
         while len(self._keys) > MAX_TOMBSTONES:
-            oldest = next(iter(self._keys))
+            oldest = next(iter(self._unread or self._keys))
             del self._keys[oldest]
             self._failed.pop(oldest, None)
+            self._unread.pop(oldest, None)
+
+    def expect(self, key: bytes) -> None:
+        """
+        A record is about to be deleted that could not be read: if the store says that
+        it was there, tell that a session has ended.
+        """
+        if key not in self._keys:
+            self._unread[key] = None
 
     def bury(self, keys: Sequence[bytes], *, marks: bool = False) -> Deferred[bool]:
         """
@@ -97,6 +111,9 @@ class Tombstones:
         self._keys.pop(key, None)
         self._failed.pop(key, None)
         self._delay = FIRST_RETRY
+        if self._unread.pop(key, self) is None and wasThere:
+            table = self._table
+            table.announcer.tell(EventKind.ENDED, tagOf(key), table.seconds(), "logout")
         return wasThere
 
     def _notGone(self, failure: Failure, key: bytes) -> Failure:

@@ -28,6 +28,9 @@ from txsessions.web.request import Request, SessionRequest
 if TYPE_CHECKING:
     from txsessions.web.policy import CookiePolicy
 
+GIVING_WAY = ("clientHost", "logout")
+"""New names of a request that give way to an application's own."""
+
 _requests: dict[tuple[type, type], type] = {}
 _sessions: dict[type, type] = {}
 
@@ -97,10 +100,10 @@ def _mixedInto(factory: type, mixin: type) -> type:
     if made is None:
         made = combine(mixin, factory, named=factory)
         directlyProvides(made, directlyProvidedBy(factory))
-        theirs = getattr(factory, "clientHost", None)
-        if theirs is not None:
-            # A new name gives way to the application's own.
-            made.clientHost = theirs  # type: ignore[attr-defined]
+        for name in GIVING_WAY:
+            theirs = getattr(factory, name, None)
+            if theirs is not None:
+                setattr(made, name, theirs)
         _requests[mixin, factory] = made
     return made
 

@@ -19,7 +19,7 @@ from twisted.web.resource import IResource
 from zope.interface import alsoProvides, implementer, providedBy
 
 from txsessions.core import csrf
-from txsessions.errors import ConfigurationError, CSRFRefused
+from txsessions.errors import ConfigurationError, CSRFRefused, SessionUnavailable
 from txsessions.live import tokens
 from txsessions.live.events import EventKind
 from txsessions.web import failing
@@ -60,16 +60,33 @@ def checkCSRF(request: Any, *, field: str = FIELD, header: str = HEADER) -> None
             ...
 
     @raise CSRFRefused: It does not.  Left alone, it answers 403.
-    @raise SessionUnavailable: The store does not answer.
+    @raise SessionUnavailable: The store does not answer, and the token is none of the
+        id that came.
     """
     exchange = _exchangeOf(request)
     try:
         token = _tokenIn(request, field, header)
-        if not tokens.isTokenOf(request.getSession(), token):
+        if not _isTokenOf(request, token):
             raise CSRFRefused("wrong")
     except CSRFRefused:
         _tell(exchange)
         raise
+
+
+def _isTokenOf(request: Any, token: bytes) -> bool:
+    """
+    Whether a token is one of the session of a request.
+
+    @raise SessionUnavailable: The store does not answer, and the id that came does not
+        tell: one that was renewed has the tokens of the one before.
+    """
+    try:
+        return tokens.isTokenOf(request.getSession(), token)
+    except SessionUnavailable:
+        uid = request._demandVisit("checkCSRF").cameBy
+        if uid is None or not csrf.isTokenOf(csrf.secretOf(uid), token):
+            raise
+        return True
 
 
 def _exchangeOf(request: Any) -> Exchange:

@@ -33,6 +33,9 @@ TOO_MANY_REQUESTS = 429
 RETRY_AFTER = 2
 """Seconds after which a client may try again."""
 
+CLEAR = b"Clear-Site-Data"
+"""The header that has a browser forget more than a cookie."""
+
 _KEPT = (b"server", b"date", b"connection")
 
 PAGES = {
@@ -110,18 +113,21 @@ def answer(
     Answer in the place of the application.
 
     @param deletions: Cookies that go nevertheless: a logout that the client
-        asked for.
+        asked for.  What else the browser is to forget then, it still is.
     @param page: What is said, if not the usual.
     @param retryAfter: Seconds after which it may try again, where it may.
     """
     if request._disconnected or not hasattr(request, "channel"):
         return
+    headers = request.responseHeaders
+    clear = headers.getRawHeaders(CLEAR) if deletions else None
     reset(request, keepCookies=False)
     body = PAGES[code] if page is None else page
     said = b"Too Many Requests" if code == TOO_MANY_REQUESTS else None
     request.setResponseCode(code, said)
     request.cookies.extend(deletions)
-    headers = request.responseHeaders
+    if clear is not None:
+        headers.setRawHeaders(CLEAR, clear)
     if code in {SERVICE_UNAVAILABLE, TOO_MANY_REQUESTS}:
         headers.setRawHeaders(b"Retry-After", [b"%d" % retryAfter])
     headers.setRawHeaders(b"Cache-Control", [b"no-store"])
@@ -240,6 +246,7 @@ def giveUp(request: Any) -> None:
 
 
 __all__ = [
+    "CLEAR",
     "CONFLICT",
     "FORBIDDEN",
     "INTERNAL_SERVER_ERROR",

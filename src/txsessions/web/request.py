@@ -15,7 +15,6 @@ from twisted.python import reflect
 from twisted.web import server
 
 from txsessions.errors import (
-    ConfigurationError,
     CSRFRefused,
     SessionStale,
     SessionUnavailable,
@@ -24,17 +23,11 @@ from txsessions.errors import (
 )
 from txsessions.web import failing
 from txsessions.web.arrival import arrive, readByHand
-from txsessions.web.choosing import choose
-from txsessions.web.closing import RequestClosing
+from txsessions.web.asking import Asking
 from txsessions.web.exchange import Exchange
-from txsessions.web.forwarded import clientHostOf
-from txsessions.web.signin import endsOthers, logsOut, signsIn
 from txsessions.web.visits import FREE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
     from txsessions.live.session import Session
@@ -67,7 +60,7 @@ class _Rendered:
         return repr(self._resource)
 
 
-class SessionRequest:
+class SessionRequest(Asking):
     """
     What L{Request} adds to Twisted's, and what other classes of requests get
     too: a mixin that comes first, so that no write escapes it.  It has no
@@ -169,113 +162,6 @@ class SessionRequest:
         wanted: bool = self.isSecure() if secure is None else secure
         current: Session | None = exchange.current(wanted)
         return current
-
-    def setSession(self: Any, session: Any, *, cookie: bool = True) -> None:
-        """
-        Make a session the one of this request, as if its id had come with it:
-        C{getSession} returns it, and the response waits until it is saved.  What the
-        request had before is let go.
-
-        Whoever knows the id of the session can use it.  If it has come by a link, a
-        form or any other way that somebody else may have prepared, call
-        C{session.rotate(request)} too.
-
-        @param session: One that C{site.loadSession(uid)} or C{site.makeSession()} has
-            given.  If it was made without a request it is of this request's kind from
-            now on: of the secure cookie, the insecure one, or C{Authorization}.
-        @param cookie: Whether the response carries the session's cookie, if it is not
-            the one that came.  Without it the id is the program's to carry.
-        @raise ResponseStarted: The headers have been sent.
-        @raise SessionGone: The session has ended.
-        @raise ConfigurationError: It is of another site, or of another kind.
-        """
-        exchange = self._sessionExchange()
-        if exchange is None:
-            raise ConfigurationError(
-                "setSession() needs a request of a txsessions Site"
-            )
-        secure = exchange.site._scheme
-        if secure is None:
-            secure = self.isSecure()
-        choose(exchange.visit(secure), session, cookie=cookie)
-
-    @property
-    def sessionCarrier(self: Any) -> str | None:
-        """
-        By what the id of a session came: C{"cookie"}, which browsers send by
-        themselves, C{"bearer"}, which only a program sends (C{Authorization}), or
-        L{None} if none came.
-        """
-        exchange = self._exchange
-        carrier: str | None = None if exchange is None else exchange.carrier
-        return carrier
-
-    def _closesWithSession(self: Any) -> RequestClosing:
-        """
-        What ends this response when a session ends.
-        """
-        return RequestClosing(self)
-
-    def clientHost(self) -> str | None:
-        """
-        Tell the IP address that this request came from, as far as it is known:
-        behind trusted proxies the one that the outermost of them saw, else that of
-        the connection, as C{getClientAddress()}.  An address that a proxy did not
-        tell is that of the proxy.
-
-        @return: IPv4, also where it was mapped into IPv6, or IPv6; L{None} for a
-            client of a Unix socket.
-        """
-        return clientHostOf(self)
-
-    def _sessionRotates(self: Any, session: Session) -> bool:
-        """
-        The response is to carry the new cookie of a session.
-
-        @return: Whether it may.
-        """
-        return self._demandExchange("rotate").rotates(session)  # type: ignore[no-any-return]
-
-    def _sessionSignsIn(
-        self: Any,
-        session: Session,
-        principal: str,
-        level: int,
-        keep: bool | None,
-        remember: int | None,
-    ) -> Deferred[None]:
-        """
-        Somebody signs in; see L{Session.login}.
-        """
-        exchange = self._demandExchange("login")
-        return signsIn(exchange, session, principal, level, keep, remember)
-
-    def _sessionEndsOthers(self: Any, session: Session) -> Deferred[int]:
-        """
-        Somebody ends his other sessions; see L{Session.endOthers}.
-        """
-        return endsOthers(self._demandExchange("endOthers"), session)
-
-    def _sessionLogsOut(
-        self: Any, session: Session, clear: Sequence[str]
-    ) -> Deferred[None]:
-        """
-        Somebody logs out; see L{Session.logout}.
-        """
-        return logsOut(self._demandExchange("logout"), session, clear)
-
-    def _demandExchange(self: Any, what: str) -> Exchange:
-        """
-        What this request has to do with sessions.
-
-        @param what: What the application calls, for the error.
-        """
-        exchange: Exchange | None = self._sessionExchange()
-        if exchange is None:
-            raise ConfigurationError(
-                f"{what}(request) needs a request of a txsessions Site"
-            )
-        return exchange
 
     # -- writing
 

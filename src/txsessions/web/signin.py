@@ -1,9 +1,8 @@
 """
-What a sign-in and a logout do to the requests that are there.
+What a sign-in does to the requests that are there.
 
-Owns which session somebody is signed in on, what becomes of the other requests that
-hold it, and what the response to a logout says.  What a sign-in does to the session
-itself is in L{txsessions.live.signin}.
+Owns which session somebody is signed in on, and what becomes of the other requests that
+hold it.  What a sign-in does to the session itself is in L{txsessions.live.signin}.
 
 Theory of operation.  Only a request that came by the uid which the session has may
 give it another one and hand that out: else somebody who knew the old uid, and whose
@@ -15,7 +14,6 @@ that is there no more, as a second factor does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -23,36 +21,17 @@ from twisted.python.failure import Failure
 
 from txsessions.core.principals import HANDLE_BYTES
 from txsessions.core.signin import MAX_CLIENT
-from txsessions.errors import (
-    ConfigurationError,
-    ResponseStarted,
-    SessionGone,
-    TooManySessions,
-)
+from txsessions.errors import ResponseStarted, SessionGone, TooManySessions
 from txsessions.live import signin, tokens
 from txsessions.live.ignorable import IgnorableDeferred
-from txsessions.live.phases import ENDED, NEW
-from txsessions.live.session import Session
+from txsessions.live.phases import NEW
 from txsessions.web.forwarded import clientHostOf
 from txsessions.web.visits import HELD
 
 if TYPE_CHECKING:
     from txsessions.core.signin import SignIn
+    from txsessions.live.session import Session
     from txsessions.web.visit import Visit
-
-CLEARED = frozenset(
-    {
-        "*",
-        "cache",
-        "clientHints",
-        "cookies",
-        "executionContexts",
-        "prefetchCache",
-        "prerenderCache",
-        "storage",
-    }
-)
-"""What C{Clear-Site-Data} can name."""
 
 _NOBODY = (None, None)
 
@@ -254,48 +233,4 @@ def endsOthers(exchange: Any, session: Session) -> Deferred[int]:
     return done
 
 
-def logsOut(exchange: Any, session: Session, clear: Sequence[str]) -> Deferred[None]:
-    """
-    Log out; see L{Session.logout}.
-    """
-    wrong = (
-        [clear] if isinstance(clear, str) else [c for c in clear if c not in CLEARED]
-    )
-    if wrong:
-        raise ConfigurationError(
-            f"logout(clear=...) takes a list of {', '.join(sorted(CLEARED))}, and "
-            f"was given {wrong[0]!r}"
-        )
-    visit = exchange.visitOf(session, "logout")
-    visit.endedHere = True
-    if clear:
-        named = ", ".join(f'"{what}"' for what in clear)
-        headers = exchange.request.responseHeaders
-        headers.setRawHeaders(b"Clear-Site-Data", [named.encode("ascii")])
-    done = _end(session)
-    for other in (visit.session, visit.former, visit.became):
-        # The one that the request came by has become another's meanwhile: whoever
-        # logs out wants an end of that too.
-        if other is not None and other is not session:
-            ended = _end(other)
-            exchange.waitForEnd(other)
-            done = done if ended.called else ended
-    if visit.session is None:
-        visit.session, visit.acquired = session, True
-    return done
-
-
-def _end(session: Session) -> Deferred[None]:
-    """
-    End a session, and have an C{expire} that an application has put in the place of
-    ours do its part.
-    """
-    isFirst = session._phase != ENDED
-    try:
-        return session._end("logout")
-    finally:
-        if isFirst and type(session).expire is not Session.expire:
-            session.expire()  # type: ignore[unused-awaitable]
-
-
-__all__ = ["CLEARED", "SigningIn", "logsOut", "signsIn"]
+__all__ = ["SigningIn", "clientOf", "endsOthers", "signsIn"]
