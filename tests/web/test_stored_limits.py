@@ -5,10 +5,12 @@ each kind.
 
 from __future__ import annotations
 
+from tests.live.sites import Listener
 from tests.web.signing import look
 from tests.web.stored import StoredCase, inEveryStore
 from txsessions.core.lifetime import TOUCH_LIMIT
 from txsessions.errors import SignInNeeded
+from txsessions.live.events import EventKind
 
 IDLE = 900
 HOUR = 3600
@@ -136,6 +138,38 @@ class LimitTests(StoredCase):
             for site in self.both:
                 found = await self.body(client, "/fresh", site)
                 self.assertEqual(found, b"stale", jump)
+
+    async def test_orphans(self):
+        """
+        A session whose visitor never got its cookie, and one that nobody uses any more,
+        are swept out of the store when their time is over, and told of once; those that
+        are used are not.
+        """
+        heard = Listener()
+        for site in self.both:
+            site.addSessionListener(heard)
+        user = await self.visitor("/in?who=bob")
+        before = self.place.held()
+        await self.visitor("/in")
+        gone = self.client()
+        gone.send("/count")
+        gone.leave()
+        await self.goBy(IDLE / 2)
+        self.assertGreaterEqual(len(self.place.held()), len(before) + 2)
+        for number in range(3):
+            await self.body(user, site=self.both[number % 2])
+            await self.goBy(IDLE / 2)
+            # The sweepers look once a minute, and need some turns of the reactor.
+            await self.until(lambda: True)
+
+        def isSwept():
+            return len(self.place.held()) == len(before)
+
+        await self.until(isSwept)
+        expired = [e.tag for e in heard.events if e.kind is EventKind.EXPIRED]
+        self.assertEqual(len(set(expired)), 2)
+        self.assertEqual(len(expired), 2)
+        self.assertEqual(await self.told(user), [b"bob 1 0"] * 2)
 
     async def test_slowRequest(self):
         """

@@ -4,11 +4,8 @@ The sessions of one principal by whole requests, in two sites on a store of each
 
 from __future__ import annotations
 
-import os
-
 from tests.web.stored import StoredCase, inEveryStore
 from txsessions import SignInLimit
-from txsessions.core.keyring import KeyRing
 from txsessions.errors import SessionError
 
 
@@ -202,59 +199,5 @@ class PrincipalTests(StoredCase):
         return [(client, await self.answered(client)) for client in clients]
 
 
-class KeysTests(StoredCase):
-    """
-    While keys change: of two sites one seals with the old key and the other with the
-    new one, and both know both.
-    """
-
-    def serve(self, **how):
-        """
-        Serve with the one ring, then with the other.
-        """
-        old, *others = self.keys.keys
-        new = others[0] if others else KeyRing.random(os.urandom).active
-        self.keys = KeyRing(active=new, others=(old,))
-        return super().serve(**how)
-
-    async def test_ended(self):
-        """
-        Each finds the sessions of both, and ends them: one, the others, and all.
-        """
-        counts = []
-
-        def others(request):
-            request.getSession().endOthers(request).addBoth(counts.append)
-            return b""
-
-        self.page("others", others)
-        names = self.site._live.principals.hashes.all("ann")
-        self.assertEqual(names, self.there._live.principals.hashes.all("ann")[::-1])
-        for end in range(3):
-            one, two = [
-                await self.visitor("/in", site=site) for site in (self.there, self.site)
-            ]
-            handles = await self.handles()
-            self.assertEqual(len(handles), 2)
-            self.assertEqual(await self.who(one, two), ["ann"] * 2)
-            if end == 0:
-                for handle in handles:
-                    self.assertTrue(await self.site.endSession("ann", handle))
-            elif end == 1:
-                await self.body(one, "/others", self.site)
-                self.assertEqual(counts, [1])
-                self.assertEqual(await self.who(one, two), ["ann", "nobody"])
-                await self.body(one, "/out")
-            else:
-                self.assertEqual(await self.there.endPrincipal("ann"), 2)
-            self.assertEqual(await self.who(one, two), ["nobody"] * 2)
-            self.assertEqual(await self.handles(), [])
-        await self.visitor("/in", site=self.there)
-        await self.site.erasePrincipal("ann")
-        held = b"|".join(self.place.held())
-        self.assertFalse(any(name in held for name in names))
-
-
 inEveryStore(PrincipalTests, globals())
-inEveryStore(KeysTests, globals())
-del PrincipalTests, KeysTests
+del PrincipalTests
