@@ -500,7 +500,7 @@ class OthersTests(PrincipalCase):
             await store.insert(old, self.now, one)
             with self.server.connect() as other, other.transaction():
                 other.execute(
-                    f"UPDATE {self.table} SET version = NULL, principal = NULL "
+                    f"UPDATE {self.table} SET version = NULL, created_at = 0, principal = NULL "
                     "WHERE key = %s",
                     [old.key],
                 )
