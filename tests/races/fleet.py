@@ -274,6 +274,13 @@ class Fleet:
         """
         return self.count() - self._besides
 
+    def complaint(self):
+        """
+        The last that a server said of the store being away.
+        """
+        lines = self.members[0].server.said.splitlines()
+        return next((line for line in reversed(lines) if " unavailable: " in line), "")
+
     def noises(self):
         """
         What no server may say, if one did.

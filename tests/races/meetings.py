@@ -256,7 +256,7 @@ class Judge:
         """
         self._answers.append((action, answer))
         if answer.status != 200:
-            self._fault(f"{action.path} was answered {answer.status}: {answer.told}")
+            self._failed(action, answer)
             return
         did = "did" in answer.told
         if answer.uid == b"" and not (did and action.does == "logout"):
@@ -269,6 +269,13 @@ class Judge:
             # given afterwards.
             for uid in (self.uid, *self._fresh()) if self._isOut else (self.uid,):
                 self._tryEverywhere(uid, f"after {action.path}")
+
+    def _failed(self, action, answer):
+        """
+        A request failed, which none has to.
+        """
+        said = self.fleet.complaint() if answer.status == 503 else answer.told
+        self._fault(f"{action.text} was answered {answer.status}: {said}")
 
     def _fresh(self):
         """

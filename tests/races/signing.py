@@ -253,7 +253,7 @@ class SignInJudge(Judge):
             # Its own session was overtaken, so that it must not say that all is done.
             return
         if answer.status != 200:
-            self._fault(f"{action.text} was answered {answer.status}: {answer.told}")
+            self._failed(action, answer)
             return
         did, outcome = "did" in answer.told, answer.told.get("outcome")
         failed = outcome == "gone"
