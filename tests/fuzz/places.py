@@ -116,6 +116,7 @@ TARGETS = (
             b"rediss://\xc3\xbc.example/0",
             b"redis+unix:///run/redis.sock?db=2",
             b"valkey+sentinel://a,b:26380/main/1",
+            b"rediss+sentinel://:a@b,c/d?sentinelUser=e&sentinelPassword=f",
             b"postgresql://ann:s%20cret@h:5433,[::1]/shop?schema=s&deadline=3&prepare=0",
             b"postgres:///shop?host=/run/pg&unlogged=1&sslmode=require",
         ),

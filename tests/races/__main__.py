@@ -11,6 +11,8 @@ Exits with 1 where something is there that must not be.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import platform
 import random
 import signal
@@ -61,33 +63,38 @@ EACH = 200
 """How often each user does something in an epoch."""
 
 
-def runMeetings(kind, chance, share, two=MEETINGS, three=CROWDS):
+WAYS = {
+    "two": lambda fleet, chance, share, two, three, tally: running.stepAll(
+        fleet, chance, two, most=some(running.MOST, share), tally=tally
+    ),
+    "three": lambda fleet, chance, share, two, three, tally: running.stepSome(
+        fleet, chance, some(STEPPED, share), three, tally=tally
+    ),
+    "chance": lambda fleet, chance, share, two, three, tally: running.freeSome(
+        fleet, chance, some(FREE, share), two + three, tally=tally
+    ),
+}
+"""How they meet: two in all orders, three in orders of chance, or sent at once."""
+
+
+def runMeetings(kind, chance, share, two=MEETINGS, three=CROWDS, ways=WAYS):
     """
-    Let requests meet.
+    Let requests meet.  An interrupt ends a way of it, with what was counted by then.
 
     @param two: What meets two at a time.
     @param three: What meets three at a time.
+    @param ways: Which of L{WAYS}.
     @return: The faults.
     """
     show("meetings", "scenario", "times", "faults", "seconds")
     show(*["---"] * 5)
     faults = []
-    ways = {
-        "all orders of two": lambda fleet: running.stepAll(
-            fleet, chance, two, most=some(running.MOST, share)
-        ),
-        "orders of three": lambda fleet: running.stepSome(
-            fleet, chance, some(STEPPED, share), three
-        ),
-        "by chance": lambda fleet: running.freeSome(
-            fleet, chance, some(FREE, share), two + three
-        ),
-    }
-    for name, run in ways.items():
+    for name in ways:
         with Case() as case:
             fleet = Fleet(case, start(case, kind), PROCESSES)
-            begun = time.monotonic()
-            tally = run(fleet)
+            begun, tally = time.monotonic(), running.Tally()
+            with contextlib.suppress(KeyboardInterrupt):
+                WAYS[name](fleet, chance, share, two, three, tally)
             seconds = time.monotonic() - begun
             tally.faults += fleet.noises()
         for scenario, times in sorted(tally.runs.items()):
@@ -213,7 +220,7 @@ def runHistories(kind, chance, share):
 
 
 PARTS = {
-    "meetings": runMeetings,
+    **{name: functools.partial(runMeetings, ways=[name]) for name in WAYS},
     "signins": runSignIns,
     "expiry": runExpiry,
     "faults": runFaults,

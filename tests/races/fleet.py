@@ -158,6 +158,18 @@ class Member:
         self.giveBack(connection)
         return answer
 
+    def get(self, path, uid=None, late=lambda: None):
+        """
+        Ask for one page until it is there: on a busy machine the store may be late.
+
+        @param late: Called each time that it is.
+        """
+        end = time.monotonic() + PATIENCE
+        while (answer := self.ask(path, uid)).status == 503 and time.monotonic() < end:
+            late()
+            time.sleep(0.1)
+        return answer
+
     def arm(self, *, isArmed=True):
         """
         Stop its requests from now on, or let all go on.
@@ -278,6 +290,19 @@ class Fleet:
         How many sessions are alive that were not so at first.
         """
         return self.count() - self._besides
+
+    def overlook(self, number):
+        """
+        So many more are alive that do not count.
+        """
+        self._besides += number
+
+    def complaint(self):
+        """
+        The last that a server said of the store being away.
+        """
+        lines = self.members[0].server.said.splitlines()
+        return next((line for line in reversed(lines) if " unavailable: " in line), "")
 
     def noises(self):
         """

@@ -212,6 +212,7 @@ class Judge:
     uid: bytes = b""
     isStepped: bool = False
     faults: list = Factory(list)
+    _late: int = 0
     _isOut: bool = False
     _answers: list = Factory(list)
     _before: dict = Factory(lambda self: self.fleet.events(), takes_self=True)
@@ -223,15 +224,29 @@ class Judge:
         @param maker: The server that does.
         @param isWarm: Whether all have it in memory then.
         """
-        self.uid = maker.ask("begin").uid
+        self.uid = self._made(maker, "begin")
         self._warm(self.uid, isWarm=isWarm)
+
+    def _made(self, maker, path):
+        """
+        Make a session.
+
+        @return: Its id.
+        """
+        return maker.get(path, late=self._wasLate).uid
+
+    def _wasLate(self):
+        """
+        The store was late, and may have made a session of which nobody knows.
+        """
+        self._late += 1
 
     def _warm(self, uid, *, isWarm):
         """
         Show an id to all servers, if they are to know it.
         """
         for member in self.fleet.members if isWarm else ():
-            member.ask("look", uid)
+            member.get("look", uid)
 
     def shown(self, action):
         """
@@ -256,7 +271,7 @@ class Judge:
         """
         self._answers.append((action, answer))
         if answer.status != 200:
-            self._fault(f"{action.path} was answered {answer.status}: {answer.told}")
+            self._failed(action, answer)
             return
         did = "did" in answer.told
         if answer.uid == b"" and not (did and action.does == "logout"):
@@ -269,6 +284,16 @@ class Judge:
             # given afterwards.
             for uid in (self.uid, *self._fresh()) if self._isOut else (self.uid,):
                 self._tryEverywhere(uid, f"after {action.path}")
+
+    def _failed(self, action, answer):
+        """
+        A request failed, which none has to.
+        """
+        said = answer.told
+        if answer.status == 503:
+            said = self.fleet.complaint()
+            self._wasLate()
+        self._fault(f"{action.text} was answered {answer.status}: {said}")
 
     def _fresh(self):
         """
@@ -296,7 +321,7 @@ class Judge:
         fleet = self.fleet
         fresh, found = self._fresh(), {}
         for uid in (self.uid, *fresh):
-            answers = [member.ask("look", uid) for member in fleet.members]
+            answers = [member.get("look", uid) for member in fleet.members]
             states = [answer.told.get("state") for answer in answers]
             if any(answer.status != 200 or answer.uid for answer in answers):
                 self._fault(f"a look at the end was answered {answers}")
@@ -304,15 +329,23 @@ class Judge:
                 self._fault(f"the processes do not see the same: {states}")
             if states[0] is not None:
                 found[uid] = states[0]
-        living = fleet.living()
-        if living != len(found):
-            self._fault(f"{living} sessions are in the store, {len(found)} are known")
+        self._judgeLiving(found)
         self._judgeIds(found, fresh)
         for state in found.values():
             self._judgeState(state)
         for uid in found:
-            fleet.members[-1].ask("logout", uid)
+            fleet.members[-1].get("logout", uid)
         return self.faults
+
+    def _judgeLiving(self, found):
+        """
+        Find out if there are sessions in the store that nobody knows.
+        """
+        living = self.fleet.living()
+        if len(found) < living <= len(found) + self._late:
+            self.fleet.overlook(living - len(found))
+        elif living != len(found):
+            self._fault(f"{living} sessions are in the store, {len(found)} are known")
 
     def _judgeIds(self, found, fresh):
         """

@@ -228,14 +228,17 @@ class Orders:
         return bool(self._path)
 
 
-def stepAll(fleet, chance, meetings=MEETINGS, warmths=(True, False), most=MOST):
+def stepAll(
+    fleet, chance, meetings=MEETINGS, warmths=(True, False), most=MOST, tally=None
+):
     """
     Let each two meet in all orders; where there are more than so many, go on with as
     many of chance.
 
+    @param tally: Where it is counted; a new one, if not given.
     @return: What was counted.
     """
-    tally = Tally()
+    tally = tally or Tally()
     for meeting in meetings:
         for isWarm in warmths:
             orders = Orders()
@@ -249,13 +252,14 @@ def stepAll(fleet, chance, meetings=MEETINGS, warmths=(True, False), most=MOST):
     return tally
 
 
-def stepSome(fleet, chance, times, meetings=MEETINGS + CROWDS):
+def stepSome(fleet, chance, times, meetings=MEETINGS + CROWDS, tally=None):
     """
     Let some meet in orders of chance.
 
+    @param tally: See L{stepAll}.
     @return: What was counted.
     """
-    tally = Tally()
+    tally = tally or Tally()
     for number in range(times):
         meeting = meetings[number % len(meetings)]
         isWarm = chance.random() < 0.5
@@ -264,13 +268,14 @@ def stepSome(fleet, chance, times, meetings=MEETINGS + CROWDS):
     return tally
 
 
-def freeSome(fleet, chance, times, meetings=MEETINGS + CROWDS):
+def freeSome(fleet, chance, times, meetings=MEETINGS + CROWDS, tally=None):
     """
     Let some meet by chance, now and then twice as many.
 
+    @param tally: See L{stepAll}.
     @return: What was counted.
     """
-    tally = Tally()
+    tally = tally or Tally()
     for number in range(times):
         meeting = meetings[number % len(meetings)]
         if not meeting.does("note") and chance.random() < 0.2:

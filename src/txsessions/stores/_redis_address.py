@@ -1,9 +1,9 @@
 """
 Redis addresses, and what stands in them.
 
-Owns the reading of C{redis://}, C{rediss://}, C{redis+unix://} and
-C{redis+sentinel://}.  Nothing that it says of a bad address repeats the address: it
-may hold a password.
+Owns the reading of C{redis://}, C{rediss://}, C{redis+unix://},
+C{redis+sentinel://} and C{rediss+sentinel://}.  Nothing that it says of a bad address
+repeats the address: it may hold a password.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ PORT, SENTINEL_PORT = 6379, 26379
 """Where Redis and its sentinels listen unless told otherwise."""
 
 _TCP = frozenset({"redis", "valkey"})
-_TLS = frozenset({"rediss", "valkeys"})
+_TLS = frozenset({"rediss", "valkeys", "rediss+sentinel", "valkeys+sentinel"})
 _UNIX = frozenset({"redis+unix", "valkey+unix"})
-_SENTINEL = frozenset({"redis+sentinel", "valkey+sentinel"})
+_SENTINEL = frozenset(
+    {"redis+sentinel", "valkey+sentinel", "rediss+sentinel", "valkeys+sentinel"}
+)
 SCHEMES = _TCP | _TLS | _UNIX | _SENTINEL
 """Every scheme that is read here."""
 
@@ -39,6 +41,9 @@ class Settings:
     @ivar hosts: Hosts and ports: of the server, or of the sentinels.
     @ivar path: The socket's file, instead.
     @ivar service: What the sentinels call the primary, or the empty string.
+    @ivar user: Who signs in at the server.
+    @ivar sentinelUser: Who signs in at the sentinels.
+    @ivar tls: Whether all of them are spoken to over TLS.
     @ivar deadline: After how many seconds a call fails.
     @ivar prefix: What all keys begin with.
     @ivar wait: How many replicas must have a write before it is acknowledged.
@@ -51,6 +56,8 @@ class Settings:
     database: int = 0
     user: str = ""
     password: str = field(default="", repr=False)
+    sentinelUser: str = ""
+    sentinelPassword: str = field(default="", repr=False)
     tls: bool = False
     cafile: str = ""
     certfile: str = ""
@@ -71,9 +78,10 @@ class Settings:
         )
         if self.path:
             return f"redis+unix://{self.path}?db={self.database}"
+        scheme = "rediss" if self.tls else "redis"
         if self.service:
-            return f"redis+sentinel://{hosts}/{self.service}/{self.database}"
-        return f"{'rediss' if self.tls else 'redis'}://{hosts}/{self.database}"
+            return f"{scheme}+sentinel://{hosts}/{self.service}/{self.database}"
+        return f"{scheme}://{hosts}/{self.database}"
 
 
 def readAddress(address: str, options: Mapping[str, object]) -> Settings:
@@ -142,6 +150,7 @@ def _place(scheme: str, parts: SplitResult, given: dict[str, object]) -> dict[st
             "hosts": tuple(_host(h, SENTINEL_PORT) for h in hosts.split(",")),
             "service": unquote(service),
             "database": _database(name),
+            "tls": scheme in _TLS,
         }
     if "," in hosts:
         raise AddressError(f"{scheme}: takes one host; several are sentinels")
@@ -221,6 +230,15 @@ def _text(name: str, value: object) -> str:
     return os.fspath(value)
 
 
+def _secret(name: str, value: object) -> str:
+    """
+    Read a password: what is wrong with it is told without it.
+    """
+    if not isinstance(value, str) or not value:
+        raise AddressError(f"{name} is a text, and not empty")
+    return value
+
+
 _READ = {
     "deadline": _seconds,
     "prefix": _text,
@@ -229,6 +247,8 @@ _READ = {
     "cafile": _text,
     "certfile": _text,
     "keyfile": _text,
+    "sentinelUser": _text,
+    "sentinelPassword": _secret,
 }
 
 
@@ -249,7 +269,13 @@ def _checked(settings: Settings) -> Settings:
         raise AddressError("keyfile needs the certificate as well: give certfile")
     for name in ("cafile", "certfile", "keyfile"):
         if getattr(settings, name) and not settings.tls:
-            raise AddressError(f"{name} is for TLS: write rediss:// for it")
+            raise AddressError(
+                f"{name} is for TLS: write rediss:// or rediss+sentinel:// for it"
+            )
+    if settings.sentinelPassword and not settings.service:
+        raise AddressError("sentinelPassword is for redis+sentinel://")
+    if settings.sentinelUser and not settings.sentinelPassword:
+        raise AddressError("sentinelUser needs sentinelPassword as well")
     return settings
 
 

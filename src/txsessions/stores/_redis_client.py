@@ -31,6 +31,7 @@ from twisted.python.failure import Failure
 from txsessions.errors import StoreUnavailable
 from txsessions.stores import _redis_resp
 from txsessions.stores._redis_connection import Connection
+from txsessions.stores._redis_endpoints import explainerOf
 from txsessions.stores._redis_greeting import Promises, greet
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class Client:
         Connect and greet, within a bound.
         """
         settings, reactor = self._settings, self._reactor
-        explain = getattr(self._endpoint, "explain", lambda failure: "")
+        explain = explainerOf(self._endpoint)
 
         def make() -> Connection:
             return Connection(

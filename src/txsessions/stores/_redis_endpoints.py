@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -23,10 +24,20 @@ from zope.interface import implementer
 
 from txsessions.errors import ConfigurationError, StoreUnavailable
 from txsessions.stores._redis_connection import Connection
+from txsessions.stores._redis_errors import codeOf
 from txsessions.stores._redis_resp import ReplyError, makeReader
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from txsessions.stores._redis_address import Settings
+
+_REFUSALS = {
+    "NOAUTH": "it wants a password: give sentinelPassword",
+    "WRONGPASS": "sentinelUser or sentinelPassword is wrong",
+    "NOPERM": "its ACL forbids sentinelUser to ask for a primary",
+}
+"""What it means that a sentinel refuses to say, by the code of its error."""
 
 
 def endpointOf(settings: Settings, reactor: Any) -> IStreamClientEndpoint:
@@ -37,15 +48,11 @@ def endpointOf(settings: Settings, reactor: Any) -> IStreamClientEndpoint:
     """
     if settings.path:
         return UNIXClientEndpoint(reactor, settings.path, timeout=settings.deadline)
+    ways = _Ways(settings, reactor)
     if settings.service:
-        return SentinelEndpoint(settings, reactor)
+        return SentinelEndpoint(settings, reactor, ways)
     ((host, port),) = settings.hosts
-    plain = HostnameEndpoint(reactor, _ascii(host), port, timeout=settings.deadline)
-    if not settings.tls:
-        return plain
-    tls = _tls()
-    endpoint: IStreamClientEndpoint = tls.TLSEndpoint(tls.creatorOf(settings), plain)
-    return endpoint
+    return ways.to(host, port)
 
 
 def check(settings: Settings) -> None:
@@ -55,7 +62,46 @@ def check(settings: Settings) -> None:
     @raise ConfigurationError: TLS cannot be had, or its files cannot be read.
     """
     if settings.tls:
-        _tls().creatorOf(settings)
+        trust = _tls().Trust(settings)
+        for host, _ in settings.hosts:
+            trust.creatorFor(host)
+
+
+class _Ways:
+    """
+    The ways to hosts, all with TLS or all without.
+    """
+
+    def __init__(self, settings: Settings, reactor: Any) -> None:
+        """
+        @raise ConfigurationError: TLS cannot be had, or its files cannot be read.
+        """
+        self._deadline = settings.deadline
+        self._reactor = reactor
+        self._tls = _tls() if settings.tls else None
+        self._trust = self._tls.Trust(settings) if self._tls else None
+
+    def to(self, host: str, port: int) -> IStreamClientEndpoint:
+        """
+        The way to one host.
+
+        @raise ConfigurationError: That is not the name of a host.
+        """
+        reactor, deadline = self._reactor, self._deadline
+        plain = HostnameEndpoint(reactor, _ascii(host), port, timeout=deadline)
+        if self._tls is None or self._trust is None:
+            return plain
+        endpoint: IStreamClientEndpoint = self._tls.TLSEndpoint(
+            self._trust.creatorFor(host), plain
+        )
+        return endpoint
+
+
+def explainerOf(endpoint: IStreamClientEndpoint | None) -> Callable[[Failure], str]:
+    """
+    What can tell why a connection by an endpoint was lost, as far as it can.
+    """
+    return getattr(endpoint, "explain", lambda failure: "")
 
 
 def _tls() -> Any:
@@ -87,10 +133,12 @@ class SentinelEndpoint:
     Connects to the server that the sentinels call the primary now.
     """
 
-    def __init__(self, settings: Settings, reactor: Any) -> None:
+    def __init__(self, settings: Settings, reactor: Any, ways: _Ways) -> None:
         self._settings = settings
         self._reactor = reactor
+        self._ways = ways
         self._sentinels = deque(settings.hosts)
+        self._primary: IStreamClientEndpoint | None = None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """
@@ -112,11 +160,20 @@ class SentinelEndpoint:
                 faults.append(f"{host}:{port}: {error or type(error).__name__}")
                 self._sentinels.rotate(-1)
             else:
-                return await self._endpoint(*found).connect(factory)
+                self._primary = self._ways.to(*found)
+                return await self._primary.connect(factory)
         raise StoreUnavailable(
             f"no sentinel of {self._settings.where} names a primary: "
             + "; ".join(faults)
         )
+
+    def explain(self, failure: Failure) -> str:
+        """
+        Say why the connection to the primary was lost, as far as TLS was the reason.
+
+        @return: The empty string if it was something else.
+        """
+        return explainerOf(self._primary)(failure)
 
     async def _ask(self, host: str, port: int) -> tuple[str, int]:
         """
@@ -125,30 +182,33 @@ class SentinelEndpoint:
         settings = self._settings
         share = settings.deadline / (2 * len(self._sentinels))
 
+        endpoint = self._ways.to(host, port)
+        explain = explainerOf(endpoint)
+
         def make() -> Connection:
-            return Connection(self._reactor, f"{host}:{port}", share, 1, makeReader)
+            where = f"{host}:{port}"
+            return Connection(self._reactor, where, share, 1, makeReader, explain)
 
         factory = Factory.forProtocol(make)
-        connecting: Deferred[Any] = self._endpoint(host, port).connect(factory)
+        connecting: Deferred[Any] = endpoint.connect(factory)
         connection: Connection = await connecting.addTimeout(share, self._reactor)
         try:
+            if settings.sentinelPassword:
+                user = settings.sentinelUser or "default"
+                words = user.encode(), settings.sentinelPassword.encode()
+                await connection.call(b"AUTH", *words)
             reply = await connection.call(
                 b"SENTINEL", b"get-master-addr-by-name", settings.service.encode()
             )
         except ReplyError as error:
-            raise StoreUnavailable(f"it refused to say ({str(error)[:9]})") from None
+            code = codeOf(error)
+            said = _REFUSALS.get(code, "it refused to say")
+            raise StoreUnavailable(f"{said} ({code})") from None
         finally:
             connection.drop("was only asked once")
         if not (isinstance(reply, list) and len(reply) == 2):
             raise StoreUnavailable(f"it knows no {settings.service!r}")
         return reply[0].decode(), int(reply[1])
 
-    def _endpoint(self, host: str, port: int) -> IStreamClientEndpoint:
-        """
-        The way to one server.
-        """
-        deadline = self._settings.deadline
-        return HostnameEndpoint(self._reactor, _ascii(host), port, timeout=deadline)
 
-
-__all__ = ["SentinelEndpoint", "check", "endpointOf"]
+__all__ = ["SentinelEndpoint", "check", "endpointOf", "explainerOf"]

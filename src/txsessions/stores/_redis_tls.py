@@ -51,28 +51,37 @@ _CHECKS = {
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
 
 
-def creatorOf(settings: Settings) -> Explaining:
+class Trust:
     """
-    Read the certificates, and say whom to trust.
+    Whom to trust, and as whom to come: the certificates of an address, read once.
+    """
 
-    @raise ConfigurationError: A file cannot be read, or the host can have no
-        certificate.
-    """
-    trust = None
-    if settings.cafile:
-        trust = trustRootFromCertificates(_authorities(settings.cafile))
-    own = None
-    if settings.certfile:
-        pem = _read(settings.certfile)
-        if settings.keyfile:
-            pem += b"\n" + _read(settings.keyfile)
-        own = _loaded(settings.certfile, PrivateCertificate.loadPEM, pem)
-    ((host, _),) = settings.hosts
-    try:
-        options = optionsForClientTLS(host, trustRoot=trust, clientCertificate=own)
-    except UnicodeError:
-        raise ConfigurationError(f"{host!r} is not the name of a host") from None
-    return Explaining(options)
+    def __init__(self, settings: Settings) -> None:
+        """
+        @raise ConfigurationError: A file cannot be read.
+        """
+        self._roots = self._own = None
+        if settings.cafile:
+            self._roots = trustRootFromCertificates(_authorities(settings.cafile))
+        if settings.certfile:
+            pem = _read(settings.certfile)
+            if settings.keyfile:
+                pem += b"\n" + _read(settings.keyfile)
+            self._own = _loaded(settings.certfile, PrivateCertificate.loadPEM, pem)
+
+    def creatorFor(self, host: str) -> Explaining:
+        """
+        What makes TLS with a host.
+
+        @raise ConfigurationError: The host can have no certificate.
+        """
+        try:
+            options = optionsForClientTLS(
+                host, trustRoot=self._roots, clientCertificate=self._own
+            )
+        except UnicodeError:
+            raise ConfigurationError(f"{host!r} is not the name of a host") from None
+        return Explaining(options)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -185,4 +194,4 @@ def _loaded(path: str, load: Any, pem: bytes) -> Any:
         ) from None
 
 
-__all__ = ["Explaining", "TLSEndpoint", "creatorOf"]
+__all__ = ["Explaining", "TLSEndpoint", "Trust"]

@@ -39,8 +39,8 @@ GOOD_ADDRESSES = (
     ),
     ("redis+unix:///PATH?db=DB", "the same over a socket of this machine"),
     (
-        "redis+sentinel://HOST[:PORT],HOST/SERVICE/[DB]",
-        "the primary that sentinels name",
+        "redis+sentinel://HOST[:PORT],HOST/SERVICE/[DB]?sentinelPassword=",
+        "the primary that sentinels name; rediss+sentinel:// with TLS to all",
     ),
     (
         "redis://HOST/0?deadline=2&prefix=txsessions&wait=1&maxQueue=10000",
@@ -153,10 +153,12 @@ _SCHEMES: dict[str, _Make] = {
     "rediss": _redis,
     "redis+unix": _redis,
     "redis+sentinel": _redis,
+    "rediss+sentinel": _redis,
     "valkey": _redis,
     "valkeys": _redis,
     "valkey+unix": _redis,
     "valkey+sentinel": _redis,
+    "valkeys+sentinel": _redis,
     "postgresql": _postgresql,
     "postgres": _postgresql,
 }

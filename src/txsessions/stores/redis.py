@@ -384,9 +384,11 @@ def fromAddress(
 
     @param address: C{redis://[user:password@]host[:port]/[database]}, C{rediss://}
         for TLS, C{redis+unix:///path?db=0} or
-        C{redis+sentinel://host:port,host:port/service/[database]}.
+        C{redis+sentinel://host:port,host:port/service/[database]}, and
+        C{rediss+sentinel://} for TLS to the sentinels and to the primary.
     @param options: Those that may stand in the address too: C{deadline},
-        C{prefix}, C{wait}, C{maxQueue}, C{cafile}, C{certfile}, C{keyfile}.
+        C{prefix}, C{wait}, C{maxQueue}, C{cafile}, C{certfile}, C{keyfile},
+        C{sentinelUser}, C{sentinelPassword}.
     @raise AddressError: It cannot be read.
     @raise ConfigurationError: TLS cannot be had, or its files cannot be read.
     """
