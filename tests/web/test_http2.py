@@ -4,6 +4,8 @@ HTTP/2: streams that are held, reset, refused and pulled.
 
 from __future__ import annotations
 
+import gc
+
 import twisted.internet
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -14,6 +16,7 @@ from h2.events import (
     StreamReset,
     WindowUpdated,
 )
+from h2.exceptions import ProtocolError
 from twisted.python.filepath import FilePath
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
@@ -333,6 +336,30 @@ class HTTP2Tests(WebCase):
         number = again.send()
         again.receive()
         self.assertEqual(again.streams[number].body, b"count 3")
+
+    def test_timedOutAndUnsaved(self):
+        """
+        Where the answer that the store has failed cannot be sent, since the connection
+        has timed out and not gone yet, those who wait for the same save hear of it.
+        """
+        self.serve(count)
+        client, other = self.h2(), self.h2()
+        client.send()
+        client.receive()
+        other.jar = client.jar
+        self.store.hold()
+        number = client.send()
+        self.clock.advance(50)
+        waiting = other.send()
+        self.clock.advance(20)
+        self.assertTrue(client.wire.disconnecting)
+        self.store.fail(OUTAGE)
+        other.receive()
+        self.assertIsNone(client.streams[number].code)
+        self.assertEqual(other.streams[waiting].code, 503)
+        # It is Twisted's own Deferred that says it a second time.
+        gc.collect()
+        self.assertTrue(self.flushLoggedErrors(ProtocolError))
 
     def test_resetWhileLoading(self):
         """

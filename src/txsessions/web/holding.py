@@ -207,10 +207,14 @@ class Holding(Visits):
             code = failing.CONFLICT
         else:
             code = failing.SERVICE_UNAVAILABLE
-        if self._bytesAreOut or failing.isUpgraded(request):
-            failing.abort(request, self.table.reactor)
-        else:
-            self._answerInstead(code, deletions)
+        try:
+            if self._bytesAreOut or failing.isUpgraded(request):
+                failing.abort(request, self.table.reactor)
+            else:
+                self._answerInstead(code, deletions)
+        except Exception:
+            # Others wait for the same save, and are still to hear of it.
+            failing.giveUp(request)
         self.goOn()
 
     def _answerInstead(self, code: int, deletions: Sequence[bytes]) -> None:
