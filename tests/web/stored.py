@@ -32,6 +32,9 @@ from txsessions.stores import _postgresql_clock, _redis_clock
 from txsessions.stores.memory import MemoryStore
 from txsessions.stores.postgresql import fromAddress
 
+DEADLINE = 30.0
+"""Seconds that an engine may take: longer than any does, however busy the machine."""
+
 NOBODYS = b"nobody's" * 4
 """A key under which nothing is stored."""
 
@@ -82,7 +85,7 @@ class InSQLite:
         """
         Make the store of one process.
         """
-        return openStore(f"sqlite:{self._path}", reactor=reactor)
+        return openStore(f"sqlite:{self._path}", reactor=reactor, deadline=DEADLINE)
 
     def held(self):
         """
@@ -128,7 +131,7 @@ class InValkey:
         """
         Make the store of one process.
         """
-        return openStore(self._address, reactor=reactor)
+        return openStore(self._address, reactor=reactor, deadline=DEADLINE)
 
     def sent(self):
         """
@@ -181,7 +184,8 @@ class InPostgreSQL:
         """
         Make the store of one process.
         """
-        return fromAddress(self._address, reactor, {"table": self._table})
+        options = {"table": self._table, "deadline": DEADLINE}
+        return fromAddress(self._address, reactor, options)
 
     def sent(self):
         """
