@@ -3,12 +3,12 @@ Who is signed in, as SQL of the PostgreSQL store: signing in, the sessions of a
 principal, its epoch, and their end.
 
 Owns these statements' text.  A row in the table of epochs is there only for a principal
-whose epoch was raised, or for a prefix of principals.  What depends on all sessions of a principal runs under an
-advisory lock on it, which ends with the transaction, and which is taken by a statement
-of its own before any other: what was committed while it waited the next statement sees.
-A sign-in shares it with others; whoever counts, ends or forgets has it alone.  The end of
-everybody takes one on the prefix, which nobody else does: a sign-in that does not see it
-yet has ended.
+whose epoch was raised, or for a prefix of principals.  What depends on all sessions of a
+principal runs under an advisory lock on it, which ends with the transaction, and which is
+taken by a statement of its own before any other: what was committed while it waited the
+next statement sees.  A sign-in shares it with others; whoever counts, ends or forgets has
+it alone.  The end of everybody takes one on the prefix, which no sign-in does: one that
+does not see the new epoch yet has ended.
 """
 
 from __future__ import annotations
