@@ -6,11 +6,12 @@ has to be told more.  How a write goes is the business of its
 L{Flight<txsessions.live.flight.Flight>}.  Knows no HTTP and no engine.
 
 Theory of operation.  Nobody says that a session has changed: L{Entry.settle} encodes
-its parts and compares them with what the store acknowledged.  If they differ, one write
-starts; whoever settles meanwhile joins it if it carries the state that he sees, else
-waits for the next.  A conflict is merged and written again, a session that is gone is
-ended here too, and any other failure drops the live object: what the store has is
-unknown then, so the next request loads it afresh.
+its parts, unless it is made of the very objects that it was made of before, and none of
+them can change, and compares them with what the store acknowledged.  If they differ,
+one write starts; whoever settles meanwhile joins it if it carries the state that he
+sees, else waits for the next.  A conflict is merged and written again, a session that is
+gone is ended here too, and any other failure drops the live object, for it is unknown
+then what the store has.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ has run out."""
 
 _NO_SCHEME = (False, b"")
 _NOTHING: dict[bytes, bytes] = {}
+_NO_TERMS: tuple[Any, ...] = ()
 
 
 class Entry:
@@ -70,6 +72,7 @@ class Entry:
         "_ending",
         "_given",
         "_key",
+        "_objects",
         "_terms",
         "_touchInterval",
         "again",
@@ -93,23 +96,20 @@ class Entry:
         self.table = table
         self.session = session
         self._key: bytes | None = None
+        self._objects: list[object] = []
         self.storedKey: bytes | None = None
-        self.isKnown = False
+        self.isKnown = self.pinned = False
         self.version = 0
         self.parts = _NOTHING
-        self.storedTerms: tuple[Any, ...] = ()
+        self.storedTerms = self._given = self._terms = _NO_TERMS
         self.touchedAt = session.lastModified
         self.flight: Flight | None = None
         self.again: list[Waiter] | None = None
         self.seen: int | None = None
         self.principal: bytes | None = None
         self.movedFrom: tuple[bytes, bool] | None = None
-        self.pinned = False
         self._ending: Ending | None = None
-        self._given: tuple[Any, ...] = ()
-        self._terms: tuple[Any, ...] = ()
-        self._touchInterval = 0.0
-        self.restsUntil = 0.0
+        self._touchInterval = self.restsUntil = 0.0
 
     @property
     def key(self) -> bytes:
@@ -172,17 +172,22 @@ class Entry:
         @raise CannotBeKept: Something is beyond the limits, or in a strict site
             of a class that the program did not name.
         """
-        gathered = gathering.gather(self.session, self.parts)
+        session, parts = self.session, self.parts
+        if self._objects and gathering.areSame(session, parts, self._objects):
+            return parts
+        gathered = gathering.gather(session, parts)
         if gathered.unkeepable or self.pinned:
             self.table.pins.note(self, gathered)
+        elif gathered.parts == parts:
+            self._objects = gathering.fixedObjects(session, parts)
         return gathered.parts
 
     def isEmpty(self) -> bool:
         """
         Whether this is a new session that nobody put anything into.
         """
-        session = self.session
-        return session._phase == NEW and self.flight is None and session._isBare()
+        isNew = self.session._phase == NEW and self.flight is None
+        return isNew and self.session._isBare()
 
     def settle(self, waiter: Waiter, tries: int = 0) -> bool:
         """
@@ -256,9 +261,8 @@ class Entry:
 
     def isHeld(self) -> bool:
         """
-        Whether a request holds the session.  One that became something else, as
-        a WebSocket does, never lets go of it, and does not count once it is
-        forgotten itself.
+        Whether a request holds the session.  One that became a WebSocket never lets
+        go of it, and does not count once it is forgotten itself.
         """
         session = self.session
         if session._visits is not None:
@@ -283,9 +287,8 @@ class Entry:
         session = self.session
         if not self.table.resting.restHere(self):
             return
-        due = session.lastModified - self.touchedAt >= touchInterval(
-            session.sessionTimeout
-        )
+        unsaid = session.lastModified - self.touchedAt
+        due = unsaid >= touchInterval(session.sessionTimeout)
         if due and self.storedKey is not None:
             try:
                 self.settle(NOBODY)
@@ -339,17 +342,15 @@ class Entry:
 
     def isStoredAs(self, uid: bytes) -> bool:
         """
-        Whether the store has acknowledged a record under this uid, so that its
-        absence says that somebody else has ended the session, also where a write
-        is under way.
+        Whether the store has acknowledged a record under this uid, so that its absence
+        says that somebody else has ended the session, even while one is written.
         """
         return self.storedKey == storeKeyOf(self.table.siteName, uid)
 
     def isCurrent(self) -> bool:
         """
-        Whether the live session may be used without asking the store, which
-        would not know it yet, or could not tell anything new.  That a write is
-        under way says nothing: somebody else may have ended the session.
+        Whether the live session may be used without asking the store, which does not
+        know it yet, or nothing new.  A write under way says nothing of others.
         """
         session = self.session
         due = session._due
@@ -361,11 +362,10 @@ class Entry:
         """
         Whether it is certain that nobody else has changed the record.
         """
-        table = self.table
-        if not table.lifecycle.isOpen:
+        seen, table = self.seen, self.table
+        if seen is None or not table.lifecycle.isOpen:
             return False
-        changes = table.store.changes()
-        return changes is not None and changes == self.seen
+        return table.store.changes() == seen  # type: ignore[no-any-return]
 
     # -- the end
 

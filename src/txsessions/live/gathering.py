@@ -9,12 +9,14 @@ nor what becomes of the parts.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import is_
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 from twisted.python.reflect import qual
 
 from txsessions.core.codec import encodePlain, encodeValue
+from txsessions.core.plain import SCALARS
 from txsessions.core.state import ATTRIBUTE, COMPONENT, NAMESPACE, partName
 from txsessions.errors import CannotBeKept, SessionError
 from txsessions.live.classes import Reducer, Unkeepable, classFor
@@ -66,6 +68,9 @@ def aliasTo(name: str) -> bytes:
 
 
 _ALIASED = object()
+
+_THEN = bytes(bytearray(b"then"))
+"""Between the keys and the attributes of a session: an object that is in none."""
 
 
 class Gathered:
@@ -129,6 +134,48 @@ def gather(session: Session, acknowledged: Mapping[bytes, bytes]) -> Gathered:
         for part, encoded in dormant.items():
             parts.setdefault(part, encoded)
     return gathered
+
+
+def fixedObjects(session: Session, parts: Mapping[bytes, bytes]) -> list[object]:
+    """
+    List the objects that a session is made of, if none of them can change: while it is
+    made of the same, it has the same parts, and need not be encoded.
+
+    @param parts: Its parts, as they were gathered.
+    @return: Nothing if something in it can change and be the same object.
+    """
+    objects = _objects(session, parts)
+    return objects if SCALARS.issuperset(map(type, objects[1:])) else []
+
+
+def areSame(
+    session: Session, parts: Mapping[bytes, bytes], objects: list[object]
+) -> bool:
+    """
+    Whether a session is still made of what L{fixedObjects} has listed for these parts.
+    Equal objects are not the same: True equals 1.
+    """
+    now = _objects(session, parts)
+    return len(now) == len(objects) and all(map(is_, now, objects))
+
+
+def _objects(session: Session, parts: Mapping[bytes, bytes]) -> list[object]:
+    """
+    List some parts and what they are made of, if that can be seen at a glance.
+    """
+    names, attributes = session.sessionNamespaces, session.__dict__
+    if session._components or session._dormant or type(names) is not dict:
+        return []
+    if attributes:
+        return [
+            parts,
+            *names,
+            *names.values(),
+            _THEN,
+            *attributes,
+            *attributes.values(),
+        ]
+    return [parts, *names, *names.values()]
 
 
 def _gatherNamespace(
@@ -232,7 +279,9 @@ __all__ = [
     "ALIAS",
     "Gathered",
     "aliasTo",
+    "areSame",
     "componentPart",
+    "fixedObjects",
     "gather",
     "namespacePart",
     "reducerFor",

@@ -131,7 +131,7 @@ class Loader:
                 self._askLate, answered, callbackArgs=([uid], answered)
             )
             return
-        live = table.sessions.get(uid) or table.resting.departed.get(uid)
+        live = self._inMemory(uid)
         entry = None if live is None else live._entry
         key = storeKeyOf(table.siteName, uid) if entry is None else entry.key
         if key in table.tombstones:
@@ -148,7 +148,14 @@ class Loader:
             return
         self._asked[uid] = question
         del uid
-        self._send(question)
+        self._send(question, live)
+
+    def _inMemory(self, uid: bytes) -> Session | None:
+        """
+        The session of that uid, if it is in memory, live or not.
+        """
+        live = self._table.sessions.get(uid)
+        return self._table.resting.departed.get(uid) if live is None else live
 
     def _askLate(self, _: object, uids: list[bytes], answered: Answered) -> None:
         """
@@ -158,26 +165,22 @@ class Loader:
         """
         self.ask(uids.pop(), answered)
 
-    def _send(self, question: _Question) -> None:
+    def _send(self, question: _Question, live: Session | None) -> None:
         """
         Ask the store.
+
+        @param live: What is in memory now.
         """
         table = self._table
-        live = table.sessions.get(question.uid)
-        if live is None:
-            live = table.resting.departed.get(question.uid)
-        entry = None if live is None else live._entry
         question.live = live
-        known = None if entry is None else entry.version
-        if live is not None and live._hasOutlived():
-            # It was not touched in this process, but maybe in another, which
-            # its version does not tell.
-            known = None
-        question.known = known
+        # One that has outlived here was maybe touched in another process, which its
+        # version does not tell.
+        entry = None if live is None or live._hasOutlived() else live._entry
+        question.known = None if entry is None else entry.version
         store = table.store
         question.seen = store.changes()
         try:
-            loaded = store.load(question.key, table.reactor.seconds(), known)
+            loaded = store.load(question.key, table.reactor.seconds(), question.known)
         except Exception:
             self._notLoaded(Failure(), question)
             return
@@ -192,7 +195,7 @@ class Loader:
             return
         try:
             if question.live is not None and question.isOutdatedBy(answer):
-                self._send(question)
+                self._send(question, self._inMemory(question.uid))
                 return
             session = self._take(answer, question)
         except Exception:
@@ -208,7 +211,7 @@ class Loader:
         following = self._next.get(question.uid)
         if following is not None and question.uid not in self._asked:
             self._asked[question.uid] = self._next.pop(question.uid)
-            self._send(following)
+            self._send(following, self._inMemory(following.uid))
 
     def _notLoaded(self, failure: Failure, question: _Question) -> None:
         """
@@ -242,9 +245,9 @@ class Loader:
             if entry is not None and entry.isStoredAs(uid):
                 table.rotated.lost(entry)
                 return None
-        if answer is not UNCHANGED and not isinstance(answer, Record):
-            return self._absent(answer, uid, entry)
-        if isinstance(answer, Record):
+        if answer is not UNCHANGED:
+            if not isinstance(answer, Record):
+                return self._absent(answer, uid, entry)
             entry = self._refreshed(answer, uid, entry)
             if entry is None:
                 return None
@@ -256,7 +259,8 @@ class Loader:
         if entry.flight is None:
             # Else this is ours, or what ours will be merged with.
             entry.seen = question.seen
-        if session._hasOutlived():
+        # Of one that is unchanged this was asked already, by isOutdatedBy.
+        if answer is not UNCHANGED and session._hasOutlived():
             session._runOut()
             return None
         if uid not in table.sessions:
@@ -358,9 +362,8 @@ class Loader:
                 return moved
         now = table.seconds()
         touchedAt, idle = record.touchedAt, state.idle
-        if now >= rules.storedDeadline(
-            state.createdAt, touchedAt, idle, state.lifetime
-        ):
+        end = rules.storedDeadline(state.createdAt, touchedAt, idle, state.lifetime)
+        if now >= end:
             return None
         if rules.fromFuture(now, state.createdAt):
             self._refuse(record, "future")
@@ -386,8 +389,7 @@ class Loader:
         session._uid, session._uidRead = uid, False
         session._createdAt = state.createdAt
         session.lastModified = usedAt
-        session._phase = STORED
-        session._isNew = False
+        session._phase, session._isNew = STORED, False
         session._signIn = state.signIn
         setLimits(session, state)
         if state.cookieName:

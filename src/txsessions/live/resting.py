@@ -70,10 +70,12 @@ class Resting:
         reactor = self._table.reactor
         entry.restsUntil = until = reactor.seconds() + LINGER
         order = self._order
-        if entry in order:
+        try:
             order.move_to_end(entry)
+        except KeyError:
+            order[entry] = None
+        else:
             return
-        order[entry] = None
         if self._due is None:
             self._due = until
             self._table.deadlines.watch(self)

@@ -1,11 +1,12 @@
 """
-Clients that have sent their last byte, or have left.
+Clients that have sent their last byte, or have left; and how they came.
 
-Owns one difference to Twisted's own channel.  Plain Twisted runs a request in the
+Owns two differences to Twisted's own channel.  Plain Twisted runs a request in the
 moment in which it is read, before it can learn that the client is gone.  Where the
 store has to be asked first, the end of the connection is heeded when it has
 answered, so that such a request is run, and its client answered if it still
-listens.
+listens.  And whether a connection is secure, which each request with a session wants
+to know, is found out once.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from twisted.web.http import HTTPChannel
+from zope.interface import implementer, providedBy
 
 if TYPE_CHECKING:
     from txsessions.web.exchange import Exchange
 
-_classes: dict[type, type] = {}
+_classes: dict[tuple[type, type], type] = {}
 
 
 @implementer(IHalfCloseableProtocol)
@@ -66,6 +68,29 @@ class _Outlasting:
         super().connectionLost(reason)  # type: ignore[misc]
 
 
+class _KnowingHow:
+    """
+    What an HTTP/1 channel gets besides.
+    """
+
+    _transport: Any = None
+    _provided: Any = None
+    _isSecure = False
+
+    def isSecure(self: Any) -> bool:
+        """
+        See C{HTTPChannel.isSecure}.  It is asked again when there is another transport,
+        or it provides something else, as it does when TLS is started.
+        """
+        transport = self.transport
+        provided = providedBy(transport)
+        if provided is not self._provided or transport is not self._transport:
+            self._transport, self._provided = transport, provided
+            self._isSecure = super().isSecure()  # type: ignore[misc]
+        isSecure: bool = self._isSecure
+        return isSecure
+
+
 def _busy(channel: Any) -> Exchange | None:
     """
     What a request of this channel has to do with sessions, if it waits for the
@@ -83,12 +108,23 @@ def outlasting(protocol: Any) -> Any:
     Make a protocol, as a site builds it, outlast its client for as long as the
     store is asked.
     """
-    theirs = type(protocol)
-    made = _classes.get(theirs)
+    channel = getattr(protocol, "_channel", None)
+    if isinstance(channel, HTTPChannel):
+        _give(_KnowingHow, channel)
+    return _give(_Outlasting, protocol)
+
+
+def _give(mixin: type, thing: Any) -> Any:
+    """
+    Give an object something of ours.
+    """
+    theirs = type(thing)
+    made = _classes.get((mixin, theirs))
     if made is None:
-        made = _classes[theirs] = type(theirs.__name__, (_Outlasting, theirs), {})
-    protocol.__class__ = made
-    return protocol
+        made = type(theirs.__name__, (mixin, theirs), {})
+        _classes[mixin, theirs] = made
+    thing.__class__ = made
+    return thing
 
 
 __all__ = ["outlasting"]

@@ -21,10 +21,10 @@ def varyByCookie(headers: Headers) -> None:
     """
     Say that the response depends on the cookie.
     """
-    values = headers.getRawHeaders(b"vary")
-    if values is None:
-        headers.setRawHeaders(b"Vary", [b"Cookie"])
+    if not headers.hasHeader(b"Vary"):
+        headers.addRawHeader(b"Vary", b"Cookie")
         return
+    values = headers.getRawHeaders(b"Vary", [])
     names = {name.strip() for name in b",".join(values).lower().split(b",")}
     if not names & {b"cookie", b"*"}:
         headers.addRawHeader(b"Vary", b"Cookie")

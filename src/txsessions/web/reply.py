@@ -33,9 +33,7 @@ class HeldHeaders(Headers):
         @param headers: What the application goes on using.
         """
         super().__init__()
-        raw = dict(headers.getAllRawHeaders())
-        # All in C: this is done for each reply that is held.
-        self._held = list(zip(raw, map(list, raw.values()), strict=True))
+        self._held = [(name, [*values]) for name, values in headers.getAllRawHeaders()]
 
     def getAllRawHeaders(self) -> Iterator[tuple[bytes, list[bytes]]]:
         """

@@ -53,7 +53,7 @@ class _Rendered:
         body = self._resource.render(request)
         exchange = request._exchange
         if exchange is not None:
-            exchange.body = body if isinstance(body, bytes) else None
+            exchange.body = body
         return body
 
     def __repr__(self) -> str:
