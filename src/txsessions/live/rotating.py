@@ -57,7 +57,7 @@ class Rotated:
         The store says that a uid was rotated away.  What was so longer ago is of use
         only for those whom it leads to its session.
 
-        @param answer: L{ROTATED} or L{FORMER}.
+        @param answer: L{ROTATED} or C{FORMER}.
         """
         if answer is ROTATED:
             self.note(uid, now)
