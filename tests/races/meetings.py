@@ -307,7 +307,7 @@ class Judge:
         """
         for number, member in reversed(list(enumerate(self.fleet.members))):
             with member.resting() as canAnswer:
-                answer = member.ask("look", uid) if canAnswer else None
+                answer = member.get("look", uid) if canAnswer else None
             if answer and not isGone(answer):
                 told = answer.status, answer.told, answer.uid
                 self._fault(f"process {number} accepts a dead id {when}: {told}")
