@@ -122,9 +122,9 @@ def close(fleet, found, size, *, isOthers):
         if left:
             fault(f"{left} of {size} are served")
         for uid in (*kept, *after):
-            if member.ask("look", uid).told.get("who", [None])[0] != who:
+            if member.get("look", uid).told.get("who", [None])[0] != who:
                 fault("one that has to live does not")
-        meanwhile = {uid for uid in during if not isGone(member.ask("look", uid))}
+        meanwhile = {uid for uid in during if not isGone(member.get("look", uid))}
         if alive not in (None, meanwhile):
             fault("the processes do not say the same of who came meanwhile")
         alive = meanwhile

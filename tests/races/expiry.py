@@ -15,8 +15,9 @@ from attrs import Factory, define
 from tests.crash.visiting import Connection
 from tests.races.meetings import isGone
 
-IDLE = 0.4
-"""The sessions' idle time, in seconds."""
+IDLE = 1.5
+"""The sessions' idle time, in seconds.  No reply waits for a touch, so that a
+fifteenth of it has to be longer than a commit takes on a busy machine."""
 
 TOUCH = IDLE / 15
 """How much later a session may end in another process."""

@@ -161,9 +161,9 @@ class Disturbance:
         """
         fleet, found = self._fleet, self._found
         victim, other = fleet.members[:2]
-        shared, doomed = (other.ask("begin").uid for _ in range(2))
+        shared, doomed = (other.get("begin").uid for _ in range(2))
         for member in fleet.members:
-            member.ask("look", doomed)
+            member.get("look", doomed)
         writers = [
             Writer(found, member, number, shared)
             for number, member in enumerate(fleet.members)
@@ -293,9 +293,9 @@ class Outage:
         """
         Make a session.
         """
-        uid = self._fleet.members[0].ask("begin").uid
+        uid = self._fleet.members[0].get("begin").uid
         for member in self._fleet.members:
-            if member.ask("look", uid).told.get("did") != "look":
+            if member.get("look", uid).told.get("did") != "look":
                 self._found.fault("a new session is not found")
         return uid
 
@@ -412,22 +412,22 @@ class Outage:
         """
         found, members = self._found, self._fleet.members
         for number, member in enumerate(members):
-            if not isGone(member.ask("look", self._ended[number])):
+            if not isGone(member.get("look", self._ended[number])):
                 found.fault("a logout is forgotten where it was asked for")
                 return
         for uid in self._ended:
             awaitGone(found, members, uid)
         for uid in set(self._moved) - set(self._new):
-            gone = {isGone(member.ask("look", uid)) for member in members}
+            gone = {isGone(member.get("look", uid)) for member in members}
             if len(gone) > 1:
                 found.fault("an id is refused in one process and served in another")
         for member in members:
             self._lookForKept(member)
             for old in self._new:
-                if not isGone(member.ask("look", old)):
+                if not isGone(member.get("look", old)):
                     found.fault("an old id is served")
             for uid in (*self._new.values(), *self._made):
-                if "state" not in member.ask("look", uid).told:
+                if "state" not in member.get("look", uid).told:
                     found.fault("a session that was acknowledged is not there")
 
     def _lookForKept(self, member):
@@ -435,7 +435,7 @@ class Outage:
         See whether the sessions that nobody ended are there.
         """
         for number, uid in enumerate(self._kept):
-            told = member.ask("look", uid).told
+            told = member.get("look", uid).told
             if "state" not in told:
                 self._found.fault(f"somebody was logged out: {told}")
                 continue

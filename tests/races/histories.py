@@ -175,7 +175,7 @@ class Epochs:
         """
         maker = self._fleet.members[0]
         chronicles = [
-            Chronicle([maker.ask("begin?value=first").uid]) for _ in range(SESSIONS)
+            Chronicle([maker.get("begin?value=first").uid]) for _ in range(SESSIONS)
         ]
         users = [
             User(self._fleet, random.Random(self._chance.random()), f"u{number}")

@@ -307,7 +307,7 @@ class Judge:
         """
         for number, member in reversed(list(enumerate(self.fleet.members))):
             with member.resting() as canAnswer:
-                answer = member.ask("look", uid) if canAnswer else None
+                answer = member.get("look", uid) if canAnswer else None
             if answer and not isGone(answer):
                 told = answer.status, answer.told, answer.uid
                 self._fault(f"process {number} accepts a dead id {when}: {told}")
@@ -334,17 +334,23 @@ class Judge:
         for state in found.values():
             self._judgeState(state)
         for uid in found:
-            fleet.members[-1].get("logout", uid)
+            fleet.members[-1].get("logout", uid, self._wasLate)
+        self._settle()
         return self.faults
+
+    def _settle(self):
+        """
+        Leave nothing behind.
+        """
+        if self._late:
+            self.fleet.settle()
 
     def _judgeLiving(self, found):
         """
         Find out if there are sessions in the store that nobody knows.
         """
         living = self.fleet.living()
-        if len(found) < living <= len(found) + self._late:
-            self.fleet.overlook(living - len(found))
-        elif living != len(found):
+        if not len(found) <= living <= len(found) + self._late:
             self._fault(f"{living} sessions are in the store, {len(found)} are known")
 
     def _judgeIds(self, found, fresh):

@@ -339,7 +339,8 @@ class SignInJudge(Judge):
             self._judgeLedger(found)
         self._judgeStates(found)
         for uid in found:
-            fleet.members[-1].get("signout", uid)
+            fleet.members[-1].get("signout", uid, self._wasLate)
+        self._settle()
         return self.faults
 
     def _judgeStates(self, found):

@@ -272,10 +272,10 @@ def runOne(fleet, path, choose, *, isWarm):
     """
     sweeping, asking, maker = fleet.members
     action = Action(path=path)
-    uid = maker.ask(f"begin?idle={IDLE}").uid
+    uid = maker.get(f"begin?idle={IDLE}").uid
     if isWarm:
         for member in fleet.members:
-            member.ask("look", uid)
+            member.get("look", uid)
     leap(fleet, BEFORE)
     judge = Judge(fleet=fleet, action=action, uid=uid)
     sweeping.line.ask("arm", sweeps=True)

@@ -12,12 +12,12 @@ import signal
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.races import running
-from tests.races.engines import start
+from tests.races.engines import start, withOption
 from tests.races.expiry import runOut
 from tests.races.faults import disturb, outage, outagesOf
 from tests.races.fleet import Fleet
 from tests.races.histories import Epochs
-from tests.races.meetings import CROWDS, MEETINGS
+from tests.races.meetings import CROWDS, MEETINGS, Judge
 
 
 class RaceTests:
@@ -120,6 +120,28 @@ class SQLiteTests(RaceTests, SynchronousTestCase):
         fleet, times = self.fleet(), len(MEETINGS + CROWDS)
         tally = running.freeSome(fleet, self.chance, times)
         self.assertClean(tally.faults + fleet.noises())
+
+    def test_late(self):
+        """
+        A store that is late before requests meet is not taken for a fault of theirs.
+        """
+        address = withOption(self.place.address, "deadline=0.3")
+        fleet = Fleet(self, self.place, 3, address=address)
+        begin, end = self.place.outages["another program holds the lock"]
+        ends, wasLate = [end], Judge._wasLate
+
+        def notice(judge):
+            if ends:
+                ends.pop()()
+            wasLate(judge)
+
+        self.patch(Judge, "_wasLate", notice)
+        judge = Judge(fleet=fleet, meeting=MEETINGS[0])
+        begin()
+        judge.prepare(fleet.members[0], isWarm=True)
+        self.assertEqual(ends, [])
+        self.assertClean(judge.finish())
+        self.assertEqual(fleet.living(), 0)
 
     def test_frozen(self):
         """
