@@ -82,6 +82,16 @@ class Rotated:
         else:
             self.renewing.pursue(entry, entry.storedKey)
 
+    def found(self, session: Session | None) -> Session | None:
+        """
+        A session that is live under one of these uids, if somebody may have it: one that
+        the store has lost may have ended, or be somebody else's by now.
+        """
+        renewing = self.renewing
+        if session is None or renewing is None or not renewing.isLost(session._entry):
+            return session
+        return None
+
     def noteEnd(self, uid: bytes, now: float) -> None:
         """
         A session was just ended by somebody who asked for it, or the store says that
