@@ -65,6 +65,12 @@ class Following:
             self._became = {k: v for k, v in self._became.items() if k in at}
         self._became[old] = new
 
+    def becameOf(self, uid: bytes) -> bytes | None:
+        """
+        What an old uid became, if that is known here.
+        """
+        return self._became.get(uid)
+
     def _outrun(self, session: Session, trail: Trail) -> None:
         """
         The new uid is with the client: no request that came by a former one may hand
