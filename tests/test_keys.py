@@ -279,9 +279,10 @@ class ProcessTests(TestCase):
         await signIn(str(self.folder / "sessions.sqlite"), str(self.keys))
         address, before = "sqlite:sessions.sqlite", self.keys.read_bytes()
         for name, there, left in (
-            ((), 7, 5),
-            (("--site-name", "other"), 5, 5),
-            (("--site-name", "é"), 5, 4),
+            ((), 8, 6),
+            (("--site-name", "other"), 6, 6),
+            (("--site-name", "é"), 6, 5),
+            (("--site-name", b"\xff"), 5, 4),
         ):
             said = self.run_("end", address, "sessions.key", *name)
             self.assertTrue(said.startswith(f"{there} sessions before, {left} after:"))
@@ -307,12 +308,13 @@ async def fill(path, keys):
 
 async def signIn(path, keys):
     """
-    Have somebody signed in under each key, and on another site.
+    Have somebody signed in under each key, and on two other sites.
     """
     ring = readKeyFile(keys)
     store = SQLiteStore(path)
     await store.open()
-    for number, (name, key) in enumerate([(b"", 0), (b"", 1), ("é".encode(), 0)], 4):
+    names = [(b"", 0), (b"", 1), ("é".encode(), 0), (b"\xff", 0)]
+    for number, (name, key) in enumerate(names, 4):
         who = PrincipalHashes(ring, name).all("ann")[key]
         record = makeRecord(number, Sealer(ring, name), 1e11)
         handle = number.to_bytes(16, "big")

@@ -232,7 +232,7 @@ class _Steps:
         """
         End the sessions of everybody.
         """
-        site = self._given.site_name.encode()
+        site = os.fsencode(self._given.site_name)
         hashes = PrincipalHashes(readKeyFile(self._path), site)
 
         async def end(store: ISessionStore, now: float) -> tuple[int, int]:

@@ -18,7 +18,7 @@ THERE = "198.51.100.7"
 
 class GuessCase(SynchronousTestCase):
     """
-    Some who guess.
+    Some who guess.  What shares a place is always the same.
     """
 
     def setUp(self):
@@ -29,7 +29,8 @@ class GuessCase(SynchronousTestCase):
         self.guesses = Guesses(
             Throttle(
                 perName=3, perAddress=6, firstDelay=10, longestDelay=60, window=600
-            )
+            ),
+            bytes,
         )
 
     def guess(self, name="ann", address=HERE, handle=None):
@@ -173,7 +174,7 @@ class NameTests(GuessCase):
         """
         There is no end to it that would be an error.
         """
-        self.guesses._names._counted[placeOf("ann")] = (100_000, self.now)
+        self.guesses._names._counted[placeOf("ann", bytes(32))] = (100_000, self.now)
         self.assertWaits(60)
 
 
@@ -340,6 +341,24 @@ class BoundTests(GuessCase):
         for counts in (guesses._names, guesses.networks, guesses.own):
             self.assertIn(len(counts._counted), range(1, 5))
         self.assertEqual(len(guesses._known), 4)
+
+    def test_places(self):
+        """
+        Nobody can find a name, or a network, that has the place of another: each guard
+        has places of its own.
+        """
+        places = []
+        for _ in range(2):
+            guesses = Guesses(Throttle())
+            for number in range(5):
+                network = f"192.0.2.{number}"
+                guesses.learn("ann", network)
+                guesses.begin("ann", network, None, NOW)
+                guesses.begin(f"n{number}", network, None, NOW)
+            counts = guesses._names, guesses.networks, guesses.own
+            places.append([each._counted.keys() for each in counts])
+        for one, other in zip(*places, strict=True):
+            self.assertNotEqual(one, other)
 
 
 class ThrottleTests(SynchronousTestCase):

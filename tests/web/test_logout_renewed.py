@@ -70,6 +70,32 @@ class RenewedTests(ElsewhereCase):
         self.leave(old)
         self.assertOut(old, self.cookieOf(client))
 
+    def test_again(self):
+        """
+        Who asks for it once more, by either id, is told the truth: it is certain when
+        the store has heard of it.
+        """
+        client, old = self.renewed("/in", confirmed=False)
+        self.leave(old)
+        self.leave(old)
+        self.leave(self.cookieOf(client))
+        self.assertOut(old, self.cookieOf(client))
+
+    def test_atOnce(self):
+        """
+        The same if it has yet to hear of the first, and it was another process that
+        made the new one.
+        """
+        client, old = self.renewed("/in", confirmed=False, site=self.there)
+        self.store.hold("delete")
+        asked = [self.client() for _ in range(2)]
+        for each in asked:
+            each.send("/leave", headers=(f"Cookie: {old}",), cookies=False)
+        self.assertEqual([each.silent for each in asked], [True, True])
+        self.store.pass_()
+        self.assertEqual([each.answer().code for each in asked], [200, 200])
+        self.assertOut(old, self.cookieOf(client))
+
     def test_reads(self):
         """
         By the old one, while it still reads.

@@ -1,12 +1,14 @@
 """
-Logout is final also where another process gave the session a new id meanwhile.
+Logout is final also where another process gave the session a new id meanwhile, or another
+request is about to.
 """
 
 from __future__ import annotations
 
 from twisted.web.server import NOT_DONE_YET
 
-from tests.web.pages import Page
+from tests.web.leaving import LeavingCase
+from tests.web.pages import OUTAGE, Page
 from tests.web.test_logout import LogoutCase
 from txsessions.errors import StoreUnavailable
 
@@ -168,3 +170,68 @@ class RotatedTests(LogoutCase):
         self.assertEqual(session.expireCallbacks, [])
         self.assertEqual(self.other.fetch("/look").body, b"1")
         self.assertNotIn("delete", self.store.calls)
+
+
+class BegunTests(LeavingCase):
+    """
+    A sign-in has given the session a new id, of which the store has yet to hear.
+    """
+
+    def begin(self):
+        """
+        Serve in two processes.
+        """
+        super().begin()
+        self.there = self.serveElsewhere(self.root)
+
+    def assertOut(self, path, *, isTaken):
+        """
+        Who signs out by the id of before waits for that, and is out.
+
+        @param isTaken: Whether the store takes the new id.
+        """
+        client = self.visitor("/in")
+        leaver, here = self.twin(client), self.twin(client)
+        there = self.twin(client, site=self.there)
+        self.store.hold("rename")
+        client.send("/in?level=2")
+        leaver.send(path)
+        self.assertTrue(client.silent)
+        self.assertTrue(leaver.silent)
+        if not isTaken:
+            self.store.fail(OUTAGE)
+        self.store.pass_()
+        answer = leaver.answer()
+        self.assertEqual((answer.code, answer.deletes), (200, True))
+        self.assertFalse(client.answer().sets)
+        self.assertEqual(self.stored(), 0)
+        for each in (client, here, there):
+            self.assertEqual(self.seen(each), b"nobody 0 0")
+
+    def test_taken(self):
+        """
+        The store takes it: it ends under the new id.
+        """
+        self.assertOut("/leave", isTaken=True)
+        self.assertOut("/out", isTaken=True)
+
+    def test_notTaken(self):
+        """
+        The store does not take it, and would find the session by the old id.
+        """
+        self.assertOut("/leave", isTaken=False)
+        self.assertOut("/out", isTaken=False)
+
+    def test_wrongKind(self):
+        """
+        An id that came by the cookie of the other kind ends nothing.
+        """
+        client = self.client(secure=True)
+        client.fetch("/in")
+        value = client.sent()[0].decode().partition("=")[2]
+        self.store.hold("rename")
+        client.send("/in?level=2")
+        self.assertEqual(self.asked(f"sid={value}", path="/leave").code, 200)
+        self.store.pass_()
+        self.assertTrue(client.answer().sets)
+        self.assertEqual(client.fetch("/look").body, b"ann 2 0")

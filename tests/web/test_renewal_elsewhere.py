@@ -425,6 +425,40 @@ class HeldElsewhereTests(ElsewhereCase):
         self.assertEqual([each.answer().code for each in (other, third)], [200, 200])
         self.assertEqual(client.fetch("/look").body, b"nobody 0 5")
 
+    def test_nobodysMeanwhile(self):
+        """
+        While the store is asked what has become of it nobody is given it by the old id:
+        somebody may have changed that on purpose, or signed out.
+        """
+        for path in ("/in?level=2", "/out"):
+            client = self.visitor("/in", site=self.there)
+            old = [self.twin(client, site=self.there) for _ in range(2)]
+            self.assertEqual(self.seen(client), b"ann 1 0")
+            other = self.twin(client, site=self.site)
+            self.assertEqual(other.fetch(path).code, 200)
+            self.there.slow.hold("follow")
+            for each in old:
+                each.send("/look")
+            self.assertEqual([each.silent for each in old], [True, True])
+            self.there.slow.pass_()
+            self.assertEqual({each.answer().body for each in old}, {b"nobody 0 0"})
+
+    def test_nobodysOfTwoAnswers(self):
+        """
+        The same for who has come meanwhile, and for whom the store is asked again.
+        """
+        client = self.visitor("/in", site=self.there)
+        old = [self.twin(client, site=self.there) for _ in range(2)]
+        self.there.slow.hold("load", "follow")
+        for each in old:
+            each.send("/look")
+        self.assertEqual(self.twin(client).fetch("/in?level=2").code, 200)
+        self.there.slow.hold("follow")
+        self.there.slow.release(1)
+        self.assertEqual([each.silent for each in old], [True, True])
+        self.there.slow.pass_()
+        self.assertEqual({each.answer().body for each in old}, {b"nobody 0 0"})
+
 
 class TransactionElsewhereTests(ElsewhereCase):
     """

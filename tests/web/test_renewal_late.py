@@ -256,6 +256,20 @@ class ReplayedTests(RenewalCase):
         self.assertEqual(self.told(), [])
         self.assertTrue(self.asked(old, path="/count").sets)
 
+    def test_forgotten(self):
+        """
+        An id that was forgotten, since the client never came with the new one, leads
+        nowhere when somebody has signed in by it.
+        """
+        self.patch(self.site.sessionFactory, "sessionTimeout", 3 * WATCH)
+        client, old = self.renewed("/count", confirmed=False)
+        self.clock.advance(WATCH)
+        self.assertEqual(self.asked(old).body, b"nobody 0 0")
+        self.assertEqual(self.asked(old, path="/in").body, b"ann 1 0")
+        answer = self.asked(old, path="/count")
+        self.assertEqual((answer.body, answer.cookie), (b"count 1", None))
+        self.assertEqual(self.seen(client), b"nobody 0 1")
+
     def test_signingIn(self):
         """
         While somebody signs in, whoever comes with the id from before is not given

@@ -17,7 +17,10 @@ no longer.
 What is counted has a bound, and yet nothing is pushed out: whoever had tried enough
 other names would else be given new guesses at one.  There are so many places to count
 in, and what has the same place by its hash is counted together.  So who tries many
-names makes others wait, if they are very many, and never himself less.
+names makes others wait, if they are very many, and never himself less.  Nobody can
+find out what has the place of what: the hash has a key of chance.  Else who may choose
+his own name, or network, could have that forgotten which counts for another, by being
+right himself, or make another wait by being wrong.
 
 Nobody can be locked out by that where he has been before: who tries a name from a
 network from which it was right lately, or in a session that is signed in as that, in
@@ -27,9 +30,10 @@ For others the wait is bounded, and what was counted is forgotten after a while.
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Final
@@ -41,6 +45,9 @@ from txsessions.errors import ConfigurationError
 
 PLACES: Final = 65_536
 """In how many places tries are counted."""
+
+SECRET_BYTES: Final = 32
+"""How long the key of the hash is that finds the place."""
 
 MAX_KNOWN: Final = 10_000
 """How many names that were right are known at a time."""
@@ -98,16 +105,21 @@ class _Counts:
     Wrong tries, by whatever they count for.
     """
 
-    def __init__(self, throttle: Throttle, free: int) -> None:
+    def __init__(self, throttle: Throttle, free: int, secret: bytes) -> None:
+        """
+        @param free: How many tries are.
+        @param secret: The key of the hash.
+        """
         self._throttle = throttle
         self._free = free
+        self._secret = secret
         self._counted: dict[int, tuple[int, float]] = {}
 
     def waits(self, key: Hashable, now: float) -> float:
         """
         How long the next try has to wait yet, in seconds.
         """
-        count, last = self._counted.get(placeOf(key), (0, now))
+        count, last = self._counted.get(placeOf(key, self._secret), (0, now))
         delay = self._delayAfter(count)
         # Not longer, if the clock was set back.
         return min(delay, last + delay - now)
@@ -127,7 +139,7 @@ class _Counts:
         """
         Count one try.
         """
-        place = placeOf(key)
+        place = placeOf(key, self._secret)
         count, last = self._counted.get(place, (0, now))
         if now - last >= self._throttle.window:
             count = 0
@@ -137,7 +149,7 @@ class _Counts:
         """
         One try does not count.
         """
-        place = placeOf(key)
+        place = placeOf(key, self._secret)
         count, last = self._counted.get(place, (0, 0.0))
         if count > 1:
             self._counted[place] = count - 1, last
@@ -148,7 +160,7 @@ class _Counts:
         """
         None of them counts.
         """
-        self._counted.pop(placeOf(key), None)
+        self._counted.pop(placeOf(key, self._secret), None)
 
 
 class Guess:
@@ -211,10 +223,16 @@ class Guesses:
     @ivar networks: The counts by network.
     """
 
-    def __init__(self, throttle: Throttle) -> None:
-        self._names = _Counts(throttle, throttle.perName)
-        self.own = _Counts(throttle, throttle.perName)
-        self.networks = _Counts(throttle, throttle.perAddress)
+    def __init__(
+        self, throttle: Throttle, draw: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        """
+        @param draw: Gives as many bytes of chance as it is asked for.
+        """
+        secret = draw(SECRET_BYTES)
+        self._names = _Counts(throttle, throttle.perName, secret)
+        self.own = _Counts(throttle, throttle.perName, secret)
+        self.networks = _Counts(throttle, throttle.perAddress, secret)
         self._known: OrderedDict[str, OrderedDict[Hashable, None]] = OrderedDict()
 
     def begin(
@@ -267,11 +285,13 @@ def _latest(kept: OrderedDict[Any, Any], key: Hashable, most: int) -> None:
         kept.popitem(last=False)
 
 
-def placeOf(key: Hashable) -> int:
+def placeOf(key: Hashable, secret: bytes) -> int:
     """
     Where the tries are counted that count for this.
+
+    @param secret: L{SECRET_BYTES} of chance.
     """
-    digest = blake2b(ascii(key).encode("ascii"), digest_size=8).digest()
+    digest = blake2b(ascii(key).encode("ascii"), digest_size=8, key=secret).digest()
     return int.from_bytes(digest, "big") % PLACES
 
 
@@ -304,6 +324,7 @@ __all__ = [
     "MAX_KNOWN",
     "MAX_NETWORKS",
     "PLACES",
+    "SECRET_BYTES",
     "Guess",
     "Guesses",
     "Throttle",

@@ -47,6 +47,7 @@ class Following:
         self._table = table
         self._became: dict[bytes, bytes] = {}
         self._former = Recent(ROTATION_MARKER)
+        self._lost: set[Entry] = set()
 
     def isRenewed(self, session: Session) -> bool:
         """
@@ -63,6 +64,12 @@ class Following:
         if len(self._became) > 2 * len(at) + 1:
             self._became = {k: v for k, v in self._became.items() if k in at}
         self._became[old] = new
+
+    def becameOf(self, uid: bytes) -> bytes | None:
+        """
+        What an old uid became, if that is known here.
+        """
+        return self._became.get(uid)
 
     def _outrun(self, session: Session, trail: Trail) -> None:
         """
@@ -112,8 +119,15 @@ class Following:
         @param waiters: Who waits for that.
         """
         self._table.writes.oneBegan()
+        self._lost.add(entry)
         done = Deferred.fromCoroutine(self._pursue(entry, key))
         _ = done.addBoth(self._pursued, entry, list(waiters))
+
+    def isLost(self, entry: Entry | None) -> bool:
+        """
+        Whether it is being looked for: until it is found nobody may have it.
+        """
+        return entry in self._lost
 
     async def _pursue(self, entry: Entry, key: bytes | None) -> bool:
         """
@@ -146,6 +160,7 @@ class Following:
         It is known, or cannot be.
         """
         table = self._table
+        self._lost.discard(entry)
         if isinstance(answer, Failure):
             table.broken(answer, entry)
             if entry.session._phase < ENDED:

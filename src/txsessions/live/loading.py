@@ -121,7 +121,7 @@ class Loader:
         """
         table = self._table
         if table.store is None or (table.rotated.at and table.isRotated(uid)):
-            found = table.sessions.get(uid)
+            found = table.rotated.found(table.sessions.get(uid))
             del uid  # a traceback of the application may show what variables hold
             answered(found)
             return
@@ -236,7 +236,7 @@ class Loader:
         table, uid, live = self._table, question.uid, question.live
         if table.rotated.at and table.isRotated(uid):
             # Here, since the store was asked: the answer may be from before.
-            return table.sessions.get(uid)
+            return table.rotated.found(table.sessions.get(uid))
         if live is not None and live._phase >= ENDED:
             return None
         entry = None if live is None else live._entry

@@ -156,6 +156,8 @@ class Renewing(Following):
             if not isinstance(record, Record):
                 return Verdict.DEAD if record is DELETED else none, None
             new = self._reached(record, uid)
+            if new is not None:
+                self._note(uid, new)
             session = None if new is None else await self._current(new)
         if session is None:
             return Verdict.DEAD, None

@@ -52,6 +52,15 @@ class Rotated:
         self.former.forget(uid)
         self.at.note(uid, now)
 
+    def noteSignIn(self, uid: bytes, new: bytes, now: float) -> None:
+        """
+        Who came by a uid has signed in, and has a new one: whatever it led to, it does
+        no more.
+        """
+        self.note(uid, now)
+        if self.renewing is not None:
+            self.renewing._note(uid, new)
+
     def noteElsewhere(self, uid: bytes, now: float, answer: Answer) -> None:
         """
         The store says that a uid was rotated away.  What was so longer ago is of use
@@ -81,6 +90,16 @@ class Rotated:
             entry.endedElsewhere()
         else:
             self.renewing.pursue(entry, entry.storedKey)
+
+    def found(self, session: Session | None) -> Session | None:
+        """
+        A session that is live under one of these uids, if somebody may have it: one that
+        the store has lost may have ended, or be somebody else's by now.
+        """
+        renewing = self.renewing
+        if session is None or renewing is None or not renewing.isLost(session._entry):
+            return session
+        return None
 
     def noteEnd(self, uid: bytes, now: float) -> None:
         """

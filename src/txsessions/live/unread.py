@@ -42,10 +42,15 @@ class UnreadEntry(Entry):
 
 def isBuried(table: LiveTable, uid: bytes) -> bool:
     """
-    Whether a session has ended here, of which the store has yet to hear.
+    Whether a session has ended here, of which the store has yet to hear: also under the
+    uid that was made of this one.
     """
-    stones = table.tombstones
-    return len(stones) > 0 and storeKeyOf(table.siteName, uid) in stones
+    stones, renewing = table.tombstones, table.rotated.renewing
+    if not len(stones):
+        return False
+    became = None if renewing is None else renewing.becameOf(uid)
+    keys = (storeKeyOf(table.siteName, each) for each in (uid, became) if each)
+    return any(key in stones for key in keys)
 
 
 def findUnread(site: Any, uid: bytes, scheme: tuple[bool, bytes]) -> Session | None:

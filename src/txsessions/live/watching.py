@@ -12,6 +12,7 @@ left memory are the business of L{txsessions.live.parked}.
 
 from __future__ import annotations
 
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ from txsessions.live.phases import ENDED
 from txsessions.live.waiting import NOBODY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from twisted.internet.defer import Deferred
 
     from txsessions.live.entry import Entry
@@ -41,7 +44,8 @@ SOON = 1.0
 whose clock is behind."""
 
 AT_ONCE = 100
-"""How many questions are under way at a time."""
+"""How many questions are under way at a time, and to how many one turn of the reactor
+sees at most."""
 
 
 def intervalOf(session: Session) -> float:
@@ -112,9 +116,19 @@ class Watching:
         Ask about all of them as soon as may be: many have ended, and who ended them does
         not know which.
         """
-        for watch in self._watches.values():
-            watch._due = self._table.seconds()
-            self._table.deadlines.watch(watch)
+        self._hurrySome(iter(list(self._watches.items())))
+
+    def _hurrySome(self, watches: Iterator[tuple[Entry, _Watch]]) -> None:
+        """
+        Begin with some, and leave the others to the turns of the reactor that follow.
+        """
+        table, some = self._table, list(islice(watches, AT_ONCE))
+        for entry, watch in some:
+            if self._watches.get(entry) is watch:
+                watch._due = table.seconds()
+                table.deadlines.watch(watch)
+        if len(some) == AT_ONCE:
+            table.reactor.callLater(0, self._hurrySome, watches)
 
     def later(self, watch: _Watch) -> None:
         """

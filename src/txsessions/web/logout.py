@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from txsessions.core.uid import storeKeyOf
 from txsessions.errors import ConfigurationError
 from txsessions.live.phases import ENDED
 from txsessions.live.session import Session
@@ -77,10 +78,10 @@ def logsOut(exchange: Any, session: Session, clear: Sequence[str]) -> Deferred[N
         headers.setRawHeaders(CLEAR, [named.encode("ascii")])
     done = _end(session)
     kinds = {None, (visit.secure, visit.name)}
-    for other in (visit.session, visit.former, visit.became):
-        # The one that the request came by has become another's meanwhile: whoever
-        # logs out wants an end of that too.  But not one whose id came by the wrong
-        # cookie.
+    for other in (visit.session, visit.former, visit.became, _leaving(visit)):
+        # The one that the request came by has become another's meanwhile, or is about
+        # to: whoever logs out wants an end of that too.  But not one whose id came by
+        # the wrong cookie.
         if other is not None and other is not session and other._scheme in kinds:
             ended = _end(other)
             exchange.waitForEnd(other)
@@ -88,6 +89,17 @@ def logsOut(exchange: Any, session: Session, clear: Sequence[str]) -> Deferred[N
     if visit.session is None:
         visit.session, visit.acquired = session, True
     return done
+
+
+def _leaving(visit: Visit) -> Session | None:
+    """
+    The session that the store has under the id that a request came by, if it is in
+    memory: also where it is about to give that id up, for the store may not take that.
+    """
+    table, uid = visit.table, visit.cameBy
+    key = None if uid is None else storeKeyOf(table.siteName, uid)
+    entry = None if key is None else table.byKey.get(key)
+    return None if entry is None else entry.session
 
 
 def _demandKnown(clear: Sequence[str]) -> None:

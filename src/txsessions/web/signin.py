@@ -138,7 +138,9 @@ class SigningIn:
         """
         table, cameBy = self._exchange.table, visit.cameBy
         if cameBy is not None and cameBy not in table.sessions:
-            table.rotated.note(cameBy, table.seconds())
+            session = visit.session or visit.former
+            assert session is not None
+            table.rotated.noteSignIn(cameBy, session._uid, table.seconds())
         self.done.callback(None)
 
     def _refused(self, failure: Failure, visit: Visit) -> None:
