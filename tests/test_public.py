@@ -58,6 +58,8 @@ PUBLIC = {
         "DELETED",
         "END_MARKER",
         "FORMER",
+        "IConnectionListener",
+        "IReconnectingStore",
         "ISessionListener",
         "ISessionStore",
         "PREFIX_BYTES",

@@ -323,6 +323,33 @@ class ISessionStore(Interface):
         """
 
 
+class IReconnectingStore(Interface):
+    """
+    What an L{ISessionStore} provides besides whose connection may be lost and made again,
+    perhaps to another server: one that took over, and lacks the last of what the former
+    had acknowledged.  Where this is provided, those ends of sessions are carried out
+    again that this process knows of.
+    """
+
+    def addConnectionListener(listener: IConnectionListener) -> None:
+        """
+        Tell somebody from now on.  Listeners are held weakly.
+        """
+
+
+class IConnectionListener(Interface):
+    """
+    Somebody who wants to know that a store may be another one now.
+    """
+
+    def storeConnected() -> None:
+        """
+        A connection by which sessions are read or changed was made, for the first time
+        or again.  Called in the reactor's thread, before anything else is asked by
+        it; does not raise.
+        """
+
+
 ROTATION_MARKER = 60.0
 """How long a rotated key stays marked, in seconds, if nothing else is said, and how
 long it counts as one that was just given up."""
@@ -355,6 +382,8 @@ __all__ = [
     "ROTATION_MARKER",
     "UNCHANGED",
     "Answer",
+    "IConnectionListener",
+    "IReconnectingStore",
     "ISessionListener",
     "ISessionStore",
     "Record",

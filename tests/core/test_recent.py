@@ -82,6 +82,22 @@ class RecentTests(SynchronousTestCase):
         self.assertEqual(len(self.recent), 60)
         self.assertTrue(self.has(b"940"))
 
+    def test_most(self):
+        """
+        Where only so many are remembered they are those noted last; all of them can be
+        had, but not those that are only left.
+        """
+        self.recent = Recent(60.0, 3)
+        for key in (b"a", b"b", b"c", b"a", b"d"):
+            self.note(key)
+            self.clock.advance(1)
+        now = self.clock.seconds()
+        self.assertEqual(self.recent.keys(now), [b"c", b"a", b"d"])
+        self.assertFalse(self.has(b"b"))
+        self.assertEqual(self.recent.keys(now + 57), [b"a", b"d"])
+        self.assertEqual(self.recent.keys(now + 60), [])
+        self.assertEqual(len(self.recent), 3)
+
     def test_setBack(self):
         """
         So they do, and none is remembered for longer, while a clock that was set back

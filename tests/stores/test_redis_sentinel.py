@@ -28,12 +28,10 @@ def capable() -> str:
     return found
 
 
-class FailoverTests(RedisTestCase):
+class FailoverCase(RedisTestCase):
     """
-    The primary dies, and comes back as a replica.
+    Has all of these servers.
     """
-
-    running = True
 
     def site(self):
         """
@@ -84,6 +82,14 @@ class FailoverTests(RedisTestCase):
                 self.assertIn(b"master_link_status:up", state)
 
         await self.until(know, 20.0)
+
+
+class FailoverTests(FailoverCase):
+    """
+    The primary dies, and comes back as a replica.
+    """
+
+    running = True
 
     async def writer(self, store, name, failures):
         """

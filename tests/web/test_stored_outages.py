@@ -180,6 +180,9 @@ class AwayCase(StoredCase):
         The outage begins.
         """
         await self.there._live.lifecycle.whenOpen()
+        # What is told at once when a connection is made again, is told by the timer here,
+        # as with stores that have none.
+        self.patch(self.there._live.tombstones, "storeConnected", lambda: None)
         self.isAway = True
         self.place.goAway()
 

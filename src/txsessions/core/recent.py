@@ -7,6 +7,7 @@ Owns for how long that is remembered.  Knows no clock: who asks says what time i
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import inf
 
 
 class Recent:
@@ -15,13 +16,15 @@ class Recent:
     that is set back takes them all along, so that none is remembered for longer.
     """
 
-    __slots__ = ("_at", "_now", "_span")
+    __slots__ = ("_at", "_most", "_now", "_span")
 
-    def __init__(self, span: float) -> None:
+    def __init__(self, span: float, most: float = inf) -> None:
         """
         @param span: For how long a key is remembered, in seconds.
+        @param most: How many are; those noted the longest ago are forgotten first.
         """
         self._span = span
+        self._most = most
         self._at: OrderedDict[bytes, float] = OrderedDict()
         self._now = 0.0
 
@@ -42,6 +45,8 @@ class Recent:
         self._at.move_to_end(key)
         while self._at and next(iter(self._at.values())) + self._span <= now:
             self._at.popitem(last=False)
+        while len(self._at) > self._most:
+            self._at.popitem(last=False)
 
     def has(self, key: bytes, now: float) -> bool:
         """
@@ -51,6 +56,13 @@ class Recent:
             return False
         self._see(now)
         return self._at[key] + self._span > now
+
+    def keys(self, now: float) -> list[bytes]:
+        """
+        Those that are remembered.
+        """
+        self._see(now)
+        return [key for key, at in self._at.items() if at + self._span > now]
 
     def forget(self, key: bytes) -> None:
         """

@@ -196,6 +196,7 @@ class Flight:
                 table.anonymous.oneMade()
         else:
             entry.movedFrom = None
+            table.tombstones.moved(self._from, record.key)
             renewing = table.rotated.renewing
             isInTime = renewing is not None and renewing.isRenewed(session)
             table.tell(EventKind.ROTATED, entry, "renewal" if isInTime else "")

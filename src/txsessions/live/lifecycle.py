@@ -121,7 +121,7 @@ class Lifecycle:
         if self._closing is None:
             if self._users:
                 self._sweeper.start()
-            self._table.tombstones.resume()
+            self._table.tombstones.storeConnected()
         self._tell(None)
 
     def _notOpened(self, failure: Failure) -> None:

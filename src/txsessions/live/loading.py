@@ -300,7 +300,7 @@ class Loader:
         """
         try:
             if entry is None:
-                ended = record.key in self._table.tombstones
+                ended = self._table.tombstones.refuses(record)
                 return None if ended else self._revive(record, uid)
             if entry.flight is None:
                 adopt(entry, record)

@@ -19,6 +19,7 @@ about of whose end somebody waits; the others show themselves when they are used
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -26,7 +27,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 
 from txsessions.core.principals import HANDLE_BYTES, PrincipalHashes
-from txsessions.errors import ConfigurationError, RecordDamaged, UnknownKey
+from txsessions.errors import (
+    ConfigurationError,
+    RecordDamaged,
+    StoreError,
+    UnknownKey,
+)
 from txsessions.live.events import EventKind
 
 if TYPE_CHECKING:
@@ -38,7 +44,10 @@ if TYPE_CHECKING:
     from txsessions.live.table import LiveTable
 
 PAGE = 500
-"""How many entries are verified by one call of the store."""
+"""How many entries are verified, or records asked for, by one call of the store."""
+
+MAX_REMEMBERED = 1000
+"""How many sessions of a principal are remembered, when all have ended."""
 
 AT_ONCE = 0.004
 """Seconds for which sessions are ended in one turn of the reactor, where there is no
@@ -175,7 +184,9 @@ class Principals:
             await table.lifecycle.whenOpen()
             for name in self.hashes.all(principal):
                 now = table.seconds()
-                ended = await table.store.endSession(name, handle, now) or ended
+                if await table.store.endSession(name, handle, now):
+                    ended = True
+                    table.tombstones.remember(name + handle)
         here = self._lookHere(principal, lambda _, signIn: signIn.handle == handle)
         return ended if table.store is not None else here > 0
 
@@ -198,7 +209,10 @@ class Principals:
             await table.lifecycle.whenOpen()
             kept = None if but is None or but._entry is None else but._entry.storedKey
             for name in self.hashes.all(principal):
+                names = await self._namesOf(name, kept)
                 count += await table.store.endPrincipal(name, table.seconds(), kept)
+                for each in names:
+                    table.tombstones.remember(each)
         here = self._lookHere(principal, lambda session, _: session is not but)
         count = here if table.store is None else count
         table.announcer.tell(
@@ -209,6 +223,29 @@ class Principals:
             principal=principal,
         )
         return count
+
+    async def _namesOf(self, principal: bytes, kept: bytes | None) -> list[bytes]:
+        """
+        What the sessions of a principal are remembered by whose end a store may lose.
+        To end all of them anew would end those who have signed in since.
+
+        @param kept: The key of one that stays.
+        @return: Not of more than C{MAX_REMEMBERED}; of none where the store cannot
+            tell now.
+        """
+        table, after = self._table, None
+        found: list[bytes] = []
+        with suppress(StoreError):
+            while table.tombstones.remembers and len(found) < MAX_REMEMBERED:
+                page, after = await table.store.sessionsOf(
+                    principal, table.seconds(), after, PAGE
+                )
+                found += [
+                    principal + record.handle for record in page if record.key != kept
+                ]
+                if after is None:
+                    break
+        return found[:MAX_REMEMBERED]
 
     def endEverybody(self) -> Deferred[None]:
         """

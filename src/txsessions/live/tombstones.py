@@ -1,9 +1,19 @@
 """
-Deletions that a store has not acknowledged yet.
+Deletions that a store has not acknowledged yet, or may have lost.
 
 Owns the keys that this process refuses until their records are gone: a logout
 holds here from the moment it is asked for, and is carried out when the store is
 back.
+
+A server that takes over from another may lack the last that was acknowledged.  That a
+session is missing there does no harm, but that one is back which has ended would.  So
+what was deleted in the last minutes is remembered, where the store may reconnect; when
+it has done so the keys are refused once more, and deleted.  That ends nobody else: what
+has become of such a session meanwhile has become it by an id that is dead.
+
+A session that was ended by its handle, since its key is not known here, goes the same
+way under its I{name}: the hash of its principal and the handle, which stays with it
+whatever key it gets.
 """
 
 from __future__ import annotations
@@ -13,15 +23,22 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.logger import Logger
+from zope.interface import implementer
 
+from txsessions.core.recent import Recent
 from txsessions.core.record import tagOf
+from txsessions.interfaces import IConnectionListener, IReconnectingStore
 from txsessions.live.events import EventKind
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
+    from txsessions.core.record import Record
     from txsessions.live.table import LiveTable
+
+_log = Logger(namespace="txsessions")
 
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 """Seconds after which deletions that failed are tried again, at first and at
@@ -34,19 +51,38 @@ MAX_TOMBSTONES = 100_000
 """How many deletions are remembered; the oldest are then left to expiry, at first of
 those of which nobody knows whether there is such a session."""
 
+REMEMBERED = 600.0
+"""For how many seconds a deletion is remembered that the store has acknowledged: a
+server that lags further behind takes over nowhere."""
 
+MAX_REMEMBERED = 10_000
+"""How many of them are; the oldest are forgotten."""
+
+KEY_BYTES = 32
+"""How long a key is, and the hash of a principal; a name is longer."""
+
+
+@implementer(IConnectionListener)
 class Tombstones:
     """
     The keys whose records are to go.
+
+    @ivar remembers: Whether what has been deleted may have to be deleted again.
     """
 
     def __init__(self, table: LiveTable) -> None:
         self._table = table
+        self.remembers = IReconnectingStore.providedBy(table.store)
+        self._done = Recent(REMEMBERED, MAX_REMEMBERED)
+        self._former: dict[bytes, bytes] = {}
+        self._back = 0
         self._keys: dict[bytes, bool] = {}
         self._failed: dict[bytes, None] = {}
         self._unread: dict[bytes, None] = {}
         self._retry: IDelayedCall | None = None
         self._delay = FIRST_RETRY
+        if self.remembers:
+            table.store.addConnectionListener(self)
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._keys
@@ -71,6 +107,15 @@ class Tombstones:
             del self._keys[oldest]
             self._failed.pop(oldest, None)
             self._unread.pop(oldest, None)
+
+    def refuses(self, record: Record) -> bool:
+        """
+        Whether a record is to go, by whatever it is known here.
+        """
+        if not self._keys:
+            return False
+        name = (record.principal or b"") + (record.handle or b"")
+        return record.key in self._keys or name in self._keys
 
     def expect(self, key: bytes) -> None:
         """
@@ -98,8 +143,12 @@ class Tombstones:
         """
         Delete one record.
         """
-        now = self._table.seconds() if self._keys.get(key) else None
-        done: Deferred[bool] = self._table.store.delete(key, now)
+        store, now = self._table.store, self._table.seconds()
+        done: Deferred[bool]
+        if len(key) > KEY_BYTES:
+            done = store.endSession(key[:KEY_BYTES], key[KEY_BYTES:], now)
+        else:
+            done = store.delete(key, now if self._keys.get(key) else None)
         return done.addCallbacks(
             self._gone, self._notGone, callbackArgs=(key,), errbackArgs=(key,)
         )
@@ -111,10 +160,47 @@ class Tombstones:
         self._keys.pop(key, None)
         self._failed.pop(key, None)
         self._delay = FIRST_RETRY
-        if self._unread.pop(key, self) is None and wasThere:
+        isUnread = self._unread.pop(key, self) is None
+        if isUnread and wasThere:
             table = self._table
             table.announcer.tell(EventKind.ENDED, tagOf(key), table.seconds(), "logout")
+        if self.remembers:
+            isAgain = key in self._done
+            self._back += isAgain and wasThere
+            if wasThere or not (isAgain or isUnread):
+                self.remember(key)
         return wasThere
+
+    def moved(self, old: bytes, new: bytes) -> None:
+        """
+        A session has another key.  The store may lose that along with its end, and
+        then has it under the old one.
+        """
+        if self.remembers:
+            self._former[new] = old
+            if len(self._former) > MAX_REMEMBERED:
+                del self._former[next(iter(self._former))]
+
+    def remember(self, key: bytes | None) -> None:
+        """
+        A record was deleted, by its key or its name: the store may lose that.
+        """
+        while self.remembers and key is not None:
+            self._done.note(key, self._table.seconds())
+            key = self._former.pop(key, None)
+
+    def storeConnected(self) -> None:
+        """
+        See L{IConnectionListener.storeConnected}: what it may have lost is refused from
+        now on, and deleted again, as what it could not be told.
+        """
+        keys = self._done.keys(self._table.seconds())
+        self.refuse(keys)
+        self._failed.update(dict.fromkeys(keys))
+        if self._failed:
+            self.stop()
+            self._delay = FIRST_RETRY
+            self._tryLater(0)
 
     def _notGone(self, failure: Failure, key: bytes) -> Failure:
         """
@@ -149,13 +235,15 @@ class Tombstones:
         """
         if self._failed:
             self._tryLater(0)
-
-    def resume(self) -> None:
-        """
-        The store is open again.
-        """
-        if self._failed:
-            self._tryLater(0)
+        elif self._back:
+            _log.warn(
+                "{count} sessions that had ended were back in the session store "
+                "{address}: another server may have taken over. They have been ended "
+                "again",
+                count=self._back,
+                address=self._table.store.address,
+            )
+            self._back = 0
 
     def stop(self) -> None:
         """

@@ -62,9 +62,12 @@ class Database(Opening):
         reactor: IStoreReactor,
         makeWorker: Callable[[str], IWorker],
         chance: Callable[[], float],
+        connected: Callable[[], None],
     ) -> None:
         """
         Begin to connect.
+
+        @param connected: Called when one of the two lines has a new connection.
         """
         deadline = settings.deadline
         late = f"the session database {settings.place} takes longer than {deadline:g} s"
@@ -79,6 +82,7 @@ class Database(Opening):
         self.clock = ServerClock(statements.clock, reactor)
         self.reads = self._line(writes=False, ready=self._readyInThread)
         self.writes = self._line(writes=True, ready=self._readyInThread)
+        self.reads.onConnected = self.writes.onConnected = connected
         self.reads.onLost = lambda code: self._lost(self.writes, code)
         self.writes.onLost = lambda code: self._lost(self.reads, code)
         opening = self.writes.open().addCallback(lambda _: self.reads.open())

@@ -52,6 +52,7 @@ class Line:
     @ivar place: The database, for people.
     @ivar onLost: Called with the SQLSTATE, if there is one, when a connection is
         lost.
+    @ivar onConnected: Called when there is a new one, before anything is sent by it.
     """
 
     _log = Logger()
@@ -92,6 +93,7 @@ class Line:
         self._complaint = ""
         self._closing: Deferred[None] | None = None
         self.onLost: Callable[[str], None] = lambda _: None
+        self.onConnected: Callable[[], None] = lambda: None
 
     def open(self) -> Deferred[None]:
         """
@@ -305,6 +307,7 @@ class Line:
             self._log.info(
                 "The session database {place} answers again", place=self.place
             )
+        self.onConnected()
 
     def _notConnected(self, failure: Failure) -> None:
         """

@@ -24,12 +24,13 @@ from txsessions.stores._postgresql_line import Line
 from txsessions.stores._postgresql_statements import Statements, namesOf
 from txsessions.stores._postgresql_verbs import Verbs
 from txsessions.stores._reactor import IStoreReactor
+from txsessions.stores._reconnecting import Reconnecting
 from txsessions.stores._worker import IWorker, WorkerThread
 
 _DURABILITY = ("server", "full", "normal")
 
 
-class Opening(Openable[Database]):
+class Opening(Reconnecting, Openable[Database]):
     """
     See the module.
 
@@ -122,6 +123,7 @@ class Opening(Openable[Database]):
             reactor,
             self._makeWorker,
             self._chance,
+            self._tellConnected,
         )
 
     def changes(self) -> int | None:

@@ -45,15 +45,20 @@ class Calls:
     @ivar where: The server, for messages.
     """
 
-    def __init__(self, settings: Settings, reactor: Any) -> None:
+    def __init__(
+        self, settings: Settings, reactor: Any, connected: Callable[[], object]
+    ) -> None:
         """
         Nothing is connected yet.
+
+        @param connected: Called when there is a new connection.
         """
         self.fork = Forks.count
         self.keys = Keys(settings.prefix)
         self.seconds: Callable[[], float] = reactor.seconds
         self.where = settings.where
         self._replicas = settings.wait
+        self._tellConnected = connected
         self._patience = int(settings.deadline * 500)
         self.client = Client(
             settings,
@@ -125,6 +130,7 @@ class Calls:
         There is a connection, perhaps to another server.
         """
         self.clock.connected()
+        self._tellConnected()
 
     def refused(self, failure: Failure) -> Failure:
         """

@@ -28,7 +28,7 @@ from zope.interface import implementer
 
 from txsessions.core.record import Answer, Record, SignInLimit
 from txsessions.errors import AddressError, ConfigurationError, StoreUnavailable
-from txsessions.interfaces import ROTATION_MARKER, ISessionStore
+from txsessions.interfaces import ROTATION_MARKER, IReconnectingStore, ISessionStore
 from txsessions.stores import _postgresql_address
 from txsessions.stores._postgresql_opening import Opening
 from txsessions.stores._reactor import handled
@@ -40,7 +40,7 @@ PAGE = 100
 """How many records one page of a scan holds at most."""
 
 
-@implementer(ISessionStore)
+@implementer(ISessionStore, IReconnectingStore)
 class PostgreSQLStore(Opening):
     """
     A session store in a PostgreSQL database.

@@ -10,8 +10,8 @@ The server's clock is the one that counts: see L{txsessions.stores._redis_clock}
 
 What an acknowledged write survives is up to the server's settings, which
 L{RedisStore.durability} tells: only C{appendonly yes} with C{appendfsync always} keeps
-all.  After a failover the new primary may lack the last writes of the old one, logouts
-included; C{wait=1} makes that unlikely, for then a write is acknowledged only when a
+all.  After a failover the new primary may lack the last writes of the old one;
+C{wait=1} makes that unlikely, for then a write is acknowledged only when a
 replica has it.  The server must not evict: C{maxmemory-policy noeviction}.
 
 A user of the server's ACL needs, on keys C{{PREFIX:*}} with the braces and for what
@@ -39,7 +39,7 @@ from zope.interface import implementer
 from txsessions.core.forks import Forks
 from txsessions.core.record import Answer, Record, SignInLimit
 from txsessions.errors import StoreUnavailable
-from txsessions.interfaces import ROTATION_MARKER, ISessionStore
+from txsessions.interfaces import ROTATION_MARKER, IReconnectingStore, ISessionStore
 from txsessions.stores import (
     _redis_anonymous,
     _redis_endpoints,
@@ -48,13 +48,14 @@ from txsessions.stores import (
     _redis_verbs,
 )
 from txsessions.stores._reactor import globalReactor
+from txsessions.stores._reconnecting import Reconnecting
 from txsessions.stores._redis_address import Settings, readAddress
 from txsessions.stores._redis_calls import Calls
 from txsessions.stores._redis_greeting import Promises
 
 
-@implementer(ISessionStore)
-class RedisStore:
+@implementer(ISessionStore, IReconnectingStore)
+class RedisStore(Reconnecting):
     """
     A session store in a Redis or Valkey server.
 
@@ -112,7 +113,8 @@ class RedisStore:
             if self._reactor is None:
                 self._reactor = globalReactor()
             try:
-                self._calls = calls = Calls(self._settings, self._reactor)
+                heard = self._tellConnected
+                self._calls = calls = Calls(self._settings, self._reactor, heard)
             except Exception:
                 self._waiting.clear()
                 return fail(Failure())
@@ -340,10 +342,7 @@ class RedisStore:
         """
         waiting, self._waiting = self._waiting, []
         for opened in waiting:
-            if failure is None:
-                opened.callback(None)
-            else:
-                opened.errback(failure)
+            opened.callback(failure)
 
     def _afterClosing(self) -> Deferred[None]:
         """
