@@ -305,9 +305,9 @@ class SchemeTests(LoadingCase):
             ):
                 thief = self.client()
                 answer = thief.fetch(headers=(f"Cookie: {header}",), cookies=False)
-                # NUL is refused by Twisted.
-                found = answer.body if octet else answer.code
-                self.assertEqual(found, b"count 1" if octet else 400, header)
+                # NUL is refused by Twisted since 24.10.
+                if octet or answer.code != 400:
+                    self.assertEqual(answer.body, b"count 1", header)
         said = "".join(formatEvent(event) for event in self.logged)
         self.assertEqual({sign for sign in said if not sign.isprintable()}, set())
 
