@@ -344,6 +344,24 @@ class PrincipalTests(FailoverCase):
         for session, isThere in ((lost, False), (back, False), (other, True)):
             self.assertEqual(self.isBack(session), isThere)
 
+    def test_answeredLate(self):
+        """
+        It is refused also where the store looked before it was ended again, and says so
+        afterwards.
+        """
+        lost = self.anns[0]
+        handle = lost._signIn.handle.hex()
+        self.assertTrue(self.successResultOf(self.live.endSession("ann", handle)))
+        self.failOver()
+        self.store.late = True
+        self.store.hold("load")
+        asked = self.live.loadSession(lost._uid)
+        self.ring()
+        self.assertEqual(self.store.names(), ["load"])
+        self.assertEqual(len(self.stones), 0)
+        self.store.release()
+        self.assertIs(self.successResultOf(asked), None)
+
     def test_unknownHandle(self):
         """
         One that there is not is not remembered.

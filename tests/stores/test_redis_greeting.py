@@ -4,9 +4,11 @@ What a Redis server is asked first, and what it promises.
 
 from __future__ import annotations
 
+import gc
 import itertools
 
 from msgspec.structs import replace as evolve
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -273,6 +275,25 @@ class ReplicaTests(RedisTestCase):
         left = [key for key in replica.names() if record.key in key]
         self.assertEqual(left, [])
         self.assertIs(await store.delete(record.key), False)
+
+
+class LateTests(SynchronousTestCase):
+    """
+    A greeting that takes too long.
+    """
+
+    def test_nobodyWaits(self):
+        """
+        What was asked besides fails with the connection, and nobody hears of that.
+        """
+        calls = [Deferred() for _ in range(3)]
+        greeting = Deferred.fromCoroutine(_redis_greeting._politely(calls))
+        greeting.cancel()
+        self.failureResultOf(greeting, CancelledError)
+        while len(calls) > 1:
+            calls.pop().errback(StoreUnavailable("it is gone"))
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
 
 
 class WordsTests(SynchronousTestCase):

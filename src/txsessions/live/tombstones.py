@@ -110,12 +110,15 @@ class Tombstones:
 
     def refuses(self, record: Record) -> bool:
         """
-        Whether a record is to go, by whatever it is known here.
+        Whether a record is to go, by whatever it is known here, or has gone since the
+        store was asked for it.
         """
-        if not self._keys:
+        if not self._keys and not self._done:
             return False
         name = (record.principal or b"") + (record.handle or b"")
-        return record.key in self._keys or name in self._keys
+        return any(
+            each in self._keys or each in self._done for each in (record.key, name)
+        )
 
     def expect(self, key: bytes) -> None:
         """

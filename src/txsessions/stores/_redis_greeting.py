@@ -162,19 +162,19 @@ async def _politely(calls: list[Deferred[object]]) -> list[object]:
     @return: The replies, L{None} for a refusal.
     """
     replies: list[object] = []
-    for number, call in enumerate(calls):
-        try:
-            replies.append(await call)
-        except StoreUnavailable:
-            _forget(calls[number + 1 :])
-            raise
-        except ReplyError as error:
-            if codeOf(error) in _NOT_YET:
-                _forget(calls[number + 1 :])
-                raise StoreUnavailable(
-                    f"the session store cannot be used yet: {adviceOn(error)}"
-                ) from None
-            replies.append(None)
+    try:
+        for call in calls:
+            try:
+                replies.append(await call)
+            except ReplyError as error:
+                if codeOf(error) in _NOT_YET:
+                    raise StoreUnavailable(
+                        f"the session store cannot be used yet: {adviceOn(error)}"
+                    ) from None
+                replies.append(None)
+    finally:
+        # Also where it takes too long, and this is cancelled.
+        _forget(calls)
     return replies
 
 
