@@ -106,6 +106,18 @@ class SlowStore:
             call.act().chainDeferred(call.answer)
         return len(calls)
 
+    def releaseInTurns(self, clock: Any) -> list[int]:
+        """
+        Release what waits, turn by turn of the reactor, until nothing does.
+
+        @return: How many calls there were in each.
+        """
+        counts = []
+        while self.pending:
+            counts.append(self.release())
+            clock.advance(0)
+        return counts
+
     def pass_(self) -> None:
         """
         Release what waits, and hold nothing any more.

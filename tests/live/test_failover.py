@@ -191,12 +191,7 @@ class FailoverTests(FailoverCase):
         self.failOver()
         self.store.hold("delete")
         self.clock.advance(0)
-        counts = []
-        while self.store.pending:
-            counts.append(len(self.store.pending))
-            self.store.release()
-            self.clock.advance(0)
-        self.assertEqual(counts, [AT_ONCE, AT_ONCE, 5])
+        self.assertEqual(self.store.releaseInTurns(self.clock), [AT_ONCE, AT_ONCE, 5])
         left = [bool(self.record(session)) for session in sessions]
         self.assertEqual(left, [True] * 3 + [False] * (2 * AT_ONCE + 5))
         self.assertEqual(self.logs("205 sessions that had ended were back"), 1)

@@ -82,12 +82,7 @@ class TombstoneTests(LiveCase):
         self.store.down = None
         self.store.hold("delete")
         self.clock.advance(1)
-        counts = []
-        while self.store.pending:
-            counts.append(len(self.store.pending))
-            self.store.release()
-            self.clock.advance(0)
-        self.assertEqual(counts, [AT_ONCE, AT_ONCE, 5])
+        self.assertEqual(self.store.releaseInTurns(self.clock), [AT_ONCE, AT_ONCE, 5])
         self.assertEqual(len(self.stones), 0)
 
     def test_someFail(self):

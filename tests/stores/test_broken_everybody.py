@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stores.flaws import FlawTests
+from tests.stores.test_broken_principals import SilentEnd
 from txsessions.core.record import PREFIX_BYTES
 from txsessions.stores import MemoryStore
 from txsessions.stores._memory_principals import Principals
@@ -229,18 +230,6 @@ class DeletesEverybody(MemoryStore):
                 self._dropUnnamed(self._principals.keysOf(principal))
         self._unnamed += 1
         return succeed(None)
-
-
-class SilentEnd(MemoryStore):
-    """
-    Ends what nobody named, and tells nobody.
-    """
-
-    def changes(self) -> int:
-        """
-        Has not noticed.
-        """
-        return 0
 
 
 class EndsOnce(MemoryStore):

@@ -28,6 +28,7 @@ from tests.web.pages import Page, count
 from tests.web.signing import look, signIn, signOut
 from txsessions import Site, openStore
 from txsessions.core.keyring import KeyRing
+from txsessions.errors import SessionError
 from txsessions.stores import _postgresql_clock, _redis_clock
 from txsessions.stores.memory import MemoryStore
 from txsessions.stores.postgresql import fromAddress
@@ -404,6 +405,32 @@ class StoredCase(DurableCase):
             self.assertEqual(told[0], told[1])
             found.append(told[0].split()[0].decode())
         return found
+
+    async def comesLate(self, end):
+        """
+        What still runs in the other site when all sessions of Ann are ended brings none
+        back, and hands out no cookie.
+
+        @param end: Ends them.
+        """
+        for late in ("change", "rotate", "login"):
+            client = await self.visitor("/in?who=ann")
+            connection, request, session = await self.pending(client, self.there)
+            await end()
+            session["more"] = 1
+            outcomes = []
+            if late == "rotate":
+                session.rotate(request).addBoth(outcomes.append)
+            elif late == "login":
+                done = session.login(request, "ann", level=2)
+                done.addBoth(outcomes.append)
+            request.finish()
+            answer = await self.answered(connection)
+            self.assertFalse(answer.sets, late)
+            for failure in outcomes:
+                self.assertTrue(failure.check(SessionError))
+            self.assertEqual(await self.who(client, connection), ["nobody"] * 2)
+            self.assertEqual(await self.handles(), [])
 
     async def handles(self, who="ann"):
         """

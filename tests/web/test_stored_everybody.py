@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from tests.web.stored import StoredCase, inEveryStore
 from txsessions import SignInLimit
-from txsessions.errors import SessionError
 from txsessions.live.watching import WATCH_INTERVAL
 
 
@@ -59,24 +58,7 @@ class EverybodyTests(StoredCase):
         What still runs in the other site brings none back: neither a change, nor a
         new id, nor a second factor; and none of them hands out a cookie.
         """
-        for late in ("change", "rotate", "login"):
-            client = await self.visitor("/in?who=ann")
-            connection, request, session = await self.pending(client, self.there)
-            await self.site.endEverybody()
-            session["more"] = 1
-            outcomes = []
-            if late == "rotate":
-                session.rotate(request).addBoth(outcomes.append)
-            elif late == "login":
-                done = session.login(request, "ann", level=2)
-                done.addBoth(outcomes.append)
-            request.finish()
-            answer = await self.answered(connection)
-            self.assertFalse(answer.sets, late)
-            for failure in outcomes:
-                self.assertTrue(failure.check(SessionError))
-            self.assertEqual(await self.who(client, connection), ["nobody"] * 2)
-            self.assertEqual(await self.handles(), [])
+        await self.comesLate(self.site.endEverybody)
 
     async def test_atOnce(self):
         """

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from tests.web.stored import StoredCase, inEveryStore
 from txsessions import SignInLimit
-from txsessions.errors import SessionError
 
 
 class PrincipalTests(StoredCase):
@@ -74,24 +73,11 @@ class PrincipalTests(StoredCase):
         What still runs in the other site brings none back: neither a change, nor a
         new id, nor a second factor; and none of them hands out a cookie.
         """
-        for late in ("change", "rotate", "login"):
-            client = await self.enter()
-            connection, request, session = await self.pending(client, self.there)
+
+        async def end():
             self.assertEqual(await self.site.endPrincipal("ann"), 1)
-            session["more"] = 1
-            outcomes = []
-            if late == "rotate":
-                session.rotate(request).addBoth(outcomes.append)
-            elif late == "login":
-                done = session.login(request, "ann", level=2)
-                done.addBoth(outcomes.append)
-            request.finish()
-            answer = await self.answered(connection)
-            self.assertFalse(answer.sets, late)
-            for failure in outcomes:
-                self.assertTrue(failure.check(SessionError))
-            self.assertEqual(await self.who(client, connection), ["nobody"] * 2)
-            self.assertEqual(await self.handles(), [])
+
+        await self.comesLate(end)
 
     async def test_endOne(self):
         """
