@@ -9,10 +9,14 @@ session takes Twisted's way, with one comparison more.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.python import reflect
+from twisted.python.failure import Failure
 from twisted.web import server
+from twisted.web.error import UnsupportedMethod
+from twisted.web.server import NOT_DONE_YET
 
 from txsessions.errors import (
     CSRFRefused,
@@ -25,15 +29,21 @@ from txsessions.web import failing
 from txsessions.web.arrival import arrive, readByHand
 from txsessions.web.asking import Asking
 from txsessions.web.exchange import Exchange
+from txsessions.web.headers import announceLength, cookieHeadersOf
 from txsessions.web.visits import FREE
 
 if TYPE_CHECKING:
-    from twisted.python.failure import Failure
+    from collections.abc import Callable
 
     from txsessions.live.session import Session
 
 TAKES_COOKIES = "_takesCookies"
 """The attribute of a request that was sent elsewhere, if it has C{setCookies} there."""
+
+
+NEXT = ("process", "render", "write", "finish")
+"""What L{SessionRequest} puts something before.  What comes after it in a class is bound
+once, as C{_nextWrite} and so on: C{super()} makes an object for each call."""
 
 
 class _Rendered:
@@ -60,6 +70,35 @@ class _Rendered:
         return repr(self._resource)
 
 
+class _Answered(_Rendered):
+    """
+    A resource that was rendered already: what came of it is told again, once.
+    """
+
+    __slots__ = ("_result",)
+
+    def __init__(self, resource: Any, result: Callable[[], Any]) -> None:
+        """
+        @param result: Returns what the resource returned, or raises what it raised.
+        """
+        super().__init__(resource)
+        self._result: Callable[[], Any] | None = result
+
+    def render(self, request: Any) -> Any:
+        """
+        See C{IResource.render}.  To fake a C{HEAD}, it is rendered once more.
+        """
+        result, self._result = self._result, None
+        return super().render(request) if result is None else result()
+
+
+def _returned(body: Any) -> Any:
+    """
+    Return it once more.
+    """
+    return body
+
+
 class SessionRequest(Asking):
     """
     What L{Request} adds to Twisted's, and what other classes of requests get
@@ -70,6 +109,22 @@ class SessionRequest(Asking):
     _exchange: Exchange | None = None
     _clientHost: str | None = None
 
+    _nextProcess: Callable[[], None]
+    _nextRender: Callable[[Any], None]
+    _nextWrite: Callable[[bytes], None]
+    _nextFinish: Callable[[], None]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """
+        Bind what comes after this class in the order of the new one.
+        """
+        super().__init_subclass__(**kwargs)
+        after = super()
+        for name in NEXT:
+            theirs = getattr(after, name, None)
+            if theirs is not None:
+                setattr(cls, f"_next{name.capitalize()}", theirs)
+
     def process(self: Any) -> None:
         """
         See C{Request.process}; the sessions that the request came with are
@@ -78,16 +133,16 @@ class SessionRequest(Asking):
         site = self.channel.site
         table = getattr(site, "_live", None)
         if table is None:
-            super().process()  # type: ignore[misc]
+            self._nextProcess()
             return
         if self._exchange is None:
-            headers = self.requestHeaders.getRawHeaders(b"cookie")
+            headers = cookieHeadersOf(self.requestHeaders)
             if headers is not None and not arrive(self, site, table, headers):
                 return
             del headers  # a traceback may show what variables hold
         before, table.current = table.current, self
         try:
-            super().process()  # type: ignore[misc]
+            self._nextProcess()
         finally:
             table.current = before
         exchange = self._exchange
@@ -105,7 +160,7 @@ class SessionRequest(Asking):
         """
         See C{Request.render}.
         """
-        super().render(_Rendered(resrc))  # type: ignore[misc]
+        self._nextRender(_Rendered(resrc))
 
     def _sessionExchange(self: Any) -> Exchange | None:
         """
@@ -169,13 +224,13 @@ class SessionRequest(Asking):
         """
         Twisted's own C{write}.
         """
-        super().write(data)  # type: ignore[misc]
+        self._nextWrite(data)
 
     def _plainFinish(self: Any) -> None:
         """
         Twisted's own C{finish}.
         """
-        super().finish()  # type: ignore[misc]
+        self._nextFinish()
 
     def write(self: Any, data: bytes) -> None:
         """
@@ -183,7 +238,7 @@ class SessionRequest(Asking):
         """
         exchange = self._exchange
         if exchange is None or exchange.mayWrite(data):
-            super().write(data)  # type: ignore[misc]
+            self._nextWrite(data)
 
     def finish(self: Any) -> None:
         """
@@ -191,7 +246,7 @@ class SessionRequest(Asking):
         """
         exchange = self._exchange
         if exchange is None or exchange.mayFinish():
-            super().finish()  # type: ignore[misc]
+            self._nextFinish()
 
     def registerProducer(self: Any, producer: Any, streaming: bool) -> None:
         """
@@ -281,6 +336,65 @@ class Request(SessionRequest, server.Request):
     """
     An HTTP request to a L{Site<txsessions.Site>}.
     """
+
+    _cookiesAreUnread = False
+    _cookiesRead: dict[bytes, bytes] | None = None
+
+    def render(self, resrc: Any) -> None:
+        """
+        See C{Request.render}.  A body in bytes is sent as that sends it; everything else
+        it does itself, with what has come of the resource.
+        """
+        try:
+            body = resrc.render(self)
+        except UnsupportedMethod:
+            result = Failure().raiseException
+        else:
+            if body is NOT_DONE_YET:
+                return
+            if type(body) is bytes and self.method != b"HEAD":
+                exchange = self._exchange
+                if exchange is not None:
+                    exchange.body = body
+                announceLength(self.responseHeaders, len(body))
+                self.write(body)
+                self.finish()
+                return
+            result = partial(_returned, body)
+        self._nextRender(_Answered(resrc, result))
+
+    def parseCookies(self) -> None:
+        """
+        See C{Request.parseCookies}: put off until somebody asks for the cookies.
+        """
+        self._cookiesAreUnread = True
+
+    @property
+    def received_cookies(self) -> dict[bytes, bytes]:
+        """
+        The cookies that came, by their names.
+        """
+        if self._cookiesRead is None:
+            # It was made as one of another class.
+            self._cookiesRead = self.__dict__.pop("received_cookies", {})
+        if self._cookiesAreUnread:
+            self._cookiesAreUnread = False
+            super().parseCookies()
+        return self._cookiesRead
+
+    @received_cookies.setter
+    def received_cookies(self, cookies: dict[bytes, bytes]) -> None:
+        self._cookiesAreUnread = False
+        self._cookiesRead = cookies
+
+    def getStateToCopyFor(self, issuer: Any) -> dict[str, Any]:
+        """
+        See L{SessionRequest.getStateToCopyFor}.
+        """
+        cookies = self.received_cookies
+        state = super().getStateToCopyFor(issuer)
+        del state["_cookiesAreUnread"], state["_cookiesRead"]
+        return {**state, "received_cookies": cookies}
 
 
 __all__ = ["TAKES_COOKIES", "Request", "SessionRequest"]
