@@ -57,62 +57,51 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
 
     __slots__ = (
         "_baseline",
+        "_callbacks",
         "_components",
         "_dormant",
         "_entry",
         "_isNew",
+        "_namespaces",
         "_phase",
         "_scheme",
         "_signIn",
         "_uid",
         "_uidRead",
         "_visits",
-        "expireCallbacks",
-        "sessionNamespaces",
         "site",
     )
 
     _baseline: dict[str, bytes] | None
+    _callbacks: list[Callable[[], object]] | None
     _components: dict[str, Any] | None
     _dormant: dict[bytes, bytes] | None
     _entry: Entry | None
     _isNew: bool
+    _namespaces: dict[Any, Any] | None
     _scheme: tuple[bool, bytes] | None
     _signIn: SignIn | None
     _uid: bytes
     _uidRead: bool
-    expireCallbacks: list[Callable[[], object]]
     sessionTimeout: float  # type: ignore[assignment]
     sessionLifetime: float | None
-    sessionNamespaces: dict[Any, Any]
     site: Any
 
-    # What a slot holds that nobody has filled, be it for thrift or because a
-    # subclass never called our __init__.
-    _absent = {  # noqa: RUF012 - a constant
-        "_baseline": None,
-        "_components": None,
-        "_dormant": None,
-        "_due": None,
-        "_endsAt": inf,
-        "_entry": None,
-        "_isNew": False,
-        "_phase": NEW,
-        "_queuedFor": inf,
-        "_scheme": None,
-        "_sessionLifetime": None,
-        "_sessionTimeout": None,
-        "_signIn": None,
-        "_uidRead": False,
-        "_visits": None,
-        "site": None,
-        "_uid": b"",
-        "lastModified": 0.0,
-    }
-    _madeOnUse = {  # noqa: RUF012 - a constant
-        "expireCallbacks": list,
-        "sessionNamespaces": dict,
-    }
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        """
+        Fill the slots: a subclass may never call our C{__init__}.
+        """
+        self = object.__new__(cls)
+        self._phase = NEW
+        self._due = self._entry = self._scheme = self._visits = self.site = None
+        self._baseline = self._dormant = self._components = None
+        self._callbacks = self._namespaces = self._signIn = None
+        self._sessionTimeout = self._sessionLifetime = None
+        self._queuedFor = self._endsAt = inf
+        self._isNew = self._uidRead = False
+        self._uid = b""
+        self.lastModified = 0.0
+        return self
 
     def __init__(self, site: Any, uid: bytes, reactor: Any = None) -> None:
         """
@@ -127,51 +116,30 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         self.site = site
         self._uid = uid
         self._createdAt = self.lastModified = reactor.seconds()
-        # What every request looks at is filled in; the way by __getattr__ is
-        # twenty times as long.
-        self._phase = NEW
-        self._due = self._entry = self._scheme = self._visits = None
-        self._baseline = self._dormant = self._components = None
-        self._sessionTimeout = self._sessionLifetime = self._signIn = None
-        self._queuedFor = self._endsAt = inf
-        self._isNew = self._uidRead = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """
-        A C{__getattr__} of the application's is not asked for what is ours.
+        Find in a session that never came to our C{__init__} what that sets.  Not in
+        others: a class with a C{__getattr__} looks up each attribute in the slow way.
         """
         super().__init_subclass__(**kwargs)
-        theirs = cls.__dict__.get("__getattr__") or cls.__getattr__
-        if theirs is Session.__getattr__ or hasattr(theirs, "oursFirst"):
+        theirs = getattr(cls, "__getattr__", None)
+        if cls.__init__ is Session.__init__ or getattr(theirs, "oursFirst", False):
             return
 
         def find(self: Session, name: str) -> Any:
-            own = name in _OURS
-            return Session.__getattr__(self, name) if own else theirs(self, name)
+            if name == "_createdAt":
+                return self.lastModified
+            if name == "_clock":
+                return getattr(self.site, "reactor", None)
+            if theirs is not None:
+                return theirs(self, name)
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}"
+            )
 
         find.oursFirst = True  # type: ignore[attr-defined]
-        cls.__getattr__ = find  # type: ignore[method-assign]
-
-    def __getattr__(self, name: str) -> Any:
-        """
-        Find what is not there, or not yet.
-        """
-        make = self._madeOnUse.get(name)
-        if make is not None:
-            made = make()
-            setattr(self, name, made)
-            return made
-        try:
-            return self._absent[name]
-        except KeyError:
-            pass
-        if name == "_createdAt":
-            return self.lastModified
-        if name == "_clock":
-            return getattr(self.site, "reactor", None)
-        raise AttributeError(
-            f"{type(self).__name__!r} object has no attribute {name!r}"
-        )
+        cls.__getattr__ = find  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         """
@@ -210,6 +178,34 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
     @_adapterCache.setter
     def _adapterCache(self, components: dict[str, Any]) -> None:
         self._components = components
+
+    @property
+    def sessionNamespaces(self) -> dict[Any, Any]:
+        """
+        See C{Session.sessionNamespaces}.  It is made on first use.
+        """
+        names = self._namespaces
+        if names is None:
+            names = self._namespaces = {}
+        return names
+
+    @sessionNamespaces.setter
+    def sessionNamespaces(self, names: dict[Any, Any]) -> None:
+        self._namespaces = names
+
+    @property
+    def expireCallbacks(self) -> list[Callable[[], object]]:
+        """
+        See C{Session.expireCallbacks}.  It is made on first use.
+        """
+        callbacks = self._callbacks
+        if callbacks is None:
+            callbacks = self._callbacks = []
+        return callbacks
+
+    @expireCallbacks.setter
+    def expireCallbacks(self, callbacks: list[Callable[[], object]]) -> None:
+        self._callbacks = callbacks
 
     def _tag(self) -> str:
         """
@@ -307,10 +303,10 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         """
         Whether it is as it was made, and nobody knows its uid.
         """
-        if self._uidRead or self.expireCallbacks:
+        if self._uidRead or self._callbacks:
             return False
         if type(self) is Session and not (
-            self.__dict__ or self.sessionNamespaces or self._components
+            self.__dict__ or self._namespaces or self._components
         ):
             return True
         return isAsMade(self)
@@ -326,7 +322,5 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
                 return
         self.expireCallbacks = []
 
-
-_OURS = frozenset({*Session.__slots__, *Timed.__slots__})
 
 __all__ = ["Session"]
