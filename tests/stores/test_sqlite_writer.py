@@ -157,6 +157,28 @@ class GroupCommitTests(SteppedTestCase):
         self.successResultOf(inserted)
         self.successResultOf(acknowledged)
 
+    def test_aSweepInBetween(self) -> None:
+        """
+        What was written before a long verb is committed before it, and what came
+        after it has to wait.
+        """
+        kept = self.insert(expiresAt=NOW + 9)
+        touched = self.store.touch(kept.key, NOW + 1, NOW + 10, NOW)
+        claimed = self.store.claimExpired(NOW + 20, 10, 60.0)
+        deleted = self.store.delete(kept.key)
+        batches = []
+        while not deleted.called:
+            flight = self.stage.writer._flight
+            if flight is not None:
+                batches.append([each.heavy for each in flight.operations])
+                self.worker.step()
+            self.stage.reactor.advance(0)
+        self.assertEqual([each for each in batches if each], [[False], [True], [False]])
+        self.successResultOf(touched)
+        (found,) = self.successResultOf(claimed)
+        self.assertEqual(found.expiresAt, NOW + 10)
+        self.assertTrue(self.successResultOf(deleted))
+
     def test_aBrokenArgumentHurtsItsCallerOnly(self) -> None:
         """
         What SQLite cannot store fails by itself.

@@ -26,6 +26,10 @@ _VERSION = "PRAGMA data_version"
 class Changes:
     """
     Counts the changes of others.
+
+    @ivar glance: Shows whether anything was committed, where that can be seen.
+    @ivar shown: What it showed when L{total} was true, if that is still known.
+    @ivar total: How often others have changed something, as far as was told.
     """
 
     def __init__(
@@ -37,11 +41,11 @@ class Changes:
         @param count: Where to begin: a number never given out before.
         @param glance: Shows whether anything was committed, where that can be seen.
         """
-        self._glance = glance
-        self._shown: bytes | None = None
+        self.glance = glance
+        self.shown: bytes | None = None
         self._ask = ask
         self._writer = writer
-        self._count = count
+        self.total = count
         self._accounted: int | None = None
         self._writers: tuple[int, int] | None = None
         writer.onBegin = self._askWriter
@@ -52,35 +56,32 @@ class Changes:
         How often others have changed something, as far as can be told now:
         L{None} while a commit of ours has just ended that may be what is seen.
         """
-        glance, shown = self._glance, None
-        if glance is not None:
-            shown = glance.raw
-            if shown == self._shown:
-                return self._count
+        glance = self.glance
+        shown = None if glance is None else glance.raw
         writer = self._writer
         if writer.begunHere and writer.holdsOthersOff:
             # All that came before was accounted for when this began.
-            return self._count
+            return self.total
         found: int = self._ask(_VERSION).fetchone()[0]
         if found != self._accounted:
             if writer.isBusy:
                 return None
             self._account(found)
         # What comes after the glance is seen by the next one.
-        self._shown = shown
-        return self._count
+        self.shown = shown
+        return self.total
 
     def forget(self) -> None:
         """
         The database is being closed: look at it no more.
         """
-        self._glance = None
+        self.glance = None
 
     def another(self) -> None:
         """
         Count one of ours that is to be taken for another's.
         """
-        self._count += 1
+        self.total += 1
 
     def _account(self, found: int) -> None:
         """
@@ -100,7 +101,7 @@ class Changes:
         version = self._writer.dataVersion()
         if version is None or version != self._writers:
             self._writers = version
-            self._count += 1
+            self.total += 1
 
     def _settle(self) -> None:
         """

@@ -13,6 +13,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
@@ -34,6 +35,7 @@ SURPLUS_PAGES = 256
 _FIRST_PAUSE = 0.0002
 _LONGEST_PAUSE = 0.002
 _BREATH = 0.0003
+_pagesOf = attrgetter("pages")
 
 
 def affectedByWalReset(version: tuple[int, ...]) -> bool:
@@ -175,16 +177,18 @@ class WriteConnection:
         Run verbs inside the transaction.  A verb that cannot be done keeps its
         own error and disturbs no other.
 
+        @param operations: One or more; a heavy one is alone.
         @return: Whether anything was changed.
         @raise sqlite3.Error: The transaction is lost, as by a C{MemoryError}.
         """
         connection, cursor = self._connection, self._cursor
         assert connection is not None
-        before, pages = connection.total_changes, 0
+        before = connection.total_changes
+        heavy = (self._breathe,) if operations[0].heavy else None
         for operation in operations:
             args = operation.args
-            if operation.heavy:
-                args = (*args, self._breathe)
+            if heavy is not None:
+                args += heavy
             try:
                 operation.result = operation.verb(cursor, *args)
             except (sqlite3.OperationalError, sqlite3.InternalError, MemoryError):
@@ -193,8 +197,7 @@ class WriteConnection:
                 if type(error) is sqlite3.DatabaseError:
                     raise
                 operation.error = error.with_traceback(None)
-            pages += operation.pages
-        self._pages += pages
+        self._pages += sum(map(_pagesOf, operations))
         return connection.total_changes != before
 
     def commit(self) -> None:

@@ -69,6 +69,16 @@ def storeError(error: Exception, path: str) -> StoreError:
     return StoreUnavailable(f"the session database {path} refused: {what}{hint}")
 
 
+def forked(path: str) -> StoreUnavailable:
+    """
+    Make the error that says that the database is the parent's.
+    """
+    return StoreUnavailable(
+        f"the session database {path} was opened before this process was forked: "
+        "open stores after the fork"
+    )
+
+
 def late(path: str, deadline: float) -> StoreUnavailable:
     """
     Make the error that says that a deadline has passed.
@@ -79,4 +89,22 @@ def late(path: str, deadline: float) -> StoreUnavailable:
     )
 
 
-__all__ = ["ENGINE_ERRORS", "isBusy", "isFull", "late", "storeError"]
+def tooMany(waiting: int) -> str:
+    """
+    Say that no more may wait.
+    """
+    return (
+        f"{waiting} writes are waiting for the session database already: it is too "
+        "slow for what it is given"
+    )
+
+
+__all__ = [
+    "ENGINE_ERRORS",
+    "forked",
+    "isBusy",
+    "isFull",
+    "late",
+    "storeError",
+    "tooMany",
+]

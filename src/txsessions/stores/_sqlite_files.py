@@ -93,6 +93,22 @@ def _inspect(path: str) -> None:
         )
 
 
+def _seen(directory: str) -> tuple[int, int, int] | None:
+    """
+    What shows that no name in a directory has changed; L{None} where that cannot be
+    seen.
+
+    @return: Which one it is, and when it was changed.
+    """
+    if os.name != "posix":  # pragma: no cover - Windows, whose ctime is another time
+        return None
+    try:
+        found = os.stat(directory)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_ctime_ns
+
+
 @frozen
 class _File:
     """
@@ -111,7 +127,9 @@ class Files:
     """
     The files that an open database consists of.  SQLite goes on writing to one
     that was deleted or replaced, and what is acknowledged then is lost; so they
-    are looked at before each transaction.
+    are looked at before each transaction: only their directory, as long as its
+    C{ctime}, which nobody can set, says that no name in it was made, moved or taken
+    away since they were all there.
     """
 
     def __init__(self, path: str, gated: bool) -> None:
@@ -128,6 +146,8 @@ class Files:
             found = os.stat(path + suffix)
             files.append(_File(path + suffix, found.st_dev, found.st_ino, bool(suffix)))
         self._files = tuple(files)
+        self._directory = os.path.dirname(path)
+        self._unchanged: tuple[int, int, int] | None = None
 
     def check(self) -> None:
         """
@@ -137,6 +157,10 @@ class Files:
         @raise StoreCorrupt: A file was replaced, or one that belongs to the
             database was deleted.
         """
+        seen = _seen(self._directory)
+        if seen is not None and seen == self._unchanged:
+            return
+        latest = 0
         for file in self._files:
             try:
                 found = os.stat(file.path)
@@ -148,6 +172,10 @@ class Files:
                         f"{file.path} was replaced while the session database "
                         "was open: stop all its users, then start them again"
                     )
+                latest = max(latest, found.st_ctime_ns)
+        # The clock of a file system is coarse, and what changes the directory at the
+        # same tick once more is not seen: so a commit has to show that it is over.
+        self._unchanged = seen if seen is not None and latest > seen[-1] else None
 
     def replaced(self) -> bool:
         """

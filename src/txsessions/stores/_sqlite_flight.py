@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
@@ -41,10 +42,11 @@ LOGOUTS = (
 """The verbs that have to work also where there is no room."""
 
 
-class Operation(Struct, eq=False):
+class Operation(Struct, eq=False, gc=False):
     """
     One verb, and who waits for it.  Each write makes one: see L{Record
-    <txsessions.core.record.Record>}.
+    <txsessions.core.record.Record>}.  The garbage collector need not know it:
+    whoever waits is told, and then nobody has it any longer.
 
     @ivar pages: How many pages it will write, about.
     @ivar final: Whether no power cut may undo it.
@@ -64,18 +66,29 @@ class Operation(Struct, eq=False):
     error: Exception | None = None
 
 
+# A batch is looked through in C, for most have nothing special in them.
+_pagesOf = attrgetter("pages")
+_isFinal = attrgetter("final")
+_isHeavy = attrgetter("heavy")
+
+
+def anyFinal(operations: Sequence[Operation]) -> bool:
+    """
+    Is there one among these that no power cut may undo?
+    """
+    return any(map(_isFinal, operations))
+
+
 def fire(operations: Sequence[Operation]) -> None:
     """
-    Tell all who wait, unless they were told already.
+    Tell all who wait; one that was cancelled says nothing.
     """
     for operation in operations:
-        deferred = operation.deferred
-        if deferred.called:
-            continue
-        if operation.error is None:
-            deferred.callback(operation.result)
+        error = operation.error
+        if error is None:
+            operation.deferred.callback(operation.result)
         else:
-            deferred.errback(operation.error)
+            operation.deferred.errback(error)
 
 
 class Flight:
@@ -99,21 +112,31 @@ def takeBatch(queue: deque[Operation]) -> list[Operation]:
     """
     Take the next batch from the queue: a long verb alone, short ones together.
     """
-    if queue[0].heavy:
-        return [queue.popleft()]
-    operations: list[Operation] = []
-    pages = 0
-    for operation in islice(queue, BATCH_VERBS):
-        if operation.heavy or pages >= BATCH_PAGES:
-            break
-        pages += operation.pages
-        operations.append(operation)
+    operations = list(islice(queue, BATCH_VERBS))
+    if any(map(_isHeavy, operations)) or sum(map(_pagesOf, operations)) > BATCH_PAGES:
+        operations = _begin(operations)
     if len(operations) == len(queue):
         queue.clear()
     else:
         for _ in operations:
             queue.popleft()
     return operations
+
+
+def _begin(operations: Sequence[Operation]) -> list[Operation]:
+    """
+    Of verbs that are too much for one transaction, those that it takes.
+    """
+    taken = [operations[0]]
+    if operations[0].heavy:
+        return taken
+    pages = operations[0].pages
+    for operation in operations[1:]:
+        if operation.heavy or pages >= BATCH_PAGES:
+            break
+        pages += operation.pages
+        taken.append(operation)
+    return taken
 
 
 Tell = Callable[[], None]
@@ -228,6 +251,7 @@ __all__ = [
     "Flight",
     "Operation",
     "Tell",
+    "anyFinal",
     "crash",
     "failAll",
     "fire",

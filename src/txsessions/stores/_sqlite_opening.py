@@ -22,7 +22,7 @@ from txsessions.stores._opening import Openable
 from txsessions.stores._reactor import IStoreReactor, withDeadline
 from txsessions.stores._sqlite_changes import Changes
 from txsessions.stores._sqlite_database import Database
-from txsessions.stores._sqlite_errors import ENGINE_ERRORS
+from txsessions.stores._sqlite_errors import ENGINE_ERRORS, forked
 from txsessions.stores._sqlite_glance import glanceAt
 from txsessions.stores._worker import IWorker, WorkerThread
 
@@ -87,6 +87,9 @@ class Opening(Openable[Database]):
         self._makeWorker = makeWorker
         self._steps: Sequence[_sqlite_schema.Step] = _sqlite_schema.STEPS
         self._find: _sqlite_rows.Execute | None = None
+        # Has a verb run in the next transaction; the writer's own, for each write
+        # calls it.
+        self._submit: Callable[..., Deferred[Any]] = self._refuse
         self._changes: Changes | None = None
         self._forks = 0
         self._generation = 0
@@ -100,6 +103,7 @@ class Opening(Openable[Database]):
         if self._changes is not None:
             self._changes.forget()
         self._find = self._changes = None
+        self._submit = self._refuse
         return super().close()
 
     def changes(self) -> int | None:
@@ -109,28 +113,21 @@ class Opening(Openable[Database]):
         changes = self._changes
         if changes is None or self._forks != Forks.count:
             return None
+        # Almost always nothing was committed: then each request asks just this.
+        glance = changes.glance
+        if glance is not None and glance.raw == changes.shown:
+            return changes.total
         try:
             return changes.count()
         except ENGINE_ERRORS:
             return None
 
-    def _submit(
-        self,
-        verb: Callable[..., Any],
-        args: tuple[Any, ...],
-        pages: int = 1,
-        *,
-        final: bool = False,
-        heavy: bool = False,
-    ) -> Deferred[Any]:
+    def _refuse(self, *args: object, **options: object) -> Deferred[Any]:
         """
-        Have a verb run in the next transaction: see L{Operation
-        <txsessions.stores._sqlite_flight.Operation>}.
+        Stand in for L{Writer.submit <txsessions.stores._sqlite_writer.Writer.submit>}
+        while the store is not open.
         """
-        database = self._database
-        if self._find is None or database is None or self._forks != Forks.count:
-            return fail(self._notOpen())
-        return database.writer.submit(verb, args, pages, final, heavy)
+        return fail(self._notOpen())
 
     def _aside(
         self, work: Callable[[sqlite3.Connection], Any], what: str
@@ -170,6 +167,7 @@ class Opening(Openable[Database]):
         self._find = reader.cursor().execute
         database = self._database
         assert database is not None
+        self._submit = database.writer.submit
         self._generation += 1 << 32
         self._changes = Changes(
             reader.cursor().execute,
@@ -185,6 +183,7 @@ class Opening(Openable[Database]):
         See L{Openable._disown}.
         """
         self._find = self._changes = None
+        self._submit = self._refuse
         database.writer.disown()
 
     def _look(self, now: float) -> None:
@@ -199,10 +198,7 @@ class Opening(Openable[Database]):
         Say that the store is not open.
         """
         if self._find is not None:
-            return StoreUnavailable(
-                f"the session database {self.path} was opened before this process "
-                "was forked: open stores after the fork"
-            )
+            return forked(self.path)
         return StoreUnavailable(
             f"the session database {self.path} is not open: call open() first"
         )

@@ -32,10 +32,11 @@ from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores import _sqlite_verbs
 from txsessions.stores._reactor import IStoreReactor, handled
 from txsessions.stores._sqlite_connection import WriteConnection
-from txsessions.stores._sqlite_errors import ENGINE_ERRORS, late
+from txsessions.stores._sqlite_errors import ENGINE_ERRORS, forked, late, tooMany
 from txsessions.stores._sqlite_flight import (
     Flight,
     Operation,
+    anyFinal,
     crash,
     failAll,
     fire,
@@ -49,11 +50,6 @@ from txsessions.stores._worker import IWorker
 
 QUEUE_LIMIT = 10000
 """How many verbs may wait."""
-
-_TOO_MANY = (
-    f"{QUEUE_LIMIT} writes are waiting for the session database already: it is too "
-    "slow for what it is given"
-)
 
 _THREADS_SHARE = 0.8
 """How much of the time left the thread may wait for other processes, so that it is
@@ -82,6 +78,7 @@ class Writer:
         self._connection = connection
         self._worker = worker
         self._reactor = reactor
+        self._seconds = reactor.seconds
         self._deadline = deadline
         self._forks = Forks.count
         self._queue: deque[Operation] = deque()
@@ -153,16 +150,16 @@ class Writer:
 
         @return: What the verb returns, once it is committed.
         """
+        if self._forks != Forks.count:
+            return fail(forked(self._connection.path))
         queue = self._queue
         if self._refusal is not None or len(queue) >= QUEUE_LIMIT:
-            return fail(StoreUnavailable(self._refusal or _TOO_MANY))
-        due = self._reactor.seconds() + self._deadline
+            return fail(StoreUnavailable(self._refusal or tooMany(QUEUE_LIMIT)))
+        due = self._seconds() + self._deadline
         deferred: Deferred[Any] = Deferred()
         queue.append(Operation(verb, args, pages, final, heavy, due, deferred))
         if self._planned is None and self._flight is None:
             self._plan()
-        if self._timer is None:
-            self._timer = self._reactor.callLater(self._deadline, self._overdue)
         return deferred
 
     def close(self) -> Deferred[None]:
@@ -211,6 +208,10 @@ class Writer:
             return
         operations = takeBatch(self._queue)
         flight = self._flight = Flight(operations, operations[0].due)
+        if self._timer is None:
+            # What waits in the queue is due later, so this is for that, too.
+            left = max(0.0, flight.due - self._seconds())
+            self._timer = self._reactor.callLater(left, self._overdue)
         try:
             self._depart(flight)
         except ENGINE_ERRORS as error:
@@ -250,11 +251,11 @@ class Writer:
         """
         connection = self._connection
         operations = flight.operations
-        final = not connection.full and any(each.final for each in operations)
+        final = not connection.full and anyFinal(operations)
         quick = not operations[0].heavy and connection.ready
         if not quick or not connection.tryBegin(final):
             self.onGive()
-            patience = max(0.0, flight.due - self._reactor.seconds()) * _THREADS_SHARE
+            patience = max(0.0, flight.due - self._seconds()) * _THREADS_SHARE
             self._give(flyAll, flight, final, patience)
             return
         self.onBegin()
@@ -283,7 +284,7 @@ class Writer:
         Fire all that waited for a flight.
         """
         operations, flight.operations = flight.operations, ()
-        flight.due = self._reactor.seconds() + self._deadline
+        flight.due = self._seconds() + self._deadline
         fire(operations)
 
     def _landed(self, flight: Flight) -> None:
@@ -310,14 +311,13 @@ class Writer:
         self._timer = None
         if self._forks != Forks.count:
             return
-        now = self._reactor.seconds()
+        now = self._seconds()
         flight = self._flight
         if flight is not None and flight.due <= now and not flight.abandoned:
             self._abandon(flight)
         while self._queue and self._queue[0].due <= now:
-            operation = self._queue.popleft()
-            operation.error = late(self._connection.path, self._deadline)
-            fire([operation])
+            error = late(self._connection.path, self._deadline)
+            self._queue.popleft().deferred.errback(error)
         dues = [self._queue[0].due] if self._queue else []
         if flight is not None and now < flight.due < float("inf"):
             dues.append(flight.due)
@@ -337,8 +337,7 @@ class Writer:
         flight.operations = ()
         self._queue.clear()
         for operation in waiting:
-            if not operation.deferred.called:
-                operation.deferred.errback(late(self._connection.path, self._deadline))
+            operation.deferred.errback(late(self._connection.path, self._deadline))
 
     def _finish(self) -> None:
         """

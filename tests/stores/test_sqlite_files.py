@@ -1,0 +1,137 @@
+"""
+Tests for L{txsessions.stores._sqlite_files}: whether all files are still there is asked
+of their directory, where it can tell.
+"""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txsessions.errors import StoreCorrupt, StoreUnavailable
+from txsessions.stores._sqlite_files import Files
+
+ENDS = ("", "-wal", "-shm", "-gate")
+
+
+class FilesTests(SynchronousTestCase):
+    """
+    Four files in a directory, of which one is written to.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make them, and note what is looked at.
+        """
+        self.directory = os.path.abspath(self.mktemp())
+        os.mkdir(self.directory)
+        self.path = os.path.join(self.directory, "sessions.sqlite")
+        for end in ENDS:
+            self.write(end)
+        self.files = Files(self.path, True)
+        self.seen: list[str] = []
+        self.stat = os.stat
+        self.patch(os, "stat", self.look)
+
+    def look(self, path, **options):
+        """
+        See C{os.stat}.
+        """
+        self.seen.append(path)
+        return self.stat(path, **options)
+
+    def write(self, end: str) -> None:
+        """
+        Write to one of the files, as a commit does.
+        """
+        with open(self.path + end, "ab") as file:
+            file.write(b"some")
+
+    def settle(self) -> None:
+        """
+        Commit until the file system's clock has moved, and look twice.
+        """
+        changed = self.stat(self.directory).st_ctime_ns
+        while self.stat(f"{self.path}-wal").st_ctime_ns <= changed:
+            self.write("-wal")
+        self.files.check()
+        self.seen.clear()
+        self.files.check()
+        self.assertEqual(self.seen, [self.directory])
+
+    def test_commitsAreNoChange(self) -> None:
+        """
+        One question is enough, however often the files are written to.
+        """
+        self.settle()
+        self.write("-wal")
+        self.write("")
+        self.files.check()
+        self.assertEqual(self.seen, [self.directory] * 2)
+
+    def test_anotherNameIsNoHarm(self) -> None:
+        """
+        Where something else came into the directory, all are looked at once more,
+        until it has settled again.
+        """
+        self.settle()
+        self.write("-key")
+        self.files.check()
+        self.assertEqual(self.seen[2:], [self.path + end for end in ENDS])
+        self.settle()
+
+    def test_deleted(self) -> None:
+        """
+        None of them can go unseen.
+        """
+        for end in ENDS:
+            self.settle()
+            os.rename(self.path + end, f"{self.path}.away")
+            kind = StoreCorrupt if end else StoreUnavailable
+            self.assertRaises(kind, self.files.check)
+            os.rename(f"{self.path}.away", self.path + end)
+            self.files.check()
+
+    def test_replaced(self) -> None:
+        """
+        Nor can another take its place, whatever times the directory is given back.
+        """
+        self.settle()
+        before = self.stat(self.directory)
+        self.write(".new")
+        os.replace(f"{self.path}.new", self.path)
+        os.utime(self.directory, ns=(before.st_atime_ns, before.st_mtime_ns))
+        self.assertRaises(StoreCorrupt, self.files.check)
+
+    def test_theDirectoryIsAnother(self) -> None:
+        """
+        Nor all of them at once.
+        """
+        self.settle()
+        os.rename(self.directory, f"{self.directory}.away")
+        self.assertRaises(StoreUnavailable, self.files.check)
+        os.mkdir(self.directory)
+        for end in ENDS:
+            self.write(end)
+        self.assertRaises(StoreCorrupt, self.files.check)
+
+    def test_atTheSameTick(self) -> None:
+        """
+        As long as the file system's clock stands still, each is looked at.
+        """
+        self.patch(os, "stat", self.atOneTick)
+        self.files.check()
+        self.write(".new")
+        os.replace(f"{self.path}.new", self.path)
+        self.assertRaises(StoreCorrupt, self.files.check)
+
+    def atOneTick(self, path, **options):
+        """
+        See C{os.stat}, with a clock that stands still.
+        """
+        found = self.stat(path, **options)
+        return SimpleNamespace(
+            st_dev=found.st_dev, st_ino=found.st_ino, st_ctime_ns=1_000
+        )
