@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txsessions.errors import StoreUnavailable
 from txsessions.stores import _redis_connection
-from txsessions.stores._redis_connection import Connection
+from txsessions.stores._redis_connection import Connection, Reading
 from txsessions.stores._redis_resp import PureReader, ReplyError, makeReader
 
 
@@ -239,6 +239,57 @@ class ConnectionTests(SynchronousTestCase):
         self.connection.dataReceived(b":1\r\n:3\r\n:2\r\n")
         self.assertEqual(self.successResultOf(second), 3)
         self.assertEqual(self.successResultOf(again[0]), 2)
+
+    def test_reading(self):
+        """
+        The usual reply means what it means; any other, an error too, is read before
+        the caller gets what is made of it.
+        """
+        read = []
+
+        def other(reply, deferred, *about):
+            read.append((reply, about))
+            deferred.callback("other")
+
+        reading = Reading(usual=1, meaning="usual", read=other)
+        calls = [self.connection.send(b"x", reading, (n, "y")) for n in range(3)]
+        self.connection.dataReceived(b":1\r\n:2\r\n-ERR no\r\n")
+        found = [self.successResultOf(call) for call in calls]
+        self.assertEqual(found, ["usual", "other", "other"])
+        self.assertEqual(read[0], (2, (1, "y")))
+        self.assertIsInstance(read[1][0], ReplyError)
+
+    def test_readingFails(self):
+        """
+        A reply that cannot be read is the failure of its caller only, whatever is
+        wrong with it.
+        """
+
+        def wrong(reply, deferred):
+            raise TypeError(reply)
+
+        calls = [self.connection.send(b"x", Reading(read=wrong)) for _ in range(2)]
+        last = self.connection.call(b"GET", b"1")
+        self.connection.dataReceived(b":1\r\n-ERR no\r\n:3\r\n")
+        for call in calls:
+            self.failureResultOf(call, TypeError)
+        self.assertEqual(self.successResultOf(last), 3)
+        self.assertEqual(self.connection.reason, "")
+
+    def test_cancelledIsNotRead(self):
+        """
+        Nothing is made of the reply of a cancelled command, nor of one that is lost.
+        """
+        read = []
+        reading = Reading(usual=1, read=lambda reply, deferred: read.append(reply))
+        calls = [self.connection.send(b"x", reading) for _ in range(3)]
+        for call in calls[:2]:
+            call.cancel()
+            self.failureResultOf(call, CancelledError)
+        self.connection.dataReceived(b":1\r\n-NOSCRIPT none\r\n")
+        self.connection.drop("is a replica now")
+        self.unavailable(calls[2])
+        self.assertEqual(read, [])
 
     def test_drain(self):
         """
