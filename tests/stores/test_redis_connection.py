@@ -240,6 +240,65 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(second), 3)
         self.assertEqual(self.successResultOf(again[0]), 2)
 
+    def test_oneWriteATurn(self):
+        """
+        With nothing under way a command leaves at once; what is sent while something
+        is leaves at the end of the turn, in order and in one write.
+        """
+        writes, write = [], self.transport.write
+        self.patch(
+            self.transport, "write", lambda data: (writes.append(data), write(data))
+        )
+        calls = [self.connection.send(b"%d;" % n) for n in range(4)]
+        self.assertEqual(writes, [b"0;"])
+        self.clock.advance(0)
+        self.assertEqual(writes, [b"0;", b"1;2;3;"])
+        calls += [self.connection.send(b"%d;" % n) for n in range(4, 6)]
+        self.clock.advance(0)
+        self.assertEqual(writes[2:], [b"4;5;"])
+        self.connection.dataReceived(b":0\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n")
+        self.assertEqual([self.successResultOf(call) for call in calls], list(range(6)))
+        self.connection.send(b"6;")
+        self.assertEqual(writes[3:], [b"6;"])
+
+    def test_atOnce(self):
+        """
+        A command that is to leave at once takes along those that came before it.
+        """
+        for command in (b"0;", b"1;", b"2;"):
+            self.connection.send(command)
+        self.connection.call(b"PING")
+        sent = self.transport.value()
+        self.assertEqual(sent, b"0;1;2;*1\r\n$4\r\nPING\r\n")
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(0)
+        self.assertEqual(self.transport.value(), sent)
+
+    def test_droppedWithinTheTurn(self):
+        """
+        What was to leave at the end of the turn fails and does not.
+        """
+        calls = [self.connection.send(b"%d;" % n) for n in range(3)]
+        self.connection.drop("is a replica now")
+        self.unavailable(*calls, self.connection.call(b"PING"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.transport.value(), b"0;")
+
+    def test_deadlineOfATurn(self):
+        """
+        What leaves at the end of a turn has a deadline too: from its first command on.
+        """
+        self.connection.send(b"0;")
+        self.clock.advance(1.5)
+        second = self.connection.send(b"1;")
+        self.connection.dataReceived(b":0\r\n")
+        self.clock.advance(1.0)
+        self.assertNoResult(second)
+        self.clock.advance(0.9)
+        self.assertNoResult(second)
+        self.clock.advance(0.2)
+        self.unavailable(second)
+
     def test_reading(self):
         """
         The usual reply means what it means; any other, an error too, is read before

@@ -1,8 +1,8 @@
 """
 One connection to a Redis server.
 
-Owns the order of commands and replies.  Whatever is called in one turn of the
-reactor leaves in one packet, for transports collect what is written.  One timer
+Owns the order of commands and replies.  Whatever is sent in one turn of the reactor
+is written at once at its end, for a write costs much more than the rest.  One timer
 watches over the oldest command; where it is late the connection is dropped with all
 that is under way, so that a late reply can never be taken for that of another
 command.  A command whose caller has cancelled it keeps its place.  What is made of a
@@ -114,6 +114,9 @@ class Connection(Protocol):
         self._feed = reader.feed
         self._gets = reader.gets
         self._waiting: deque[_UnderWay] = deque()
+        self._turn: list[bytes] = []
+        self._leaving: IDelayedCall | None = None
+        self._due = 0.0
         self._pending = 0
         self._received = 0
         self._timer: IDelayedCall | None = None
@@ -134,12 +137,14 @@ class Connection(Protocol):
 
     def call(self, *arguments: bytes) -> Deferred[Any]:
         """
-        Send a command.
+        Send a command at once, with all that is to leave before it.
 
         @return: Its reply; fails with C{ReplyError} if that is an error, or with
             C{StoreUnavailable}, and then whether it was done is unknown.
         """
-        return self.send(pack(arguments))
+        called = self.send(pack(arguments))
+        self._leave()
+        return called
 
     def send(
         self,
@@ -148,24 +153,56 @@ class Connection(Protocol):
         about: tuple[Any, ...] = (),
     ) -> Deferred[Any]:
         """
-        Send a command that was packed before: see L{call}.
+        Send a command that was packed before, at the end of this turn: see L{call}.
 
         @param reading: What is made of the reply, if the command is not cancelled
             until then.
         @param about: For that.
         """
-        waiting, size = self._waiting, len(command)
+        waiting, turn, size = self._waiting, self._turn, len(command)
         pending = self._pending + size
         if len(waiting) >= self._room or pending > MAX_PENDING:
             return fail(self._full())
+        if turn:
+            turn.append(command)
+        else:
+            self._begin(command)
         deferred: Deferred[Any] = Deferred()
-        due = self._seconds() + self._deadline
-        waiting.append((deferred, due, size, reading, about))
+        waiting.append((deferred, self._due, size, reading, about))
         self._pending = pending
+        return deferred
+
+    def _begin(self, command: bytes) -> None:
+        """
+        Take the first command of a turn, whose deadline is that of all that follow.
+        """
+        self._due = self._seconds() + self._deadline
         if self._timer is None:
             self._timer = self._callLater(self._deadline, self._look)
-        self.transport.write(command)  # type: ignore[union-attr]
-        return deferred
+        if self._waiting:
+            # Reactors call this before they wait for anything.
+            self._leaving = self._callLater(0, self._leave)
+            self._turn.append(command)
+        else:
+            # It may well stay alone, and a timer costs more than a write.
+            self.transport.write(command)  # type: ignore[union-attr]
+
+    def _leave(self) -> None:
+        """
+        Write the commands of this turn.
+        """
+        turn, self._turn = self._turn, []
+        if turn:
+            self._stopLeaving()
+            self.transport.write(b"".join(turn))  # type: ignore[union-attr]
+
+    def _stopLeaving(self) -> None:
+        """
+        Nothing is to be written at the end of this turn.
+        """
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None and leaving.active():
+            leaving.cancel()
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -261,6 +298,8 @@ class Connection(Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._stopLeaving()
+        self._turn.clear()
         if self.reason:
             return
         # There is no room for another, so that none waits when the next reply comes.
