@@ -179,6 +179,7 @@ class _Said(Protocol):
         """
         self.reader.feed(data)
         while (command := self.reader.gets()) is not INCOMPLETE:
+            self.factory.asked.append(command[0])
             name = command[0].decode()
             self.transport.write(self.factory.answers.get(name, b"+OK\r\n"))
 
@@ -188,6 +189,7 @@ class Scripted(Factory):
     What looks like a server, and says what the test wants.
 
     @ivar answers: Replies by the names of commands; C{OK} to all others.
+    @ivar asked: The names of the commands that came.
     @ivar count: How many connections there were.
     """
 
@@ -197,6 +199,7 @@ class Scripted(Factory):
     def __init__(self, **answers):
         self.answers = {"TIME": b"*2\r\n$1\r\n0\r\n$1\r\n0\r\n"}
         self.answers.update(answers)
+        self.asked = []
         self.count = 0
         self.port = reactor.listenTCP(0, self, interface="127.0.0.1")
         self.address = f"redis://127.0.0.1:{self.port.getHost().port}/1"

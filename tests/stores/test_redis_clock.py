@@ -80,6 +80,8 @@ class MeasuringTests(SynchronousTestCase):
         self.assertEqual(self.asked, [])
         self.time += 1
         self.assertFalse(self.clock.mustWait(50.0 + INTERVAL))
+        self.assertFalse(self.clock.mustWait(50.0 + INTERVAL))
+        self.assertEqual(len(self.asked), 1)
         self.say(55 + INTERVAL)
         self.assertEqual(self.clock.offset, 5.0)
 
@@ -255,6 +257,6 @@ class SkewTests(RedisTestCase):
         self.patch(_redis_clock, "INTERVAL", 0.0)
         asked = proxy.asked.count(b"TIME")
         for _ in range(3):
-            store._calls.clock._lookAt = reactor.seconds()
+            store._calls.clock.lookAt = reactor.seconds()
             self.assertEqual(await store.load(record.key, self.now), record)
         self.assertGreater(proxy.asked.count(b"TIME"), asked)

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txsessions.errors import StoreUnavailable
 from txsessions.stores import _redis_connection
-from txsessions.stores._redis_connection import Connection
+from txsessions.stores._redis_connection import Connection, Reading
 from txsessions.stores._redis_resp import PureReader, ReplyError, makeReader
 
 
@@ -239,6 +239,116 @@ class ConnectionTests(SynchronousTestCase):
         self.connection.dataReceived(b":1\r\n:3\r\n:2\r\n")
         self.assertEqual(self.successResultOf(second), 3)
         self.assertEqual(self.successResultOf(again[0]), 2)
+
+    def test_oneWriteATurn(self):
+        """
+        With nothing under way a command leaves at once; what is sent while something
+        is leaves at the end of the turn, in order and in one write.
+        """
+        writes, write = [], self.transport.write
+        self.patch(
+            self.transport, "write", lambda data: (writes.append(data), write(data))
+        )
+        calls = [self.connection.send(b"%d;" % n) for n in range(4)]
+        self.assertEqual(writes, [b"0;"])
+        self.clock.advance(0)
+        self.assertEqual(writes, [b"0;", b"1;2;3;"])
+        calls += [self.connection.send(b"%d;" % n) for n in range(4, 6)]
+        self.clock.advance(0)
+        self.assertEqual(writes[2:], [b"4;5;"])
+        self.connection.dataReceived(b":0\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n")
+        self.assertEqual([self.successResultOf(call) for call in calls], list(range(6)))
+        self.connection.send(b"6;")
+        self.assertEqual(writes[3:], [b"6;"])
+
+    def test_atOnce(self):
+        """
+        A command that is to leave at once takes along those that came before it.
+        """
+        for command in (b"0;", b"1;", b"2;"):
+            self.connection.send(command)
+        self.connection.call(b"PING")
+        sent = self.transport.value()
+        self.assertEqual(sent, b"0;1;2;*1\r\n$4\r\nPING\r\n")
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(0)
+        self.assertEqual(self.transport.value(), sent)
+
+    def test_droppedWithinTheTurn(self):
+        """
+        What was to leave at the end of the turn fails and does not.
+        """
+        calls = [self.connection.send(b"%d;" % n) for n in range(3)]
+        self.connection.drop("is a replica now")
+        self.unavailable(*calls, self.connection.call(b"PING"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.transport.value(), b"0;")
+
+    def test_deadlineOfATurn(self):
+        """
+        What leaves at the end of a turn has a deadline too: from its first command on.
+        """
+        self.connection.send(b"0;")
+        self.clock.advance(1.5)
+        second = self.connection.send(b"1;")
+        self.connection.dataReceived(b":0\r\n")
+        self.clock.advance(1.0)
+        self.assertNoResult(second)
+        self.clock.advance(0.9)
+        self.assertNoResult(second)
+        self.clock.advance(0.2)
+        self.unavailable(second)
+
+    def test_reading(self):
+        """
+        The usual reply means what it means; any other, an error too, is read before
+        the caller gets what is made of it.
+        """
+        read = []
+
+        def other(reply, deferred, *about):
+            read.append((reply, about))
+            deferred.callback("other")
+
+        reading = Reading(usual=1, meaning="usual", read=other)
+        calls = [self.connection.send(b"x", reading, (n, "y")) for n in range(3)]
+        self.connection.dataReceived(b":1\r\n:2\r\n-ERR no\r\n")
+        found = [self.successResultOf(call) for call in calls]
+        self.assertEqual(found, ["usual", "other", "other"])
+        self.assertEqual(read[0], (2, (1, "y")))
+        self.assertIsInstance(read[1][0], ReplyError)
+
+    def test_readingFails(self):
+        """
+        A reply that cannot be read is the failure of its caller only, whatever is
+        wrong with it.
+        """
+
+        def wrong(reply, deferred):
+            raise TypeError(reply)
+
+        calls = [self.connection.send(b"x", Reading(read=wrong)) for _ in range(2)]
+        last = self.connection.call(b"GET", b"1")
+        self.connection.dataReceived(b":1\r\n-ERR no\r\n:3\r\n")
+        for call in calls:
+            self.failureResultOf(call, TypeError)
+        self.assertEqual(self.successResultOf(last), 3)
+        self.assertEqual(self.connection.reason, "")
+
+    def test_cancelledIsNotRead(self):
+        """
+        Nothing is made of the reply of a cancelled command, nor of one that is lost.
+        """
+        read = []
+        reading = Reading(usual=1, read=lambda reply, deferred: read.append(reply))
+        calls = [self.connection.send(b"x", reading) for _ in range(3)]
+        for call in calls[:2]:
+            call.cancel()
+            self.failureResultOf(call, CancelledError)
+        self.connection.dataReceived(b":1\r\n-NOSCRIPT none\r\n")
+        self.connection.drop("is a replica now")
+        self.unavailable(calls[2])
+        self.assertEqual(read, [])
 
     def test_drain(self):
         """

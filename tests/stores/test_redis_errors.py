@@ -4,6 +4,7 @@ What each error of a Redis server means.
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stores.proxies import Scripted
@@ -161,4 +162,34 @@ class ConsequenceTests(RedisTestCase):
             EVALSHA=b"-NOSCRIPT none\r\n", EVAL=b"-NOSCRIPT none\r\n"
         )
         store = await self.opened(server.address)
-        await self.fails(store.delete(b"x"), StoreUnavailable)
+        record = self.record()
+        for call in (
+            lambda: store.delete(b"x"),
+            lambda: store.load(b"x", self.now),
+            lambda: store.insert(record, self.now),
+            lambda: store.replace(record, 1, self.now),
+            lambda: store.touch(b"x", self.now, self.now, self.now),
+        ):
+            error = await self.fails(call(), StoreUnavailable)
+            self.assertIn("forgotten", str(error))
+
+    @steps
+    async def test_cancelledIsNotSentAgain(self):
+        """
+        Who has cancelled a write does not want it sent once more, because the server
+        had forgotten the script.
+        """
+        server = self.scripted(EVALSHA=b"-NOSCRIPT none\r\n", EVAL=b":1\r\n")
+        store = await self.opened(server.address)
+        record = self.record()
+        await store.replace(record, 1, self.now)
+        self.assertEqual(server.asked.count(b"EVAL"), 1)
+        for call in (
+            store.replace(record, 1, self.now),
+            store.load(record.key, self.now),
+        ):
+            call.cancel()
+            await self.fails(call, CancelledError)
+        self.assertIsNone(await store.replace(record, 1, self.now))
+        self.assertEqual(server.asked.count(b"EVALSHA"), 4)
+        self.assertEqual(server.asked.count(b"EVAL"), 2)

@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.stores.redis_case import RedisTestCase
+from tests.stores.redis_case import IDLE, RedisTestCase
 from tests.stores.valkeys import REDIS, freePort, shared
 from txsessions.core.record import ROTATED, SignInLimit
 from txsessions.errors import SessionConflict, StoreUnavailable
@@ -275,6 +275,32 @@ class ReplicaTests(RedisTestCase):
         left = [key for key in replica.names() if record.key in key]
         self.assertEqual(left, [])
         self.assertIs(await store.delete(record.key), False)
+
+    @steps
+    async def test_waitOfEachVerb(self):
+        """
+        Every verb that changes a session waits for them, a first time and where its
+        script was forgotten.
+        """
+        server = shared()
+        plain = await self.opened(server.address)
+        store = await self.opened(server.address, wait=1, deadline=0.3)
+        for forget in (False, True):
+            record = await self.keep(plain)
+            key, new = record.key, self.record("new", version=3)
+            later = self.now + 1
+            for verb, *about in (
+                (store.insert, self.record("other")),
+                (store.replace, evolve(record, version=2), 1),
+                (store.touch, key, later, later + IDLE),
+                (store.rename, key, new, 2),
+                (store.delete, new.key),
+            ):
+                if forget:
+                    server.command("SCRIPT", "FLUSH")
+                error = await self.fails(verb(*about, self.now), StoreUnavailable)
+                self.assertIn("0 replicas", str(error))
+            server.command("FLUSHALL")
 
 
 class LateTests(SynchronousTestCase):

@@ -15,11 +15,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from txsessions.core.record import Record
-from txsessions.stores._redis_calls import Calls
+from txsessions.stores._redis_calls import Calls, odd
 from txsessions.stores._redis_evicting import EVICT
 from txsessions.stores._redis_rows import packTime
 from txsessions.stores._redis_sweeping import ROOM, readable
-from txsessions.stores._redis_verbs import odd
 
 MOST = 256
 """How many sessions one script deletes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from txsessions.core.forks import Forks
@@ -43,6 +43,8 @@ class Calls:
 
     @ivar fork: How many forks lay before it was made: see L{Forks}.
     @ivar where: The server, for messages.
+    @ivar deadline: After how many seconds a call fails.
+    @ivar replicas: How many have to have a write.
     """
 
     def __init__(
@@ -57,9 +59,9 @@ class Calls:
         self.keys = Keys(settings.prefix)
         self.seconds: Callable[[], float] = reactor.seconds
         self.where = settings.where
-        self._replicas = settings.wait
+        self.replicas = settings.wait
         self._tellConnected = connected
-        self._patience = int(settings.deadline * 500)
+        self.deadline = settings.deadline
         self.client = Client(
             settings,
             endpointOf(settings, reactor),
@@ -67,7 +69,22 @@ class Calls:
             [script.text for script in _SCRIPTS],
             self._connected,
         )
-        self.clock = ServerClock(self.client.send, self.seconds, settings.maxQueue)
+        self.clock = ServerClock(self._send, self.seconds, settings.maxQueue)
+
+    def mustLook(self) -> bool:
+        """
+        Whether a call that brings a time cannot simply be made: it is not open, was
+        opened before a fork, or the server's clock has to be asked.  The verbs of each
+        request ask this first, and are then called directly.
+        """
+        # Nothing is measured before it is open, so that needs no look of its own.
+        return self.fork != Forks.count or self.clock.lookAt <= self.seconds()
+
+    def _send(self, command: bytes) -> Deferred[Any]:
+        """
+        Send a command by the connection of that moment.
+        """
+        return self.client.send(command)
 
     def call(self, *arguments: bytes) -> Deferred[Any]:
         """
@@ -76,7 +93,7 @@ class Calls:
         @return: Its reply; fails with C{StoreUnavailable}, or with C{ReplyError}
             if what is stored there is no session.
         """
-        return self.client.send(pack(arguments)).addErrback(self.refused)
+        return self.client.send(pack(arguments)).addErrback(self._refused)
 
     def script(
         self, script: Script, *arguments: bytes, keys: Sequence[bytes]
@@ -85,29 +102,30 @@ class Calls:
         Run a script: see L{call}.  A server that has forgotten it, after a restart
         or SCRIPT FLUSH, gets it in full; once.
         """
-        rest = (b"%d" % len(keys), *keys, *arguments)
-        return self.run(script, rest).addErrback(self.failed, script, rest)
+        command = script.command(keys, arguments)
+        return self.client.send(command).addErrback(self._failed, script, command)
 
-    def run(self, script: Script, rest: tuple[bytes, ...]) -> Deferred[Any]:
+    def resume(self, reply: Any, script: Script, command: bytes) -> Deferred[Any]:
         """
-        Do what L{script} does, for the hot path, which has something to do itself
-        with what fails: first of all L{failed}.
+        Do what L{script} does from there on where a reply has come.  The hot path
+        sends by itself, and comes here with a reply that is not the usual one.
 
-        @param rest: How many keys there are, they, and the arguments.
+        @param reply: What was said to the command; an error is one too.
         """
-        return self.client.send(pack((b"EVALSHA", script.name, *rest)))
+        said: Deferred[Any]
+        said = fail(reply) if isinstance(reply, ReplyError) else succeed(reply)
+        return said.addErrback(self._failed, script, command)
 
-    def failed(
-        self, failure: Failure, script: Script, rest: tuple[bytes, ...]
+    def _failed(
+        self, failure: Failure, script: Script, command: bytes
     ) -> Deferred[Any] | Failure:
         """
         A script failed, perhaps because it was forgotten.
         """
         error = failure.value
         if isinstance(error, ReplyError) and verdictOn(error) is Verdict.LOAD_SCRIPT:
-            sent = self.client.send(pack((b"EVAL", script.text, *rest)))
-            return sent.addErrback(self.refused)
-        return self.refused(failure)
+            return self.client.send(script.inFull(command)).addErrback(self._refused)
+        return self._refused(failure)
 
     def write(
         self, script: Script, *arguments: bytes, keys: Sequence[bytes]
@@ -117,9 +135,9 @@ class Calls:
         to have it.
         """
         done = self.script(script, *arguments, keys=keys)
-        return done.addCallback(self._written) if self._replicas else done
+        return done.addCallback(self.written) if self.replicas else done
 
-    def _written(self, reply: object) -> Any:
+    def written(self, reply: object) -> Any:
         """
         Wait for the replicas, if anything was changed.
         """
@@ -132,7 +150,7 @@ class Calls:
         self.clock.connected()
         self._tellConnected()
 
-    def refused(self, failure: Failure) -> Failure:
+    def _refused(self, failure: Failure) -> Failure:
         """
         Say of an error what it means, and drop the connection if it is of no use.
         """
@@ -152,19 +170,35 @@ class Calls:
 
         @return: The reply.
         """
-        if not self._replicas:
+        if not self.replicas:
             return reply
-        waited = self.call(b"WAIT", b"%d" % self._replicas, b"%d" % self._patience)
+        waited = self.call(
+            b"WAIT", b"%d" % self.replicas, b"%d" % (self.deadline * 500)
+        )
 
         def enough(count: int) -> object:
-            if count < self._replicas:
+            if count < self.replicas:
                 raise StoreUnavailable(
                     f"only {count} replicas of the session store {self.where} have "
-                    f"this write, and {self._replicas} must (wait={self._replicas})"
+                    f"this write, and {self.replicas} must (wait={self.replicas})"
                 )
             return reply
 
         return waited.addCallback(enough)
 
 
-__all__ = ["Calls"]
+def odd(failure: Failure, calls: Calls) -> Failure:
+    """
+    Something that is none of ours has taken a key of the deadlines.
+    """
+    if failure.check(ReplyError):
+        return Failure(
+            StoreUnavailable(
+                f"a key of the session store {calls.where} holds something "
+                "else: see who else writes keys of its prefix"
+            )
+        )
+    return failure
+
+
+__all__ = ["Calls", "odd"]

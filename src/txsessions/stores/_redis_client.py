@@ -53,6 +53,8 @@ class Client:
 
     @ivar connection: The one that may be used, or L{None}.
     @ivar promises: What the server last said of itself.
+    @ivar send: Sends a command by the connection that there is: see
+        L{Connection.send}.  Without one it says so.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class Client:
         @param chance: Gives numbers of 0 to 1.
         """
         self.connection: Connection | None = None
+        # One call less for each command than a method that looks for a connection.
+        self.send: Callable[..., Deferred[Any]] = self._notSent
         self.promises: Promises | None = None
         self._settings = settings
         self._endpoint = endpoint
@@ -119,18 +123,13 @@ class Client:
         self._gone = self._gone or Deferred()
         return self._gone
 
-    def send(self, command: bytes) -> Deferred[Any]:
+    def _notSent(self, *_: object) -> Deferred[Any]:
         """
-        Send a command: see L{Connection.send}.
+        There is no connection.
         """
-        connection = self.connection
-        if connection is None:
-            return fail(
-                StoreUnavailable(
-                    f"the session store {self._settings.where} {self._fault}"
-                )
-            )
-        return connection.send(command)
+        return fail(
+            StoreUnavailable(f"the session store {self._settings.where} {self._fault}")
+        )
 
     def _try(self) -> None:
         """
@@ -178,7 +177,7 @@ class Client:
             raise StoreUnavailable(
                 f"the session store {settings.where} {connection.reason}"
             )
-        self.connection = connection
+        self.connection, self.send = connection, connection.send
 
     def _succeeded(self, _: None) -> None:
         """
@@ -228,7 +227,7 @@ class Client:
         """
         self._all.discard(connection)
         if self.connection is connection:
-            self.connection = None
+            self.connection, self.send = None, self._notSent
             self._again(f"the session store {self._settings.where} {connection.reason}")
         if not self._all and self._gone is not None:
             gone, self._gone = self._gone, None

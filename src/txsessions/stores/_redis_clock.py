@@ -41,6 +41,8 @@ class ServerClock:
     Measures one server's clock.
 
     @ivar offset: How many seconds it is ahead.
+    @ivar lookAt: The reactor's time from which on L{mustWait} has something to do:
+        who comes before need not ask it.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class ServerClock:
         self._send = send
         self._seconds = seconds
         self._maxQueue = maxQueue
-        self._lookAt = _NEVER
+        self.lookAt = _NEVER
         self._held: deque[tuple[Deferred[Any], Callable[[], Deferred[Any]]]] | None
         self._held = None
 
@@ -66,7 +68,7 @@ class ServerClock:
         """
         There is a new connection, perhaps to another server.
         """
-        self._lookAt = _NEVER
+        self.lookAt = _NEVER
 
     def mustWait(self, now: float | None) -> bool:
         """
@@ -77,13 +79,17 @@ class ServerClock:
         """
         if self._held is not None:
             return True
-        if now is None or self._lookAt > self._seconds():
-            return False
         begun = self._seconds()
-        if self._lookAt == _NEVER:
+        if now is None or self.lookAt > begun:
+            return False
+        if self.lookAt == _NEVER:
             self._held = deque()
-        self._lookAt = begun + INTERVAL
-        _ = self._send(_TIME).addCallbacks(self._found, self._unknown, (now, begun))
+        else:
+            self.lookAt = begun + INTERVAL
+        asked = self._send(_TIME)
+        _ = asked.addCallbacks(
+            self._found, self._unknown, (now, begun), errbackArgs=(begun,)
+        )
         return self._held is not None
 
     def hold(self, call: Callable[[], Deferred[Any]]) -> Deferred[Any]:
@@ -116,20 +122,22 @@ class ServerClock:
                 "process's; session times are kept in the store's",
                 ahead=self.offset,
             )
-        self._go()
+        self._go(begun + INTERVAL)
 
-    def _unknown(self, failure: Failure) -> None:
+    def _unknown(self, failure: Failure, begun: float) -> None:
         """
         The server did not tell: it is gone, or an ACL forbids it.
         """
-        if failure.check(ReplyError) is None:
-            self._lookAt = _NEVER
-        self._go()
+        isForbidden = failure.check(ReplyError) is not None
+        self._go(begun + INTERVAL if isForbidden else _NEVER)
 
-    def _go(self) -> None:
+    def _go(self, lookAt: float) -> None:
         """
         Make the calls that were held; what was cancelled is not.
+
+        @param lookAt: When to measure again.
         """
+        self.lookAt = lookAt
         held, self._held = self._held, None
         for deferred, call in held or ():
             if not deferred.called:

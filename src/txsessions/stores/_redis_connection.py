@@ -1,11 +1,12 @@
 """
 One connection to a Redis server.
 
-Owns the order of commands and replies.  Whatever is called in one turn of the
-reactor leaves in one packet, for transports collect what is written.  One timer
+Owns the order of commands and replies.  Whatever is sent in one turn of the reactor
+is written at once at its end, for a write costs much more than the rest.  One timer
 watches over the oldest command; where it is late the connection is dropped with all
 that is under way, so that a late reply can never be taken for that of another
-command.  A command whose caller has cancelled it keeps its place.  Knows no
+command.  A command whose caller has cancelled it keeps its place.  What is made of a
+reply is made before the Deferred fires, which has no callbacks but the caller's.  Knows no
 command and no session.
 """
 
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from attrs import frozen
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, ITCPTransport
@@ -37,6 +39,43 @@ MAX_REPLY = 32 << 20
 
 MAX_PENDING = 64 << 20
 """How large all commands under way may be, in bytes."""
+
+
+NO_REPLY = object()
+"""What no server says."""
+
+
+@frozen(kw_only=True)
+class Reading:
+    """
+    What is made of a reply, an error too.
+
+    @ivar usual: The one that most commands of this kind get.
+    @ivar meaning: What the caller gets for it.
+    @ivar read: Is called with any other, with the Deferred, which it fires now or
+        later, and with what was handed over with the command.
+    """
+
+    usual: object = NO_REPLY
+    meaning: object = None
+    read: Callable[..., object]
+
+
+def _tell(reply: Any, deferred: Deferred[Any]) -> None:
+    """
+    Hand out a reply as it is.
+    """
+    if isinstance(reply, ReplyError):
+        deferred.errback(reply)
+    else:
+        deferred.callback(reply)
+
+
+_PLAIN = Reading(read=_tell)
+
+_UnderWay = tuple[Deferred[Any], float, int, Reading, tuple[Any, ...]]
+"""A command: whom to tell, when it is late, its size, what is made of its reply, and
+what for."""
 
 
 class Connection(Protocol):
@@ -70,11 +109,14 @@ class Connection(Protocol):
         self._callLater = reactor.callLater
         self._where = where
         self._deadline = deadline
-        self._maxQueue = maxQueue
+        self._room = maxQueue
         reader = makeReader()
         self._feed = reader.feed
         self._gets = reader.gets
-        self._waiting: deque[tuple[Deferred[Any], float, int]] = deque()
+        self._waiting: deque[_UnderWay] = deque()
+        self._turn: list[bytes] = []
+        self._leaving: IDelayedCall | None = None
+        self._due = 0.0
         self._pending = 0
         self._received = 0
         self._timer: IDelayedCall | None = None
@@ -95,33 +137,72 @@ class Connection(Protocol):
 
     def call(self, *arguments: bytes) -> Deferred[Any]:
         """
-        Send a command.
+        Send a command at once, with all that is to leave before it.
 
         @return: Its reply; fails with C{ReplyError} if that is an error, or with
             C{StoreUnavailable}, and then whether it was done is unknown.
         """
-        return self.send(pack(arguments))
+        called = self.send(pack(arguments))
+        self._leave()
+        return called
 
-    def send(self, command: bytes) -> Deferred[Any]:
+    def send(
+        self,
+        command: bytes,
+        reading: Reading = _PLAIN,
+        about: tuple[Any, ...] = (),
+    ) -> Deferred[Any]:
         """
-        Send a command that was packed before: see L{call}.
+        Send a command that was packed before, at the end of this turn: see L{call}.
+
+        @param reading: What is made of the reply, if the command is not cancelled
+            until then.
+        @param about: For that.
         """
-        if self.reason:
-            return fail(self._unavailable(self.reason))
-        waiting, size = self._waiting, len(command)
-        if len(waiting) >= self._maxQueue or self._pending + size > MAX_PENDING:
-            return fail(
-                self._unavailable(
-                    f"has {len(waiting)} calls under way and takes no more"
-                )
-            )
+        waiting, turn, size = self._waiting, self._turn, len(command)
+        pending = self._pending + size
+        if len(waiting) >= self._room or pending > MAX_PENDING:
+            return fail(self._full())
+        if turn:
+            turn.append(command)
+        else:
+            self._begin(command)
         deferred: Deferred[Any] = Deferred()
-        waiting.append((deferred, self._seconds() + self._deadline, size))
-        self._pending += size
+        waiting.append((deferred, self._due, size, reading, about))
+        self._pending = pending
+        return deferred
+
+    def _begin(self, command: bytes) -> None:
+        """
+        Take the first command of a turn, whose deadline is that of all that follow.
+        """
+        self._due = self._seconds() + self._deadline
         if self._timer is None:
             self._timer = self._callLater(self._deadline, self._look)
-        self.transport.write(command)  # type: ignore[union-attr]
-        return deferred
+        if self._waiting:
+            # Reactors call this before they wait for anything.
+            self._leaving = self._callLater(0, self._leave)
+            self._turn.append(command)
+        else:
+            # It may well stay alone, and a timer costs more than a write.
+            self.transport.write(command)  # type: ignore[union-attr]
+
+    def _leave(self) -> None:
+        """
+        Write the commands of this turn.
+        """
+        turn, self._turn = self._turn, []
+        if turn:
+            self._stopLeaving()
+            self.transport.write(b"".join(turn))  # type: ignore[union-attr]
+
+    def _stopLeaving(self) -> None:
+        """
+        Nothing is to be written at the end of this turn.
+        """
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None and leaving.active():
+            leaving.cancel()
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -141,14 +222,17 @@ class Connection(Protocol):
                 if not waiting:
                     self.drop(f"said something unasked{self._saying(reply)}")
                     return
-                deferred, _, size = waiting.popleft()
+                deferred, _, size, reading, about = waiting.popleft()
                 self._pending -= size
-                if isinstance(reply, ReplyError):
-                    deferred.errback(reply)
+                if deferred.called:
+                    pass  # cancelled
+                elif reply == reading.usual:
+                    deferred.callback(reading.meaning)
                 else:
-                    deferred.callback(reply)
-                if self._waiting is not waiting:
-                    return  # dropped by who was told
+                    try:
+                        reading.read(reply, deferred, *about)
+                    except Exception:
+                        deferred.errback(Failure())
         except (ProtocolError, TypeError, ValueError, MemoryError):
             self.drop(
                 "does not speak Redis' protocol: is that its port, and does it want "
@@ -214,12 +298,16 @@ class Connection(Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._stopLeaving()
+        self._turn.clear()
         if self.reason:
             return
-        self.reason = reason
-        waiting, self._waiting = self._waiting, deque()
+        # There is no room for another, so that none waits when the next reply comes.
+        self.reason, self._room = reason, 0
+        waiting = list(self._waiting)
+        self._waiting.clear()
         self._pending = 0
-        for deferred, _, _ in waiting:
+        for deferred, *_ in waiting:
             deferred.errback(self._unavailable(reason))
         if self._drained is not None:
             drained, self._drained = self._drained, None
@@ -232,6 +320,14 @@ class Connection(Protocol):
         """
         return f": {adviceOn(reply)}" if isinstance(reply, ReplyError) else ""
 
+    def _full(self) -> StoreUnavailable:
+        """
+        Say why no command is taken.
+        """
+        return self._unavailable(
+            self.reason or f"has {len(self._waiting)} calls under way and takes no more"
+        )
+
     def _unavailable(self, reason: str) -> StoreUnavailable:
         """
         Make the error of a call that failed.
@@ -239,4 +335,4 @@ class Connection(Protocol):
         return StoreUnavailable(f"the session store {self._where} {reason}")
 
 
-__all__ = ["MAX_PENDING", "MAX_REPLY", "Connection"]
+__all__ = ["MAX_PENDING", "MAX_REPLY", "NO_REPLY", "Connection", "Reading"]

@@ -12,10 +12,12 @@ principal are in the shard of the record, so their keys are made of its key.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from attrs import field, frozen
 
 from txsessions.core.record import PREFIX_BYTES
+from txsessions.stores._redis_resp import pack
 from txsessions.stores._redis_rows import GRACE, HEAD, LIMIT, MARKER_GRACE, SIGNED_HEAD
 
 GONE, DONE, EXISTS, TOO_MANY, DAMAGED = 0, 1, 2, 3, -1
@@ -26,10 +28,14 @@ GONE, DONE, EXISTS, TOO_MANY, DAMAGED = 0, 1, 2, 3, -1
 class Script:
     """
     A script, and the name that the server gives it.
+
+    @ivar lead: What a command that runs it by its name has behind the number of its
+        parts.
     """
 
     text: bytes = field(repr=False)
     name: bytes = field(init=False)
+    lead: bytes = field(init=False, repr=False)
 
     @name.default
     def _digest(self) -> bytes:
@@ -37,6 +43,26 @@ class Script:
         Redis' own name for it.
         """
         return hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
+
+    @lead.default
+    def _led(self) -> bytes:
+        """
+        Written once: only what changes is packed for each call.
+        """
+        return b"$7\r\nEVALSHA\r\n$%d\r\n%b\r\n" % (len(self.name), self.name)
+
+    def command(self, keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
+        """
+        Write the command that runs it by its name.
+        """
+        return pack((b"EVALSHA", self.name, b"%d" % len(keys), *keys, *arguments))
+
+    def inFull(self, command: bytes) -> bytes:
+        """
+        Write the same command for a server that does not know the name.
+        """
+        full = b"$4\r\nEVAL\r\n$%d\r\n%b\r\n" % (len(self.text), self.text)
+        return command.replace(self.lead, full, 1)
 
 
 def script(text: str, *needs: str) -> Script:

@@ -13,11 +13,10 @@ from twisted.internet.defer import Deferred, succeed
 
 from txsessions.core.record import Record
 from txsessions.stores import _redis_principal_scripts as _scripts
-from txsessions.stores._redis_calls import Calls
+from txsessions.stores._redis_calls import Calls, odd
 from txsessions.stores._redis_functions import DONE, Script
 from txsessions.stores._redis_rows import SHARDS, packTime
 from txsessions.stores._redis_sweeping import PAGE, ROOM, SLICE, readable, together
-from txsessions.stores._redis_verbs import odd
 
 _SIZE = 16
 """How many bytes a handle has."""

@@ -42,25 +42,36 @@ SHARDS = 64
 """Over how many hash tags the sessions are spread.  Never to be changed."""
 
 _FORMAT = struct.Struct("<2sqdddddIh")
-_TIMES = struct.Struct("<2sqddd")
 _MARKER = struct.Struct("<2sd")
 _LONG_MARKER = struct.Struct("<2sdd")
 _MARKERS = {b"M1": Answer.ROTATED, b"E1": Answer.DELETED}
-_HEAD_OF_SUM = struct.Struct("<qdq")
+_SUMMED = struct.Struct("<qdqd").pack
 HEAD = _FORMAT.size
 """How long the head of a record is in which nobody is signed in."""
+
+TIMES = struct.calcsize("<2sqddd")
+"""How much of it there has to be to say whether it is alive."""
 
 _SIGN_IN = struct.Struct("<qqq16s32s")
 SIGNED_HEAD = HEAD + _SIGN_IN.size
 """How long that of any other is."""
 
 _SIZES = (16, 32)
+_ANONYMOUS = (b"S1", b"", b"", -1)
 _FIRST_EPOCHS = struct.pack("<qqq", 0, 0, -1)
 _COVERED = HEAD + len(_FIRST_EPOCHS)
 _HEADS = {b"S1": HEAD, b"S2": SIGNED_HEAD}
 
 packTime = struct.Struct("<d").pack
 """Write a time as scripts read it."""
+
+packTimes = struct.Struct("<ddd").pack
+"""Write three of them."""
+
+_ASKED = struct.Struct("<dq").pack
+
+BULK = b"$%d\r\n%b\r\n"
+"""One part of a command, to be filled in: its length, and it."""
 
 
 class Damaged(Exception):
@@ -89,6 +100,16 @@ class Keys:
         self._principals = [tag + b"p:" for tag in tags]
         self._epochs = [tag + b"e:" for tag in tags]
         self.patternOfPrincipals = b"{%b:[0-9][0-9]}:p:*" % prefix.encode()
+        self._ahead = len(self.records[0])
+        self._changed = [
+            b"$%%d\r\n%b%%b\r\n" % record
+            + BULK % (len(due), due)
+            + BULK % (len(claims), claims)
+            + BULK
+            for record, due, claims in zip(
+                self.records, self.due, self.claims, strict=True
+            )
+        ]
 
     def record(self, key: bytes) -> bytes:
         """
@@ -126,6 +147,15 @@ class Keys:
             self.index[shard],
         )
 
+    def packed(self, key: bytes) -> bytes:
+        """
+        The first three of L{all}, and the name of the session, as four parts of a
+        command.
+        """
+        size = len(key)
+        form = self._changed[key[0] & 63 if key else 0]
+        return form % (self._ahead + size, key, size, key)
+
 
 def shardOf(key: bytes) -> int:
     """
@@ -146,6 +176,17 @@ def packVersion(version: int) -> bytes:
         return b""
 
 
+def packAsked(now: float, version: int) -> bytes:
+    """
+    Write the server's time, and a version as scripts compare it: none for a number
+    that no version can have.
+    """
+    try:
+        return _ASKED(now, version)
+    except struct.error:
+        return packTime(now)
+
+
 def encode(record: Record, offset: float) -> bytes:
     """
     Write a record.  The epochs of its principal are written by the scripts.
@@ -154,48 +195,51 @@ def encode(record: Record, offset: float) -> bytes:
     @raise SessionTooLarge: It could not be read again.
     @raise ValueError: It has a handle and no principal, or one of another size.
     """
-    signIn, handle, kind = record.principal or b"", record.handle, b"S1"
-    expiresAt, touchedAt = record.expiresAt + offset, record.touchedAt + offset
-    size = HEAD + len(signIn) + len(record.payload)
-    length = -1 if record.principal is None else len(signIn)
-    epochs = b""
-    if handle is not None:
-        if (len(handle), length) != _SIZES:
-            raise ValueError(
-                "a principal has 32 bytes and its handle 16, and there is none without "
-                f"the other; these have {max(length, 0)} and {len(handle)}"
-            )
-        kind, signIn, epochs = b"S2", handle + signIn, _FIRST_EPOCHS
-        size = SIGNED_HEAD + len(record.payload)
+    principal, handle, payload = record.principal, record.handle, record.payload
+    kind, epochs, signIn, length = _ANONYMOUS
+    size = HEAD + len(payload)
+    if principal is not None or handle is not None:
+        kind, epochs, signIn, length = _signed(principal, handle)
+        size += len(epochs) + len(signIn)
     if size > LIMIT or length > 0x7FFF:
         raise SessionTooLarge(record.tag, size, LIMIT)
-    checksum = _sum(
-        record.key,
-        record.version,
-        record.createdAt,
+    expiresAt, touchedAt = record.expiresAt + offset, record.touchedAt + offset
+    version, createdAt = record.version, record.createdAt
+    checksum = _sum(record.key, version, createdAt, offset, length, signIn, payload)
+    head = _FORMAT.pack(
+        kind,
+        version,
+        expiresAt,
+        touchedAt,
+        expiresAt - touchedAt,
+        createdAt,
         offset,
+        checksum,
         length,
-        signIn,
-        record.payload,
     )
-    return b"".join(
-        (
-            _FORMAT.pack(
-                kind,
-                record.version,
-                expiresAt,
-                touchedAt,
-                expiresAt - touchedAt,
-                record.createdAt,
-                offset,
-                checksum,
-                length,
-            ),
-            epochs,
-            signIn,
-            record.payload,
+    return head + epochs + signIn + payload
+
+
+def _signed(
+    principal: bytes | None, handle: bytes | None
+) -> tuple[bytes, bytes, bytes, int]:
+    """
+    Write who is signed in.
+
+    @return: The kind of the record, room for the epochs, they, and how long the
+        principal is.
+    @raise ValueError: See L{encode}.
+    """
+    signIn = principal or b""
+    length = -1 if principal is None else len(signIn)
+    if handle is None:
+        return b"S1", b"", signIn, length
+    if (len(handle), length) != _SIZES:
+        raise ValueError(
+            "a principal has 32 bytes and its handle 16, and there is none without "
+            f"the other; these have {max(length, 0)} and {len(handle)}"
         )
-    )
+    return b"S2", _FIRST_EPOCHS, handle + signIn, length
 
 
 def decode(
@@ -287,20 +331,6 @@ def signInOf(text: bytes) -> dict[str, bytes | None]:
     return {"principal": principal, "handle": handle}
 
 
-def isAlive(text: bytes, now: float) -> bool:
-    """
-    Look at the times in the beginning of a record.
-
-    @raise Damaged: They are not what was written.
-    """
-    if len(text) != _TIMES.size:
-        raise Damaged
-    _, _, expires, touched, span = _TIMES.unpack(text)
-    if expires - touched != span:
-        raise Damaged
-    return bool(expires > now)
-
-
 def _sum(
     key: bytes,
     version: int,
@@ -313,13 +343,8 @@ def _sum(
     """
     The checksum over all but the times that a touch moves.
     """
-    head = b"%b%b%b%b" % (
-        key,
-        _HEAD_OF_SUM.pack(version, created, length),
-        packTime(then),
-        signIn,
-    )
-    return crc32(payload, crc32(head))
+    known = crc32(_SUMMED(version, created, length, then), crc32(key))
+    return crc32(payload, crc32(signIn, known) if signIn else known)
 
 
 def reportDamage(key: bytes) -> None:
@@ -334,19 +359,22 @@ def reportDamage(key: bytes) -> None:
 
 
 __all__ = [
+    "BULK",
     "GRACE",
     "HEAD",
     "LIMIT",
     "MARKER_GRACE",
     "SHARDS",
     "SIGNED_HEAD",
+    "TIMES",
     "Damaged",
     "Keys",
     "decode",
     "encode",
-    "isAlive",
+    "packAsked",
     "packMarker",
     "packTime",
+    "packTimes",
     "packVersion",
     "reportDamage",
     "shardOf",

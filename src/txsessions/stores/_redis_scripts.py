@@ -26,10 +26,11 @@ from txsessions.stores._redis_functions import (
     functions,
     script,
 )
-from txsessions.stores._redis_rows import LIMIT, SIGNED_HEAD
+from txsessions.stores._redis_rows import LIMIT, SIGNED_HEAD, TIMES
 
 LOAD = script(f"""
-local known = ARGV[1] ~= ''
+local asked = ARGV[1]
+local known = asked ~= ''
 local last = known and {SIGNED_HEAD - 1} or {LIMIT}
 local found = call('GETRANGE', KEYS[1], 0, last)
 local kind = string.sub(found, 1, 2)
@@ -38,12 +39,18 @@ if kind == 'S2' and #found >= {SIGNED_HEAD} then
   if ended(KEYS[1], found) then return {GONE} end
 end
 if not known then return found end
-if (kind == 'S1' or kind == 'S2') and string.sub(found, 3, 10) == ARGV[1] then
-  return {{string.sub(found, 1, 34)}}
+if (kind == 'S1' or kind == 'S2') and string.sub(found, 3, 10) == string.sub(asked, 9)
+    and #found >= {TIMES} then
+  local expires, touched, span = unpack_('<ddd', found, 11)
+  if expires - touched == span then
+    return expires > unpack_('<d', asked) and {DONE} or {GONE}
+  end
 end
 return call('GETRANGE', KEYS[1], 0, {LIMIT})
 """)
-"""Keys: record.  Arguments: the version known, or nothing."""
+"""Keys: record.  Arguments: now and the version known, or nothing.  Where that version
+is there, it says whether it is alive; of one whose times are damaged, all that is
+there."""
 
 _ADMIT = f"""
 local over = {{}}
@@ -108,8 +115,8 @@ local function signIn(found)
   return string.sub(found, 55, 56)
     .. (isSigned(found) and string.sub(found, 81, 128) or '')
 end
-local now = unpack_('<d', ARGV[4])
-local found, fault = current(KEYS[1], ARGV[3], now)
+local now = unpack_('<d', ARGV[3])
+local found, fault = current(KEYS[1], string.sub(ARGV[3], 9), now)
 if not found then return fault end
 local signed = isSigned(found)
 if signIn(ARGV[2]) ~= signIn(found) then return {{found}} end
@@ -135,16 +142,15 @@ return {DONE}
     "neverBack",
     "list",
 )
-"""Keys: record, due, claims.  Arguments: name, value, version expected, now.  Where
+"""Keys: record, due, claims.  Arguments: name, value, now and version expected.  Where
 somebody else is signed in than the value says, it says the head of what is there, for
 the checksum can be made outside only."""
 
 TOUCH = script(
     f"""
-local now = unpack_('<d', ARGV[4])
+local touched, expires, now = unpack_('<ddd', ARGV[2])
 local found, fault = current(KEYS[1], nil, now)
 if not found then return fault end
-local touched, expires = unpack_('<d', ARGV[2]), unpack_('<d', ARGV[3])
 local oldExpires, oldTouched = unpack_('<dd', found, 11)
 if touched <= oldTouched then return {DONE} end
 expires = math.max(expires, oldExpires)
@@ -165,7 +171,7 @@ return {DONE}
     "current",
     "list",
 )
-"""Keys: record, due, claims.  Arguments: name, touchedAt, expiresAt, now."""
+"""Keys: record, due, claims.  Arguments: name, then touchedAt, expiresAt and now."""
 
 
 def _rename(admit: str, evict: str, *needs: str) -> Script:

@@ -36,9 +36,7 @@ PAGE = 100
 """How many records one page of a scan holds at most."""
 
 
-async def claim(
-    calls: Calls, now: float, limit: int, lease: float, deadline: float
-) -> list[Record]:
+async def claim(calls: Calls, now: float, limit: int, lease: float) -> list[Record]:
     """
     See L{txsessions.interfaces.ISessionStore.claimExpired}.  Where half of the
     deadline has gone by, what was claimed so far is handed out.
@@ -47,7 +45,7 @@ async def claim(
     began = calls.seconds()
     at = now + calls.clock.offset
     until = at + max(lease, 0.001)
-    while len(claimed) < limit and calls.seconds() - began <= deadline / 2:
+    while len(claimed) < limit and calls.seconds() - began <= calls.deadline / 2:
         due = await _due(calls, at, min(limit - len(claimed), SLICE))
         if not due:
             break

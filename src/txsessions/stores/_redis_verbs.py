@@ -1,8 +1,7 @@
 """
-The verbs that are about one session, as commands and scripts.
+The verbs that change one session, as commands and scripts.
 
-Owns what is sent for each, and what is made of the answer: what is no session where
-one should be is absent, and the operator is told.
+Owns what is sent for each, and what is made of the answer.
 """
 
 from __future__ import annotations
@@ -12,117 +11,39 @@ from typing import Any
 
 from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred, fail
-from twisted.python.failure import Failure
 
-from txsessions.core.record import UNCHANGED, Answer, Record, SignInLimit, tagOf
+from txsessions.core.record import Record, SignInLimit, tagOf
 from txsessions.errors import (
     SessionConflict,
     SessionExists,
     SessionGone,
     SessionTooLarge,
-    StoreUnavailable,
     TooManySessions,
 )
 from txsessions.interfaces import END_MARKER
 from txsessions.stores import _redis_scripts
-from txsessions.stores._redis_calls import Calls
-from txsessions.stores._redis_functions import DONE, EXISTS, GONE, TOO_MANY
-from txsessions.stores._redis_resp import ReplyError
+from txsessions.stores._redis_calls import Calls, odd
+from txsessions.stores._redis_connection import Reading
+from txsessions.stores._redis_functions import DONE, EXISTS, GONE, TOO_MANY, Script
 from txsessions.stores._redis_rows import (
-    LIMIT,
+    BULK,
     Damaged,
     decode,
     encode,
-    isAlive,
+    packAsked,
     packMarker,
     packTime,
+    packTimes,
     packVersion,
     reportDamage,
     signInOf,
 )
 
 _NONE: Sequence[bytes] = ()
-Found = Record | Answer | None
-
-
-def load(calls: Calls, key: bytes, now: float, known: int | None) -> Deferred[Found]:
-    """
-    See L{txsessions.interfaces.ISessionStore.load}.  No more is read than a record may
-    have.
-    """
-    at = now + calls.clock.offset
-    name = calls.keys.record(key)
-    version = b"" if known is None else packVersion(known)
-    rest = (b"1", name, version)
-    return calls.run(_redis_scripts.LOAD, rest).addCallbacks(
-        _loaded, _failed, (calls, key, at), errbackArgs=(calls, key, at, rest)
-    )
-
-
-def _failed(
-    failure: Failure, calls: Calls, key: bytes, at: float, rest: tuple[bytes, ...]
-) -> Failure | Deferred[Found] | None:
-    """
-    The script failed, perhaps because it was forgotten.
-    """
-    again = calls.failed(failure, _redis_scripts.LOAD, rest)
-    if isinstance(again, Failure):
-        return _notLoaded(again, calls, key)
-    return again.addCallbacks(
-        _loaded, _notLoaded, (calls, key, at), errbackArgs=(calls, key)
-    )
-
-
-def _loaded(reply: Any, calls: Calls, key: bytes, at: float) -> Found | Deferred[Found]:
-    """
-    Read what was loaded.
-    """
-    if not reply:
-        return None if reply == GONE else _findOut(calls, key, at)
-    try:
-        if type(reply) is list:
-            return UNCHANGED if isAlive(reply[0], at) else None
-        return decode(key, reply, calls.clock.offset, at)
-    except Damaged:
-        reportDamage(key)
-        return None
-
-
-def _notLoaded(failure: Failure, calls: Calls, key: bytes) -> Failure | None:
-    """
-    Something that is no session stands there, or the server failed.
-    """
-    failure = calls.refused(failure)
-    if failure.check(ReplyError):
-        reportDamage(key)
-        return None
-    return failure
-
-
-def _findOut(calls: Calls, key: bytes, at: float) -> Deferred[Found]:
-    """
-    Find out whether nothing is there, or an empty string, which nobody but a
-    stranger writes.
-    """
-    name = calls.keys.record(key)
-    there = calls.call(b"EXISTS", name)
-    again = calls.call(b"GETRANGE", name, b"0", b"%d" % LIMIT)
-
-    def told(exists: int) -> Any:
-        if not exists:
-            _ = again.addErrback(lambda _: None)
-            return None
-        return again.addCallbacks(
-            lambda text: _loaded(text or b"?", calls, key, at),
-            _notLoaded,
-            errbackArgs=(calls, key),
-        )
-
-    def failed(failure: Failure) -> Failure:
-        _ = again.addErrback(lambda _: None)
-        return failure
-
-    return there.addCallbacks(told, failed)
+# The commands of each request, with all that never changes: hiredis needs several times
+# as long for a command of many short parts.
+_REPLACE = b"*9\r\n%b$1\r\n3\r\n" % _redis_scripts.REPLACE.lead + b"%b" + 2 * BULK
+_TOUCH = b"*8\r\n%b$1\r\n3\r\n" % _redis_scripts.TOUCH.lead + b"%b" + BULK
 
 
 def insert(
@@ -141,10 +62,10 @@ def insert(
     if limit is not None and record.principal is not None:
         script = _redis_scripts.INSERT_LIMITED
         keys, arguments = _limited(calls, keys, record.principal, limit)
-    done = calls.write(
-        script, record.key, value, packTime(now + offset), *arguments, keys=keys
+    command = script.command(
+        keys, (record.key, value, packTime(now + offset), *arguments)
     )
-    return _written(done, calls, record.key, record.key, limit)
+    return _write(calls, script, command, record.key, record.key, limit)
 
 
 def _made(record: Record, offset: float) -> bytes:
@@ -180,17 +101,19 @@ def replace(calls: Calls, record: Record, expected: int, now: float) -> Deferred
         value = encode(record, offset)
     except (SessionTooLarge, ValueError) as error:
         return fail(error)
-    done = calls.write(
-        _redis_scripts.REPLACE,
-        record.key,
+    key, asked = record.key, packAsked(now + offset, expected)
+    command = _REPLACE % (
+        calls.keys.packed(key),
+        len(value),
         value,
-        packVersion(expected),
-        packTime(now + offset),
-        keys=calls.keys.all(record.key)[:3],
+        len(asked),
+        asked,
     )
-
-    again = (record, expected, now)
-    return _written(done, calls, record.key, record.key, None, again)
+    script, again = _redis_scripts.REPLACE, (record, expected, now)
+    about = (calls, script, command, key, key, None, again)
+    return calls.client.send(
+        command, _REPLICATED if calls.replicas else _WRITTEN, about
+    )
 
 
 def touch(
@@ -200,13 +123,9 @@ def touch(
     See L{txsessions.interfaces.ISessionStore.touch}.
     """
     offset = calls.clock.offset
-    done = calls.write(
-        _redis_scripts.TOUCH,
-        key,
-        *(packTime(at + offset) for at in (touchedAt, expiresAt, now)),
-        keys=calls.keys.all(key)[:3],
-    )
-    return _written(done, calls, key, key)
+    times = packTimes(touchedAt + offset, expiresAt + offset, now + offset)
+    command = _TOUCH % (calls.keys.packed(key), len(times), times)
+    return _write(calls, _redis_scripts.TOUCH, command, key, key)
 
 
 def rename(
@@ -235,39 +154,19 @@ def rename(
     if limit is not None and record.principal is not None:
         script = _redis_scripts.RENAME_LIMITED
         keys, arguments = _limited(calls, keys, record.principal, limit)
-    done = calls.write(
-        script,
-        oldKey,
-        record.key,
-        value,
-        packVersion(expected),
-        packTime(now + offset),
-        packMarker(now + offset, marks),
-        *arguments,
-        keys=keys,
+    command = script.command(
+        keys,
+        (
+            oldKey,
+            record.key,
+            value,
+            packVersion(expected),
+            packTime(now + offset),
+            packMarker(now + offset, marks),
+            *arguments,
+        ),
     )
-    return _written(done, calls, oldKey, record.key, limit)
-
-
-def follow(calls: Calls, key: bytes, now: float) -> Deferred[Found]:
-    """
-    See L{txsessions.interfaces.ISessionStore.follow}.
-    """
-    at = now + calls.clock.offset
-    keys = (calls.keys.record(key), calls.keys.became(key))
-
-    def read(reply: Any) -> Found:
-        if type(reply) is not list:
-            return None
-        name, text = reply
-        try:
-            return decode(name, text, calls.clock.offset, at)
-        except Damaged:
-            reportDamage(name)
-            return None
-
-    done = calls.script(_redis_scripts.FOLLOW, key, packTime(at), keys=keys)
-    return done.addCallbacks(read, odd, errbackArgs=(calls,))
+    return _write(calls, script, command, oldKey, record.key, limit)
 
 
 def delete(calls: Calls, key: bytes, now: float | None) -> Deferred[bool]:
@@ -280,38 +179,73 @@ def delete(calls: Calls, key: bytes, now: float | None) -> Deferred[bool]:
     return done.addCallbacks(bool, odd, errbackArgs=(calls,))
 
 
-def _written(
-    done: Deferred[Any],
+def _write(
     calls: Calls,
+    script: Script,
+    command: bytes,
     key: bytes,
     newKey: bytes,
     limit: SignInLimit | None = None,
     again: tuple[Record, int, float] | None = None,
 ) -> Deferred[None]:
     """
-    Read what a script says.
+    Run a script that changes a session, and read what it says.
 
-    @param key: The session that was to be changed.
-    @param newKey: The one that was to be made.
-    @param again: What L{replace} was to write, when, for who is signed in there.
+    @param key: The session that is to be changed.
+    @param newKey: The one that is to be made.
+    @param again: What L{replace} is to write, when, for who is signed in there.
     """
+    about = (calls, script, command, key, newKey, limit, again)
+    return calls.client.send(
+        command, _REPLICATED if calls.replicas else _WRITTEN, about
+    )
 
-    def said(reply: Any) -> Deferred[None] | None:
-        if reply == DONE:
-            return None
-        if reply == EXISTS:
-            raise SessionExists(tagOf(newKey))
-        if reply == TOO_MANY and limit is not None:
-            raise TooManySessions(tagOf(newKey), limit.most)
-        if type(reply) is list and again is not None:
-            record = _asThere(again[0], reply[0])
-            if record is not None:
-                return replace(calls, record, *again[1:])
-        elif reply != GONE:
-            _conflict(calls, key, reply)
-        raise SessionGone(tagOf(key))
 
-    return done.addCallbacks(said, odd, errbackArgs=(calls,))
+def _written(
+    reply: Any,
+    deferred: Deferred[None],
+    calls: Calls,
+    script: Script,
+    command: bytes,
+    *about: Any,
+) -> None:
+    """
+    The server has answered something else, or the replicas have to be waited for.
+
+    @param about: See L{_said}.
+    """
+    done = calls.resume(reply, script, command).addCallback(calls.written)
+    _ = done.addCallbacks(_said, odd, (calls, *about), errbackArgs=(calls,))
+    _ = done.chainDeferred(deferred)
+
+
+_WRITTEN, _REPLICATED = Reading(usual=DONE, read=_written), Reading(read=_written)
+
+
+def _said(
+    reply: Any,
+    calls: Calls,
+    key: bytes,
+    newKey: bytes,
+    limit: SignInLimit | None,
+    again: tuple[Record, int, float] | None,
+) -> Deferred[None] | None:
+    """
+    Read what a script says: see L{_write}.
+    """
+    if reply == DONE:
+        return None
+    if reply == EXISTS:
+        raise SessionExists(tagOf(newKey))
+    if reply == TOO_MANY and limit is not None:
+        raise TooManySessions(tagOf(newKey), limit.most)
+    if type(reply) is list and again is not None:
+        record = _asThere(again[0], reply[0])
+        if record is not None:
+            return replace(calls, record, *again[1:])
+    elif reply != GONE:
+        _conflict(calls, key, reply)
+    raise SessionGone(tagOf(key))
 
 
 def _asThere(record: Record, head: bytes) -> Record | None:
@@ -344,27 +278,9 @@ def _conflict(calls: Calls, key: bytes, reply: Any) -> None:
             raise SessionConflict(current)
 
 
-def odd(failure: Failure, calls: Calls) -> Failure:
-    """
-    Something that is none of ours has taken a key of the deadlines.
-    """
-    if failure.check(ReplyError):
-        return Failure(
-            StoreUnavailable(
-                f"a key of the session store {calls.where} holds something "
-                "else: see who else writes keys of its prefix"
-            )
-        )
-    return failure
-
-
 __all__ = [
-    "Found",
     "delete",
-    "follow",
     "insert",
-    "load",
-    "odd",
     "rename",
     "replace",
     "touch",

@@ -43,6 +43,7 @@ from txsessions.interfaces import ROTATION_MARKER, IReconnectingStore, ISessionS
 from txsessions.stores import (
     _redis_anonymous,
     _redis_endpoints,
+    _redis_loading,
     _redis_principals,
     _redis_sweeping,
     _redis_verbs,
@@ -50,7 +51,7 @@ from txsessions.stores import (
 from txsessions.stores._reactor import globalReactor
 from txsessions.stores._reconnecting import Reconnecting
 from txsessions.stores._redis_address import Settings, readAddress
-from txsessions.stores._redis_calls import Calls
+from txsessions.stores._redis_calls import Calls, odd
 from txsessions.stores._redis_greeting import Promises
 
 
@@ -89,8 +90,7 @@ class RedisStore(Reconnecting):
             self._promises = self._calls.client.promises or self._promises
         if self._promises is None:
             return "what the Redis server promises: it was not asked yet"
-        text = self._promises.durability
-        replicas = self._settings.wait
+        text, replicas = self._promises.durability, self._settings.wait
         return f"{text}; {replicas} replicas have it as well" if replicas else text
 
     def open(self) -> Deferred[None]:
@@ -160,13 +160,19 @@ class RedisStore(Reconnecting):
         """
         See L{ISessionStore.load}.
         """
-        return self._run(now, _redis_verbs.load, key, now, known)
+        calls = self._calls
+        if calls is None or calls.mustLook():
+            return self._run(now, _redis_loading.load, key, now, known)
+        return _redis_loading.load(calls, key, now, known)
 
     def replace(self, record: Record, expected: int, now: float) -> Deferred[None]:
         """
         See L{ISessionStore.replace}.
         """
-        return self._run(now, _redis_verbs.replace, record, expected, now)
+        calls = self._calls
+        if calls is None or calls.mustLook():
+            return self._run(now, _redis_verbs.replace, record, expected, now)
+        return _redis_verbs.replace(calls, record, expected, now)
 
     def touch(
         self, key: bytes, touchedAt: float, expiresAt: float, now: float
@@ -197,7 +203,7 @@ class RedisStore(Reconnecting):
         """
         See L{ISessionStore.follow}.
         """
-        return self._run(now, _redis_verbs.follow, key, now)
+        return self._run(now, _redis_loading.follow, key, now)
 
     def delete(self, key: bytes, now: float | None = None) -> Deferred[bool]:
         """
@@ -229,8 +235,7 @@ class RedisStore(Reconnecting):
         self, cursor: bytes | None, limit: int
     ) -> Deferred[tuple[list[Record], bytes | None]]:
         """
-        See L{ISessionStore.scan}.  A page holds at most
-        L{txsessions.stores._redis_sweeping.PAGE} records.
+        See L{ISessionStore.scan}, and L{txsessions.stores._redis_sweeping.PAGE}.
         """
         return self._run(None, self._walk, _redis_sweeping.page, cursor, limit)
 
@@ -315,11 +320,7 @@ class RedisStore(Reconnecting):
         """
         Do something with many sessions.
         """
-        if walk is _redis_sweeping.claim:
-            args = (*args, self._settings.deadline)
-        return Deferred.fromCoroutine(walk(calls, *args)).addErrback(
-            _redis_verbs.odd, calls
-        )
+        return Deferred.fromCoroutine(walk(calls, *args)).addErrback(odd, calls)
 
     def _opened(self, _: None) -> None:
         """

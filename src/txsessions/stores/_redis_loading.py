@@ -1,0 +1,154 @@
+"""
+The reading of one session, as commands and scripts.
+
+Owns what is sent for it, and what is made of the answer: what is no session where one
+should be is absent, and the operator is told.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from txsessions.core.record import UNCHANGED, Answer, Record
+from txsessions.stores import _redis_scripts
+from txsessions.stores._redis_calls import Calls, odd
+from txsessions.stores._redis_connection import Reading
+from txsessions.stores._redis_functions import DONE, GONE
+from txsessions.stores._redis_resp import ReplyError
+from txsessions.stores._redis_rows import (
+    BULK,
+    LIMIT,
+    Damaged,
+    decode,
+    packAsked,
+    packTime,
+    reportDamage,
+)
+
+Found = Record | Answer | None
+
+# All of the command that never changes: hiredis needs several times as long for a
+# command of many short parts.
+_LOAD = b"*5\r\n%b$1\r\n1\r\n" % _redis_scripts.LOAD.lead + 2 * BULK
+
+
+def load(calls: Calls, key: bytes, now: float, known: int | None) -> Deferred[Found]:
+    """
+    See L{txsessions.interfaces.ISessionStore.load}.  No more is read than a record may
+    have.
+    """
+    at = now + calls.clock.offset
+    name = calls.keys.record(key)
+    asked = b"" if known is None else packAsked(at, known)
+    command = _LOAD % (len(name), name, len(asked), asked)
+    about = (calls, command, key, at)
+    return calls.client.send(command, _LOADED, about)
+
+
+def _loaded(
+    reply: Any,
+    deferred: Deferred[Found],
+    calls: Calls,
+    command: bytes,
+    key: bytes,
+    at: float,
+) -> None:
+    """
+    The server has answered.
+    """
+    if reply and type(reply) is bytes:
+        deferred.callback(_read(reply, calls, key, at))
+    else:
+        _ = (
+            calls.resume(reply, _redis_scripts.LOAD, command)
+            .addCallbacks(_found, _notLoaded, (calls, key, at), errbackArgs=(key,))
+            .chainDeferred(deferred)
+        )
+
+
+_LOADED = Reading(usual=DONE, meaning=UNCHANGED, read=_loaded)
+
+
+def _found(reply: Any, calls: Calls, key: bytes, at: float) -> Found | Deferred[Found]:
+    """
+    Read what was said after all.
+    """
+    if reply == DONE:
+        return UNCHANGED
+    if not reply:
+        return None if reply == GONE else _findOut(calls, key, at)
+    return _read(reply, calls, key, at)
+
+
+def _read(text: bytes, calls: Calls, key: bytes, at: float) -> Found:
+    """
+    Read what was loaded.
+    """
+    try:
+        return decode(key, text, calls.clock.offset, at)
+    except Damaged:
+        reportDamage(key)
+        return None
+
+
+def _notLoaded(failure: Failure, key: bytes) -> Failure | None:
+    """
+    Something that is no session stands there, or the server failed.
+    """
+    if failure.check(ReplyError):
+        reportDamage(key)
+        return None
+    return failure
+
+
+def _findOut(calls: Calls, key: bytes, at: float) -> Deferred[Found]:
+    """
+    Find out whether nothing is there, or an empty string, which nobody but a
+    stranger writes.
+    """
+    name = calls.keys.record(key)
+    there = calls.call(b"EXISTS", name)
+    again = calls.call(b"GETRANGE", name, b"0", b"%d" % LIMIT)
+
+    def told(exists: int) -> Any:
+        if not exists:
+            _ = again.addErrback(lambda _: None)
+            return None
+        return again.addCallbacks(
+            lambda text: _read(text or b"?", calls, key, at),
+            _notLoaded,
+            errbackArgs=(key,),
+        )
+
+    def failed(failure: Failure) -> Failure:
+        _ = again.addErrback(lambda _: None)
+        return failure
+
+    return there.addCallbacks(told, failed)
+
+
+def follow(calls: Calls, key: bytes, now: float) -> Deferred[Found]:
+    """
+    See L{txsessions.interfaces.ISessionStore.follow}.
+    """
+    at = now + calls.clock.offset
+    keys = (calls.keys.record(key), calls.keys.became(key))
+
+    def read(reply: Any) -> Found:
+        if type(reply) is not list:
+            return None
+        name, text = reply
+        try:
+            return decode(name, text, calls.clock.offset, at)
+        except Damaged:
+            reportDamage(name)
+            return None
+
+    done = calls.script(_redis_scripts.FOLLOW, key, packTime(at), keys=keys)
+    return done.addCallbacks(read, odd, errbackArgs=(calls,))
+
+
+__all__ = ["Found", "follow", "load"]
