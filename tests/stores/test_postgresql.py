@@ -409,7 +409,7 @@ class ClockTests(PostgresCase):
         self.assertEqual(clock.offset, 0)
         await store.load(b"", time.time() - 100)
         self.assertEqual(clock.offset, 0)
-        clock._nextAt = reactor.seconds()
+        clock.nextAt = reactor.seconds()
         call = store.load(b"", time.time() - 100)
         self.assertEqual(clock.offset, 0)
         await call
@@ -424,11 +424,11 @@ class ClockTests(PostgresCase):
         store = await self.open()
         await store.load(b"", self.now)
         clock = store._database.clock
-        self.assertTrue(clock.isFresh())
+        self.assertTrue(clock.isKnown)
         self.server.terminate()
-        await self.until(lambda: not clock.isFresh())
+        await self.until(lambda: not clock.isKnown)
         await self.healed(store)
-        self.assertTrue(clock.isFresh())
+        self.assertTrue(clock.isKnown)
 
     @steps
     async def test_firstCallsAreHeld(self) -> None:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txsessions.errors import SessionExists, SessionGone, StoreUnavailable
 from txsessions.stores import _postgresql_outcomes
 from txsessions.stores._postgresql_exchange import Call, Unit
-from txsessions.stores._postgresql_outcomes import Again, gather, outcome
+from txsessions.stores._postgresql_outcomes import Again, gather, settle
 from txsessions.stores._postgresql_statements import (
     Names,
     Statements,
@@ -28,7 +28,22 @@ def call(
     """
     Make a call.
     """
-    return Call(STATEMENT, (b"x" * size,), decode, 9.0, keys, alone=alone)
+    return Call(STATEMENT, [b"x" * size], decode, 9.0, keys, alone=alone)
+
+
+def outcome(unit: Unit) -> tuple[list[tuple[Call, object]], list[Call]]:
+    """
+    Settle a unit.
+
+    @return: The calls with what whoever waits for them was told, an answer or an
+        error; and those that are to be made again.
+    """
+    told: list[tuple[Call, object]] = []
+    for each in unit.calls:
+        each.deferred.addErrback(lambda failure: failure.value)
+        each.deferred.addCallback(lambda answer, each=each: told.append((each, answer)))
+    again = settle(unit, "the place")
+    return told, again
 
 
 class GatherTests(SynchronousTestCase):
@@ -87,7 +102,7 @@ class GatherTests(SynchronousTestCase):
 
 class OutcomeTests(SynchronousTestCase):
     """
-    L{outcome}.
+    L{settle}.
     """
 
     def failed(self, code: str, at: int, *calls: Call):
@@ -96,7 +111,7 @@ class OutcomeTests(SynchronousTestCase):
         """
         unit = Unit(calls, setupOf(500, "on"))
         unit.failed, unit.code, unit.said = at, code, "the words"
-        return outcome(unit, "the place")
+        return outcome(unit)
 
     def test_committed(self) -> None:
         """
@@ -115,7 +130,7 @@ class OutcomeTests(SynchronousTestCase):
         calls = [call(decode=each) for each in (str, gone, again, broken)]
         unit = Unit(calls, None)
         unit.results = [1, 2, 3, 4]
-        answers, repeated = outcome(unit, "the place")
+        answers, repeated = outcome(unit)
         self.assertEqual(answers[0], (calls[0], "1"))
         self.assertIsInstance(answers[1][1], SessionGone)
         self.assertEqual(repeated, [calls[2]])
@@ -152,27 +167,57 @@ class OutcomeTests(SynchronousTestCase):
             one, two = call(b"1"), call(b"2")
             answers, again = self.failed("53100", at, one, two)
             self.assertEqual([each for each, _ in answers], [one, two])
+            one, two = call(b"1"), call(b"2")
             answers, again = self.failed("40001", at, one, two)
             self.assertEqual((answers, again), ([], [one, two]))
 
-    def test_twoStatements(self) -> None:
+    def test_instead(self) -> None:
         """
-        A call of two statements gets both answers, and is blamed for both.
+        A call that goes on with another statement is made again with that, and alone
+        if it says so; what it waits for stays the same.
         """
-        one, two = call(b"1"), call(b"2", decode=lambda *both: both)
-        two.more = (STATEMENT, (b"x",))
+        other = Statements(Names("public", "sessions")).end
+
+        def goOn(result):
+            raise Again(other, [b"y"], str, alone=alone)
+
+        for alone in (False, True):
+            one = call(b"1", decode=goOn)
+            waited = one.deferred
+            unit = Unit([one], setupOf(500, "on"))
+            unit.results = ["setup", 1]
+            self.assertEqual(outcome(unit), ([], [one]))
+            self.assertEqual(
+                (one.statement, one.values, one.decode, one.alone),
+                (other, [b"y"], str, alone),
+            )
+            self.assertIs(one.deferred, waited)
+
+    def test_noLongerWaiting(self) -> None:
+        """
+        Who no longer waits is told nothing, and shifts nobody's answer.
+        """
+        one, two = call(b"1"), call(b"2")
+        one.deferred.addErrback(lambda _: None)
+        one.deferred.cancel()
         unit = Unit([one, two], setupOf(500, "on"))
-        unit.results = ["setup", 1, 2, 3]
-        self.assertEqual(outcome(unit, "p"), ([(one, 1), (two, (2, 3))], []))
-        for at, blamed in (
-            (1, [one]),
-            (2, [two]),
-            (3, [two]),
-            (4, [one, two]),
-            (0, [one, two]),
-        ):
-            answers, _ = self.failed("53100", at, one, two)
-            self.assertEqual([each for each, _ in answers], blamed)
+        unit.results = ["setup", 1, 2]
+        self.assertEqual(settle(unit, "the place"), [])
+        self.assertEqual(self.successResultOf(two.deferred), 2)
+
+    def test_shifted(self) -> None:
+        """
+        Where there are not as many answers as statements, nobody gets one.
+        """
+        unit = Unit([call(b"1"), call(b"2")], setupOf(500, "on"))
+        unit.results = ["setup", 1]
+        self.assertRaises(ValueError, lambda: list(unit.answers()))
+
+    def test_repr(self) -> None:
+        """
+        A call shows none of its values.
+        """
+        self.assertEqual(repr(call(b"secret")), "<txsessions_delete>")
 
     def test_keys(self) -> None:
         """

@@ -6,25 +6,23 @@ indexes find it, and what happens where somebody else's transaction is under way
 from __future__ import annotations
 
 from msgspec.structs import replace as evolve
-from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stores.postgres_case import PostgresCase, record
 from txsessions.core.record import PREFIX_BYTES, ROTATED, Record, SignInLimit
 from txsessions.errors import (
+    SessionConflict,
     SessionExists,
     SessionGone,
     StoreUnavailable,
     TooManySessions,
 )
-from txsessions.stores._postgresql_exchange import Call, Unit
+from txsessions.stores._postgresql_exchange import Unit
 from txsessions.stores._postgresql_principal_verbs import lockOf
 from txsessions.stores._postgresql_statements import (
     LOCK_ALONE,
     LOCK_SHARED,
     Statement,
     namesOf,
-    number,
-    setupOf,
 )
 from txsessions.testing._case import steps
 
@@ -56,7 +54,7 @@ class PrincipalCase(PostgresCase):
         def taken() -> Unit | None:
             unit = take()
             if unit is not None:
-                sent.append([statement for statement, _ in unit.statements])
+                sent.append([step.statement for step in unit.steps])
             return unit
 
         self.patch(line, "takeUnit", taken)
@@ -230,7 +228,7 @@ class CostTests(PrincipalCase):
             (lambda: store.insert(plain, self.now), [all_.insert]),
             (
                 lambda: store.replace(evolve(plain, version=2), 1, self.now),
-                [all_.replace, all_.replaced],
+                [all_.replace],
             ),
             (
                 lambda: store.rename(plain.key, second, 2, self.now),
@@ -239,11 +237,11 @@ class CostTests(PrincipalCase):
             (lambda: store.insert(signed, self.now), [LOCK_SHARED, all_.signIn]),
             (
                 lambda: store.replace(evolve(signed, version=2), 1, self.now),
-                [all_.replace, all_.replaced],
+                [all_.replace],
             ),
             (
                 lambda: store.touch(signed.key, self.now + 1, self.now + 9, self.now),
-                [all_.touch, all_.touched],
+                [all_.touch],
             ),
             (
                 lambda: store.rename(signed.key, record("out", version=3), 2, self.now),
@@ -276,6 +274,23 @@ class CostTests(PrincipalCase):
         await store.load(plain.key, self.now)
         await store.sessionsOf(SOMEBODY, self.now)
         self.assertEqual(read, [[all_.load], [all_.sessionsOf]])
+
+    @steps
+    async def test_lookingWhy(self) -> None:
+        """
+        Only a change or a touch that met no row looks why.
+        """
+        store = await self.open()
+        all_, kept = store._statements, record("kept")
+        await store.insert(kept, self.now)
+        sent = self.statements(store._database.writes)
+        other = evolve(kept, version=9)
+        await self.fails(store.replace(other, 8, self.now), SessionConflict)
+        await store.touch(kept.key, kept.touchedAt, kept.expiresAt, self.now)
+        self.assertEqual(
+            [statements[1:] for statements in sent],
+            [[all_.replace], [all_.current], [all_.touch], [all_.touched]],
+        )
 
     @steps
     async def test_makingRoom(self) -> None:
@@ -541,53 +556,3 @@ class OthersTests(PrincipalCase):
             found = await store.load(signedIn("old").key, self.now)
             self.assertIsInstance(found, Record)
         self.assertEqual(await store.load(anonymous.key, self.now), anonymous)
-
-
-class UnitTests(SynchronousTestCase):
-    """
-    The locks of a unit.
-    """
-
-    def call(self, *lock) -> Call:
-        """
-        Make a call that wants a lock, or none.
-        """
-        statement = Statement(b"x", b"SELECT", [], [])
-        return Call(statement, (), lambda result: result, 9.0, lock=lock or None)
-
-    def test_order(self) -> None:
-        """
-        All locks come behind the setup, before all else, each once and in one order;
-        one that somebody wants alone is not shared.
-        """
-        calls = [
-            self.call(7, False),
-            self.call(),
-            self.call(-3, False),
-            self.call(7, True),
-        ]
-        setup = setupOf(1, "on")
-        unit = Unit(calls, setup)
-        self.assertEqual(
-            unit.statements[:3],
-            [
-                (setup, ()),
-                (LOCK_SHARED, (number(-3),)),
-                (LOCK_ALONE, (number(7),)),
-            ],
-        )
-        self.assertEqual(len(unit.statements), 7)
-
-    def test_blame(self) -> None:
-        """
-        For a lock those are to blame who want it; the answers are those of the calls.
-        """
-        calls = [self.call(7, False), self.call(), self.call(7, True)]
-        unit = Unit(calls, setupOf(1, "on"))
-        for failed, blamed in ((0, calls), (1, [calls[0], calls[2]]), (3, calls[1:2])):
-            unit.failed = failed
-            self.assertEqual(unit.blamed(), blamed)
-        unit.failed, unit.results = None, [0, 1, 2, 3, 4]
-        self.assertEqual(
-            unit.answers(), [(each, [n]) for n, each in enumerate(calls, 2)]
-        )

@@ -1,6 +1,6 @@
 """
 How the PostgreSQL store reads answers that contradict each other: the second statement
-of a unit sees what others have committed since the first.
+of a call sees what others have committed since the first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stores.postgres_case import record
 from txsessions.core.record import Record, SignInLimit
-from txsessions.errors import SessionExists, SessionGone, TooManySessions
+from txsessions.errors import (
+    SessionConflict,
+    SessionExists,
+    SessionGone,
+    TooManySessions,
+)
+from txsessions.stores._postgresql_exchange import Call
 from txsessions.stores._postgresql_outcomes import Again
 from txsessions.stores._postgresql_rows import valuesOf
 from txsessions.stores._postgresql_statements import Statements, namesOf, number
@@ -66,14 +72,26 @@ class OvertakenTests(SynchronousTestCase):
         self.statements = Statements(namesOf("public", "sessions"))
         self.verbs = Verbs(self.statements, "server")
 
+    def again(self, call: Call, *results: Result) -> None:
+        """
+        Have a call read these answers, and go on after each as it wants to.
+        """
+        for result in results:
+            self.assertRaises(Again, call.decode, result).change(call)
+
     def test_replace(self) -> None:
         """
         A change that met no row, though now there is one at the version that it
         expected, is made again.
         """
         call = self.verbs.replace(record(version=3), 2, 0.0, 0, 9.0)
-        self.assertRaises(Again, call.decode, NOTHING, rowOf(record(version=2)))
-        self.assertIsNone(call.decode(Result(1), NOTHING))
+        before = (call.statement, call.values)
+        self.assertIsNone(call.decode(Result(1)))
+        self.again(call, NOTHING)
+        self.assertIs(call.statement, self.statements.current)
+        self.again(call, rowOf(record(version=2)))
+        self.assertEqual((call.statement, call.values), before)
+        self.assertIsNone(call.decode(Result(1)))
 
     def test_replaceOfAnother(self) -> None:
         """
@@ -82,8 +100,8 @@ class OvertakenTests(SynchronousTestCase):
         """
         stored = record(version=2, principal=b"p" * 32, handle=b"h" * 16)
         call = self.verbs.replace(record(version=3), 2, 0.0, 0, 9.0)
-        self.assertRaises(Again, call.decode, NOTHING, rowOf(stored, 5))
-        self.assertEqual(call.values[-2:], (stored.principal, stored.handle))
+        self.again(call, NOTHING, rowOf(stored, 5))
+        self.assertEqual(call.values[-2:], [stored.principal, stored.handle])
 
     def test_replaceOfTheDamaged(self) -> None:
         """
@@ -93,7 +111,8 @@ class OvertakenTests(SynchronousTestCase):
         row = rowOf(stored, 5).rows[0]
         damaged = Result(0, ((*row[:8], number(6), row[9]),))
         call = self.verbs.replace(record(version=3), 2, 0.0, 0, 9.0)
-        self.assertRaises(SessionGone, call.decode, NOTHING, damaged)
+        self.again(call, NOTHING)
+        self.assertRaises(SessionGone, call.decode, damaged)
 
     def test_signIn(self) -> None:
         """
@@ -128,14 +147,15 @@ class OvertakenTests(SynchronousTestCase):
 
     def test_replaceOfNothing(self) -> None:
         """
-        One that met no row, and no other record either, looks at any record before
-        it says that there is none.
+        One that met no row, and no other record either, says that there is none; one
+        that finds what it wanted to write is in conflict with that.
         """
-        call = self.verbs.replace(record(version=3), 2, 0.0, 0, 9.0)
-        before = call.more
-        self.assertRaises(Again, call.decode, NOTHING, NOTHING)
-        self.assertNotEqual(call.more, before)
-        self.assertRaises(SessionGone, call.decode, NOTHING, NOTHING)
+        one = record(version=3)
+        call = self.verbs.replace(one, 2, 0.0, 0, 9.0)
+        self.again(call, NOTHING)
+        self.assertRaises(SessionGone, call.decode, NOTHING)
+        error = self.assertRaises(SessionConflict, call.decode, rowOf(one))
+        self.assertEqual(error.current, one)
 
     def test_touch(self) -> None:
         """
@@ -143,11 +163,16 @@ class OvertakenTests(SynchronousTestCase):
         again; one that is touched already is well.
         """
         call = self.verbs.touch(b"k", (50.0, 60.0), 40.0, 0, 9.0)
+        before = (call.statement, call.values)
         earlier = Result(0, ((number(49_000_000),),))
         later = Result(0, ((number(50_000_000),),))
-        self.assertRaises(Again, call.decode, NOTHING, earlier)
-        self.assertIsNone(call.decode(NOTHING, later))
-        self.assertRaises(SessionGone, call.decode, NOTHING, NOTHING)
+        self.assertIsNone(call.decode(Result(1)))
+        self.again(call, NOTHING)
+        self.assertIs(call.statement, self.statements.touched)
+        self.assertIsNone(call.decode(later))
+        self.assertRaises(SessionGone, call.decode, NOTHING)
+        self.again(call, earlier)
+        self.assertEqual((call.statement, call.values), before)
 
     def test_delete(self) -> None:
         """
@@ -157,7 +182,7 @@ class OvertakenTests(SynchronousTestCase):
         call = self.verbs.delete(b"k", None, 0, 9.0)
         self.assertIs(call.decode(Result(1)), True)
         self.assertIs(call.statement, self.statements.delete)
-        self.assertRaises(Again, call.decode, NOTHING)
+        self.again(call, NOTHING)
         self.assertEqual(
             (call.statement, call.alone), (self.statements.deleteFollowed, True)
         )

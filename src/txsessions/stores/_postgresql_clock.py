@@ -40,6 +40,8 @@ class ServerClock:
     See the module.
 
     @ivar offset: How far the server is ahead, in microseconds.
+    @ivar isKnown: Whether that was measured.
+    @ivar nextAt: When it is to be measured again, by the reactor's clock.
     """
 
     _log = Logger()
@@ -51,49 +53,48 @@ class ServerClock:
         self.offset = 0
         self._statement = statement
         self._reactor = reactor
-        self._isKnown = False
-        self._nextAt = float("-inf")
+        self.isKnown = False
+        self.nextAt = float("-inf")
         self._held: list[tuple[Deferred[Any], Callable[[], Deferred[Any]]]] = []
 
     def forget(self) -> None:
         """
         A connection was lost: the next one may be to another server.
         """
-        self._isKnown = False
-        self._nextAt = float("-inf")
-
-    def isFresh(self) -> bool:
-        """
-        Need nothing be measured?
-        """
-        return self._isKnown and self._reactor.seconds() < self._nextAt
+        self.isKnown = False
+        self.nextAt = float("-inf")
 
     def when(
-        self, line: Line, now: float, due: float, call: Callable[[], Deferred[Any]]
+        self, line: Line, now: float, due: float, make: Callable[[int, float], Call]
     ) -> Deferred[Any]:
         """
         Measure, if nobody else does already, and make a call: at once, if the
         offset was known before.
 
-        @param line: Where the server is asked.
+        @param line: Where the server is asked, and the call made.
         @param now: The caller's clock.
         @param due: When it is too late.
+        @param make: Takes the offset and when it is too late.
         """
-        if not self._isKnown and len(self._held) >= QUEUE_LIMIT:
+        if not self.isKnown and len(self._held) >= QUEUE_LIMIT:
             return fail(
                 StoreUnavailable(
                     f"{QUEUE_LIMIT} calls are waiting for the clock of the session "
                     "database already"
                 )
             )
+
+        def call() -> Deferred[Any]:
+            return line.submit(make(self.offset, due))
+
         held: Deferred[Any] | None = None
-        if not self._isKnown:
+        if not self.isKnown:
             held = Deferred()
             self._held.append((held, call))
         seconds = self._reactor.seconds()
-        if seconds >= self._nextAt:
-            self._nextAt = seconds + INTERVAL
-            asked = line.submit(Call(self._statement, (), _read, due))
+        if seconds >= self.nextAt:
+            self.nextAt = seconds + INTERVAL
+            asked = line.submit(Call(self._statement, [], _read, due))
             handled(asked.addCallbacks(self._found, self._unknown, (now, seconds)))
         return call() if held is None else held
 
@@ -110,7 +111,7 @@ class ServerClock:
                 "process's; the times of sessions are kept in the database's",
                 ahead=ahead / 1e6,
             )
-        self._isKnown = True
+        self.isKnown = True
         held, self._held = self._held, []
         for deferred, call in held:
             if not deferred.called:
@@ -120,7 +121,7 @@ class ServerClock:
         """
         The server did not tell.
         """
-        self._nextAt = float("-inf")
+        self.nextAt = float("-inf")
         held, self._held = self._held, []
         error = failure.value
         kind = type(error) if isinstance(error, StoreError) else StoreUnavailable

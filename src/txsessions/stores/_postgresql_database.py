@@ -53,6 +53,7 @@ class Database(Opening):
     See the module.
 
     @ivar facts: What the server said of its durability when it was last connected.
+    @ivar seconds: Tells the time by the reactor's clock.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Database(Opening):
         late = f"the session database {settings.place} takes longer than {deadline:g} s"
         super().__init__(reactor, deadline, late + " to connect")
         self.facts: Facts | None = None
+        self.seconds = reactor.seconds
         self._settings = settings
         self._statements = statements
         self._makeWorker = makeWorker

@@ -9,10 +9,12 @@ the whole unit.  Knows neither a reactor nor a thread, nor what any statement me
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from msgspec import Struct, field
 from psycopg.pq import DiagnosticField, ExecStatus
 from twisted.internet.defer import Deferred
 
@@ -27,20 +29,38 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
 _BINARY = 1
-_SYNC = ExecStatus.PIPELINE_SYNC
-_SKIPPED = ExecStatus.PIPELINE_ABORTED
-_GOOD = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+# As plain numbers, which is what libpq gives.
+_SYNC = int(ExecStatus.PIPELINE_SYNC)
+_SKIPPED = int(ExecStatus.PIPELINE_ABORTED)
+_GOOD = (int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK))
+
+Values = list[bytes | None]
+"""What a statement is about.  A list, for psycopg 3.2 takes nothing else."""
 
 
-class Call:
+class Step(Struct, eq=False):
     """
-    One statement, or two, and who waits for the answer.
+    One statement of a unit, and its values.  Each request of a site makes one or two,
+    so it is of a kind that is made in C.
+    """
 
-    @ivar more: A second statement and its values, sent in the same unit.
-    @ivar keys: What it changes; nothing for a read.
-    @ivar decode: Makes a value of the answer to each statement, or raises what is
-        to be told.
+    statement: Statement
+    values: Values
+
+    def __repr__(self) -> str:
+        """
+        Show what people may see.
+        """
+        return f"<{self.statement.name.decode()}>"
+
+
+class Call(Step, eq=False):
+    """
+    A statement, and who waits for the answer.
+
+    @ivar decode: Makes a value of that, or raises what is to be told.
     @ivar due: When whoever waits is told that it is too late.
+    @ivar keys: What it changes; nothing for a read.
     @ivar commit: How its transaction is to be committed: see L{COMMITS}.
     @ivar alone: Whether its unit holds no other call.
     @ivar lock: An advisory lock that its unit takes before it does anything else, and
@@ -48,43 +68,14 @@ class Call:
     @ivar retried: Whether it has been made twice.
     """
 
-    __slots__ = (
-        "alone",
-        "commit",
-        "decode",
-        "deferred",
-        "due",
-        "keys",
-        "lock",
-        "more",
-        "retried",
-        "statement",
-        "values",
-    )
-
-    def __init__(
-        self,
-        statement: Statement,
-        values: Sequence[bytes | None],
-        decode: Callable[..., Any],
-        due: float,
-        keys: tuple[bytes, ...] = (),
-        commit: int = 0,
-        *,
-        alone: bool = False,
-        lock: tuple[int, bool] | None = None,
-    ) -> None:
-        self.statement = statement
-        self.values = values
-        self.decode = decode
-        self.due = due
-        self.keys = keys
-        self.commit = commit
-        self.alone = alone
-        self.lock = lock
-        self.more: tuple[Statement, Sequence[bytes | None]] | None = None
-        self.retried = False
-        self.deferred: Deferred[Any] = Deferred()
+    decode: Callable[[PGresult], Any]
+    due: float
+    keys: tuple[bytes, ...] = ()
+    commit: int = 0
+    alone: bool = False
+    lock: tuple[int, bool] | None = None
+    retried: bool = False
+    deferred: Deferred[Any] = field(default_factory=Deferred)
 
     def answer(self, answer: object) -> None:
         """
@@ -103,15 +94,16 @@ COMMITS = ("off", "as set", "on")
 """How a unit is committed, by the greatest C{commit} of its calls: not waiting for
 the disk; as the server or the user has set it; waiting in any case."""
 
+_dueOf, _lockOf = attrgetter("due"), attrgetter("lock")
+
 
 class Unit:
     """
     Calls that are one transaction.
 
     @ivar due: When the first of them is too late.
-    @ivar statements: All statements and their values, in the order of sending: the
-        setup if there is one, then the locks in one order, each call's, and their
-        second ones, like beside like.
+    @ivar steps: All statements and their values, in the order of sending: the setup
+        if there is one, then the locks in one order, then the calls.
     @ivar results: One for each statement that was answered.
     @ivar failed: Which statement met an error, or the number of statements for the
         commit; L{None} if none did.
@@ -120,40 +112,32 @@ class Unit:
     """
 
     __slots__ = (
-        "_before",
-        "_owners",
+        "_ahead",
         "calls",
         "code",
         "due",
         "failed",
         "results",
         "said",
-        "statements",
+        "steps",
     )
 
     def __init__(self, calls: Sequence[Call], setup: Statement | None) -> None:
         self.calls = calls
-        self.due = min([call.due for call in calls])
-        self._owners: list[Sequence[Call]] = []
-        self.statements: list[tuple[Statement, Sequence[bytes | None]]] = []
+        self.due = min(map(_dueOf, calls))
+        self.steps: Sequence[Step] = calls
+        # For whom what goes ahead of the calls is sent.
+        self._ahead: list[Sequence[Call]] = []
         if setup is not None:
-            self._owners.append(calls)
-            self.statements.append((setup, ()))
-            if any(call.lock is not None for call in calls):
-                self._lock()
-        self._before = len(self.statements)
-        self._owners += [(call,) for call in calls]
-        self.statements += [(call.statement, call.values) for call in calls]
-        more = [(call.more, call) for call in calls if call.more is not None]
-        for pair, call in sorted(more, key=lambda each: each[0][0].name):
-            self._owners.append((call,))
-            self.statements.append(pair)
+            self._ahead.append(calls)
+            locks = self._locks() if any(map(_lockOf, calls)) else []
+            self.steps = [Step(setup, []), *locks, *calls]
         self.results: list[PGresult] = []
         self.failed: int | None = None
         self.code = ""
         self.said = ""
 
-    def _lock(self) -> None:
+    def _locks(self) -> list[Step]:
         """
         Take each lock that a call wants, once, shared if that is enough for all.  One
         order for everybody, and rows are locked later, so that no two wait for each
@@ -163,36 +147,39 @@ class Unit:
         for call in self.calls:
             if call.lock is not None:
                 wanted.setdefault(call.lock[0], []).append(call)
+        steps = []
         for place, callers in sorted(wanted.items(), key=lambda each: each[0]):
             alone = any(call.lock is not None and call.lock[1] for call in callers)
-            self._owners.append(callers)
+            self._ahead.append(callers)
             statement = LOCK_ALONE if alone else LOCK_SHARED
-            self.statements.append((statement, (number(place),)))
+            steps.append(Step(statement, [number(place)]))
+        return steps
 
-    def answers(self) -> list[tuple[Call, list[PGresult]]]:
+    def answers(self) -> Iterable[tuple[Call, PGresult]]:
         """
         The calls with what they were answered.
         """
-        found: dict[Call, list[PGresult]] = {call: [] for call in self.calls}
-        owners, results = self._owners[self._before :], self.results[self._before :]
-        for (owner,), result in zip(owners, results, strict=True):
-            found[owner].append(result)
-        return list(found.items())
+        return zip(self.calls, self.results[len(self._ahead) :], strict=True)
 
     def blamed(self) -> list[Call]:
         """
         The call that met the error, or those that wanted a lock together; all, if it
         was the setup or the commit.
         """
-        if self.failed is not None and self.failed < len(self._owners):
-            return list(self._owners[self.failed])
+        owners = [*self._ahead, *[(call,) for call in self.calls]]
+        if self.failed is not None and self.failed < len(owners):
+            return list(owners[self.failed])
         return list(self.calls)
 
 
 class Broken(Exception):
     """
     The connection is of no more use; says why.
+
+    @ivar done: The units that were answered before all the same.
     """
+
+    done: Sequence[Unit] = ()
 
 
 class Exchange:
@@ -210,8 +197,6 @@ class Exchange:
         self.units: deque[Unit] = deque()
         self._pgconn = pgconn
         self._prepared = prepared
-        self._parsed: Statement | None = None
-        self._result: PGresult | None = None
         pgconn.nonblocking = 1
         pgconn.enter_pipeline_mode()
 
@@ -221,33 +206,35 @@ class Exchange:
 
         @raise Broken: The connection is lost.
         """
+        pgconn, prepared = self._pgconn, self._prepared
+        parsed: Statement | None = None
         try:
-            self._parsed = None
-            for statement, values in unit.statements:
-                self._send(statement, values)
-            self._pgconn.pipeline_sync()
+            for step in unit.steps:
+                statement = step.statement
+                if statement is parsed:
+                    # It was just sent in this unit, so it is still parsed where this
+                    # one is executed, be it behind a pooler.
+                    pgconn.send_query_prepared(
+                        b"", step.values, statement.formats, _BINARY
+                    )
+                elif prepared:
+                    pgconn.send_query_prepared(
+                        statement.name, step.values, statement.formats, _BINARY
+                    )
+                else:
+                    parsed = statement
+                    pgconn.send_query_params(
+                        statement.text,
+                        step.values,
+                        statement.types,
+                        statement.formats,
+                        _BINARY,
+                    )
+            pgconn.pipeline_sync()
         except psycopg.Error as error:
             raise Broken(self._why(error)) from None
         finally:
             self.units.append(unit)
-
-    def _send(self, statement: Statement, given: Sequence[bytes | None]) -> None:
-        """
-        Send one statement.  One that was just sent in this unit is still parsed
-        where this one is executed, be it behind a pooler.
-        """
-        values = [*given]
-        if self._prepared:
-            self._pgconn.send_query_prepared(
-                statement.name, values, statement.formats, _BINARY
-            )
-        elif statement is self._parsed:
-            self._pgconn.send_query_prepared(b"", values, statement.formats, _BINARY)
-        else:
-            self._parsed = statement
-            self._pgconn.send_query_params(
-                statement.text, values, statement.types, statement.formats, _BINARY
-            )
 
     def flush(self) -> bool:
         """
@@ -268,34 +255,39 @@ class Exchange:
         @return: The units that are done.
         @raise Broken: The connection is lost.
         """
-        pgconn = self._pgconn
+        pgconn, units = self._pgconn, self.units
+        isBusy, getResult = pgconn.is_busy, pgconn.get_result
         broken: Broken | None = None
+        done: list[Unit] = []
         try:
             pgconn.consume_input()
         except psycopg.Error as error:
             broken = Broken(self._why(error))
-        done: list[Unit] = []
         try:
-            while self.units and not pgconn.is_busy():
-                if broken is not None and self.units[0].said:
+            while units and not isBusy():
+                if broken is not None and units[0].said:
                     break
-                result = pgconn.get_result()
+                result = getResult()
                 if result is None:
-                    if self._result is None:
-                        break
-                    self.units[0].results.append(self._result)
-                    self._result = None
-                elif result.status == _SYNC:
-                    done.append(self.units.popleft())
-                else:
-                    self._result = result
-                    if result.status not in _GOOD and result.status != _SKIPPED:
-                        self._note(self.units[0], result)
+                    break
+                status = result.status
+                if status not in _GOOD:
+                    if status == _SYNC:
+                        done.append(units.popleft())
+                        continue
+                    if status != _SKIPPED:
+                        self._note(units[0], result)
+                units[0].results.append(result)
+                # What ends the results of a statement is there together with them.
+                if getResult() is not None:
+                    broken = Broken("libpq has two results for one statement")
+                    break
         except psycopg.Error as error:
             broken = broken or Broken(self._why(error))
         if broken is not None:
-            if self.units and self.units[0].said:
-                broken = Broken(self.units[0].said)
+            if units and units[0].said:
+                broken = Broken(units[0].said)
+            broken.done = done
             raise broken
         return done
 
@@ -317,4 +309,4 @@ class Exchange:
         return " ".join(str(error).split()) or "it was closed"
 
 
-__all__ = ["COMMITS", "Broken", "Call", "Exchange", "Unit"]
+__all__ = ["COMMITS", "Broken", "Call", "Exchange", "Step", "Unit", "Values"]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -33,7 +34,7 @@ from txsessions.stores._postgresql_errors import (
 )
 from txsessions.stores._postgresql_exchange import COMMITS, Call, Unit
 from txsessions.stores._postgresql_link import ILink
-from txsessions.stores._postgresql_outcomes import gather, outcome
+from txsessions.stores._postgresql_outcomes import gather, settle
 from txsessions.stores._postgresql_statements import Statement, setupOf
 from txsessions.stores._reactor import IStoreReactor, handled
 
@@ -43,6 +44,9 @@ QUEUE_LIMIT = 10000
 FIRST_DELAY, LAST_DELAY = 0.1, 5.0
 """Seconds between two attempts to connect, at first and at last; the very first
 attempt comes at once.  Each is varied by half, so that processes spread out."""
+
+_NO_ROOM = float("-inf")
+_keysOf, _commitOf = attrgetter("keys"), attrgetter("commit")
 
 
 class Line:
@@ -82,11 +86,15 @@ class Line:
         patience = max(1, min(1000, int(deadline * 250)))
         self._setups = [setupOf(patience, commit) for commit in COMMITS]
         self._queue: deque[Call] = deque()
-        self._count = 0
+        # How many calls are under way, and how many may wait besides: where none may,
+        # that is endlessly few, so that no count of those under way changes it.
+        self._underWay = 0
+        self._room = _NO_ROOM
         self._link: ILink | None = None
         self._refusal: StoreError | None = StoreUnavailable(
             f"the session database {self.place} is not connected yet"
         )
+        self._isTelling = False
         self._timer: IDelayedCall | None = None
         self._retry: IDelayedCall | None = None
         self._failures = 0
@@ -126,37 +134,56 @@ class Line:
 
         @return: The call's answer.
         """
-        if self._refusal is not None or self._link is None:
+        queue = self._queue
+        if len(queue) >= self._room:
             return fail(self._refused())
-        if self._count >= QUEUE_LIMIT:
-            return fail(
-                StoreUnavailable(
-                    f"{QUEUE_LIMIT} calls are waiting for the session database "
-                    f"{self.place} already: it is too slow for what it is given"
-                )
-            )
-        self._count += 1
-        self._queue.append(call)
-        if len(self._queue) == 1:
-            self._link.wake()
+        if not queue:
+            self._begin(call)
+        queue.append(call)
+        return call.deferred
+
+    def _begin(self, call: Call) -> None:
+        """
+        A call comes that is the only one to wait: see that a unit is sent, and that
+        somebody looks when it is late.
+        """
+        assert self._link is not None
+        self._link.wake()
         if self._timer is None:
             delay = call.due - self._reactor.seconds()
             self._timer = self._reactor.callLater(max(0.0, delay), self._overdue)
-        return call.deferred
 
     def _refused(self) -> StoreError:
         """
-        Make the error of a line that is down.
+        Make the error of a line that is down, or of one that has no room.
         """
         refusal = self._refusal
-        assert refusal is not None
-        return type(refusal)(str(refusal))
+        if refusal is not None:
+            return type(refusal)(str(refusal))
+        return StoreUnavailable(
+            f"{QUEUE_LIMIT} calls are waiting for the session database {self.place} "
+            "already: it is too slow for what it is given"
+        )
+
+    @property
+    def _count(self) -> int:
+        """
+        How many calls wait or are under way.
+        """
+        return len(self._queue) + self._underWay
+
+    def _setRefusal(self, refusal: StoreError | None) -> None:
+        """
+        Refuse what comes from now on, or take it again.
+        """
+        self._refusal = refusal
+        self._room = _NO_ROOM if refusal is not None else QUEUE_LIMIT - self._underWay
 
     def close(self) -> Deferred[None]:
         """
         Let what is under way be answered, until its deadline; then end.
         """
-        self._refusal = StoreUnavailable("the session store is closed")
+        self._setRefusal(StoreUnavailable("the session store is closed"))
         closing = self._closing = Deferred()
         if self._retry is not None:
             self._retry.cancel()
@@ -171,26 +198,34 @@ class Line:
         if not self._queue:
             return None
         calls = gather(self._queue)
+        self._underWay += len(calls)
+        self._room -= len(calls)
         if not self._writes:
             return Unit(calls, None)
-        calls.sort(key=lambda call: call.keys)
-        return Unit(calls, self._setups[max(call.commit for call in calls)])
+        calls.sort(key=_keysOf)
+        return Unit(calls, self._setups[max(map(_commitOf, calls))])
 
     def unitsDone(self, units: list[Unit]) -> None:
         """
         See L{IEnd.unitsDone<txsessions.stores._postgresql_link.IEnd.unitsDone>}.
         """
         self._failures = 0
-        for unit in units:
+        for place, unit in enumerate(units):
             if unit.failed is not None and endsConnection(unit.code):
-                self._queue.extendleft(reversed(unit.calls))
+                for left in reversed(units[place:]):
+                    self._queue.extendleft(reversed(left.calls))
                 self._break(storeError(unit.code, unit.said, self.place), unit.code)
                 return
-            answers, again = outcome(unit, self.place)
-            self._requeue(again)
-            self._count -= len(answers)
-            for call, answer in answers:
-                call.answer(answer)
+            self._underWay -= len(unit.calls)
+            self._room += len(unit.calls)
+            # Who is told may close the store, while others have to be made again.
+            self._isTelling = True
+            again = settle(unit, self.place)
+            self._isTelling = False
+            if again:
+                self._requeue(again)
+        if self._queue and self._link is not None:
+            self._link.wake()
         if self._closing is not None:
             self._endIfIdle()
 
@@ -203,10 +238,7 @@ class Line:
             if call.due > now:
                 self._queue.appendleft(call)
             else:
-                self._count -= 1
                 call.answer(late(self.place, self._deadline))
-        if self._queue and self._link is not None:
-            self._link.wake()
 
     def linkLost(self, why: str) -> None:
         """
@@ -233,10 +265,10 @@ class Line:
             calls = [call for unit in units for call in unit.calls]
         calls += self._queue
         self._queue.clear()
-        self._count = 0
+        self._underWay = 0
         self._stopTimer()
         if self._closing is None:
-            self._refusal = error
+            self._setRefusal(error)
             self._complain(str(error))
             self._retryLater()
             self.onLost(code)
@@ -301,7 +333,7 @@ class Line:
             raise StoreUnavailable(
                 f"the connection to {self.place} cannot be watched: {error!r}"
             ) from None
-        self._refusal = None
+        self._setRefusal(None)
         if self._complaint:
             self._complaint = ""
             self._log.info(
@@ -319,7 +351,7 @@ class Line:
         error = failure.value
         if not isinstance(error, StoreError):
             error = StoreUnavailable(f"{self.place} cannot be connected: {error!r}")
-        self._refusal = error
+        self._setRefusal(error)
         self._complain(str(error))
         self._retryLater()
 
@@ -344,7 +376,9 @@ class Line:
         If it was closed and nothing is left to wait for, let go of everything.
         """
         closing = self._closing
-        if closing is None or self._count or self._connector.isConnecting:
+        if closing is None or self._count or self._isTelling:
+            return
+        if self._connector.isConnecting:
             return
         self._stopTimer()
         link, self._link = self._link, None

@@ -2,7 +2,9 @@
 One connection to PostgreSQL that the reactor watches.
 
 Owns the descriptor.  What is sent in one turn of the reactor is one unit and leaves
-with one system call.
+with one system call, at the beginning of the next one.  The reactor is asked whether
+the descriptor can be written to only if it could not, for that takes a system call to
+ask, another to wait, and a third to ask no longer.
 """
 
 from __future__ import annotations
@@ -12,7 +14,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import psycopg
-from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IReactorFDSet,
+    IReadWriteDescriptor,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -31,7 +37,7 @@ class IEnd(Protocol):
 
     def unitsDone(self, units: list[Unit]) -> None:
         """
-        These have been answered.
+        These have been answered.  If there are others to send, the link is woken.
         """
 
     def linkLost(self, why: str) -> None:
@@ -48,7 +54,7 @@ class ILink(Protocol):
 
     def wake(self) -> None:
         """
-        There may be a unit to send, at the end of this turn.
+        There is a unit to send, at the end of this turn.
         """
 
     def underWay(self) -> list[Unit]:
@@ -82,7 +88,7 @@ class WatchedLink:
         reactor: Any,
     ) -> None:
         """
-        @param reactor: Provides C{IReactorFDSet}.
+        @param reactor: Provides C{IReactorFDSet} and C{IReactorTime}.
         """
         # Python's object closes the connection when it goes.
         self._connection: psycopg.Connection | None = connection
@@ -90,6 +96,8 @@ class WatchedLink:
         self._end = end
         self._limit = limit
         self._reactor = reactor
+        self._planned: IDelayedCall | None = None
+        self._isBlocked = False
         # libpq closes its socket itself when the connection fails, under the
         # reactor's feet; this copy is ours to close.
         self._descriptor = os.dup(connection.pgconn.socket)
@@ -111,8 +119,10 @@ class WatchedLink:
         """
         See L{ILink.wake}.
         """
-        if self._connection is not None and self._hasRoom():
-            self._reactor.addWriter(self)
+        if self._connection is None or self._planned is not None or self._isBlocked:
+            return
+        if self._hasRoom():
+            self._planned = self._reactor.callLater(0, self._send)
 
     def underWay(self) -> list[Unit]:
         """
@@ -126,6 +136,13 @@ class WatchedLink:
         """
         return not self._limit or len(self._exchange.units) < self._limit
 
+    def _send(self) -> None:
+        """
+        Send the units that there are.
+        """
+        self._planned = None
+        self.doWrite()
+
     def doWrite(self) -> None:
         """
         See C{IWriteDescriptor.doWrite}.
@@ -137,10 +154,16 @@ class WatchedLink:
                 if unit is None:
                     break
                 exchange.send(unit)
-            if not exchange.flush():
-                self._reactor.removeWriter(self)
+            isBlocked = exchange.flush()
         except Broken as error:
             self._lost(str(error))
+            return
+        if isBlocked != self._isBlocked:
+            self._isBlocked = isBlocked
+            if isBlocked:
+                self._reactor.addWriter(self)
+            else:
+                self._reactor.removeWriter(self)
 
     def doRead(self) -> None:
         """
@@ -149,11 +172,12 @@ class WatchedLink:
         try:
             done = self._exchange.receive()
         except Broken as error:
+            if error.done:
+                self._end.unitsDone([*error.done])
             self._lost(str(error))
             return
         if done:
             self._end.unitsDone(done)
-            self.wake()
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -178,6 +202,9 @@ class WatchedLink:
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        if self._planned is not None:
+            self._planned.cancel()
+            self._planned = None
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         os.close(self._descriptor)

@@ -20,7 +20,6 @@ from txsessions.stores import _postgresql_address, _postgresql_schema
 from txsessions.stores._opening import Openable
 from txsessions.stores._postgresql_database import Database, Settings
 from txsessions.stores._postgresql_exchange import Call
-from txsessions.stores._postgresql_line import Line
 from txsessions.stores._postgresql_statements import Statements, namesOf
 from txsessions.stores._postgresql_verbs import Verbs
 from txsessions.stores._reactor import IStoreReactor
@@ -80,6 +79,7 @@ class Opening(Reconnecting, Openable[Database]):
             raise ConfigurationError(
                 f"deadline is a positive number of seconds, not {deadline!r}"
             )
+        self._deadline = float(deadline)
         names = namesOf(schema, table)
         self.address = _postgresql_address.shown(conninfo, schema, table)
         told, secrets = _postgresql_address.completed(conninfo, deadline)
@@ -88,7 +88,7 @@ class Opening(Reconnecting, Openable[Database]):
             secrets=secrets,
             place=self.address,
             names=names,
-            deadline=float(deadline),
+            deadline=self._deadline,
             durability=durability,
             unlogged=unlogged,
             prepare=prepare,
@@ -132,40 +132,8 @@ class Opening(Reconnecting, Openable[Database]):
         """
         return None
 
-    @property
-    def _present(self) -> Database | None:
-        """
-        The database, if it may be used.
-        """
-        database = self._database
-        if database is None or not database.isOpen or database.fork != Forks.count:
-            return None
-        return database
-
-    def _read(
-        self, now: float | None, make: Callable[[int, float], Call]
-    ) -> Deferred[Any]:
-        """
-        Make a call that changes nothing.
-        """
-        database = self._present
-        if database is None:
-            return fail(self._notOpen())
-        return self._call(database.reads, now, make)
-
-    def _write(
-        self, now: float | None, make: Callable[[int, float], Call]
-    ) -> Deferred[Any]:
-        """
-        Make a call that changes something.
-        """
-        database = self._present
-        if database is None:
-            return fail(self._notOpen())
-        return self._call(database.writes, now, make)
-
     def _call(
-        self, line: Line, now: float | None, make: Callable[[int, float], Call]
+        self, now: float | None, make: Callable[[int, float], Call], *, writes: bool
     ) -> Deferred[Any]:
         """
         Make a call.
@@ -173,14 +141,18 @@ class Opening(Reconnecting, Openable[Database]):
         @param now: The caller's clock, if the call brings it.
         @param make: Takes how far the server's clock is ahead, and when it is too
             late.
+        @param writes: Whether it changes something.
         """
-        assert self._database is not None
-        assert self._reactor is not None
-        clock = self._database.clock
-        due = self._reactor.seconds() + self._settings.deadline
-        if now is None or clock.isFresh():
+        database = self._database
+        if database is None or not database.isOpen or database.fork != Forks.count:
+            return fail(self._notOpen())
+        line = database.writes if writes else database.reads
+        clock = database.clock
+        seconds = database.seconds()
+        due = seconds + self._deadline
+        if now is None or (seconds < clock.nextAt and clock.isKnown):
             return line.submit(make(clock.offset, due))
-        return clock.when(line, now, due, lambda: line.submit(make(clock.offset, due)))
+        return clock.when(line, now, due, make)
 
     async def _aside(
         self, now: float | None, make: Callable[[int, float], Call]
@@ -188,21 +160,23 @@ class Opening(Reconnecting, Openable[Database]):
         """
         Make a call that reads, on the line for what is slow.
         """
-        _ = self._opened()
-        assert self._database is not None
-        line = await self._database.aside()
-        return await self._call(line, now, make)
+        database = self._opened()
+        line = await database.aside()
+        clock, due = database.clock, database.seconds() + self._deadline
+        if now is None:
+            return await line.submit(make(clock.offset, due))
+        return await clock.when(line, now, due, make)
 
-    def _opened(self) -> IStoreReactor:
+    def _opened(self) -> Database:
         """
-        The reactor of an open store.
+        What was opened.
 
-        @raise StoreUnavailable: It is not open.
+        @raise StoreUnavailable: It may not be used.
         """
-        if self._present is None:
+        database = self._database
+        if database is None or not database.isOpen or database.fork != Forks.count:
             raise self._notOpen()
-        assert self._reactor is not None
-        return self._reactor
+        return database
 
     def _notOpen(self) -> StoreUnavailable:
         """

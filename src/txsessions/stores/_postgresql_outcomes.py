@@ -7,13 +7,21 @@ Owns these two rules, without a connection.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from itertools import chain, islice
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
 from txsessions.core.record import tagOf
 from txsessions.errors import SessionError, SessionExists, StoreUnavailable
 from txsessions.stores._postgresql_errors import Verdict, judge, storeError
-from txsessions.stores._postgresql_exchange import Call, Unit
+from txsessions.stores._postgresql_exchange import Call, Unit, Values
+from txsessions.stores._postgresql_statements import Statement
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
 
 UNIT_CALLS = 128
 """How many calls one unit takes at most."""
@@ -21,17 +29,44 @@ UNIT_CALLS = 128
 UNIT_BYTES = 1 << 20
 """How many bytes of values one unit takes at most, but for one call alone."""
 
-Outcome = tuple[list[tuple[Call, object]], list[Call]]
-"""Calls with their answers or errors, and calls that have to be made again."""
-
 _log = Logger()
+_isAlone = attrgetter("alone")
+_keysOf = attrgetter("keys")
+_valuesOf = attrgetter("values")
 
 
 class Again(Exception):
     """
-    Raised by a call's C{decode}: what it found was overtaken while it waited for
-    somebody else's transaction, so it has to look again.
+    Raised by a call's C{decode}: the call has to be made again, as it is, for what
+    it found was overtaken while it waited for somebody else's transaction; or else
+    with another statement.
     """
+
+    def __init__(
+        self,
+        statement: Statement | None = None,
+        values: Values | None = None,
+        decode: Callable[[PGresult], Any] | None = None,
+        *,
+        alone: bool = False,
+    ) -> None:
+        """
+        @param statement: What is to be asked instead, if it is not the same.
+        @param decode: What is made of the answer to that.
+        @param alone: Whether the call goes alone from now on.
+        """
+        super().__init__()
+        self._instead = statement, values, decode
+        self._alone = alone
+
+    def change(self, call: Call) -> None:
+        """
+        Have a call ask what is to be asked instead.
+        """
+        statement, values, decode = self._instead
+        if statement is not None and values is not None and decode is not None:
+            call.statement, call.values, call.decode = statement, values, decode
+        call.alone = call.alone or self._alone
 
 
 def gather(queue: deque[Call]) -> list[Call]:
@@ -40,76 +75,98 @@ def gather(queue: deque[Call]) -> list[Call]:
     keeps the order of those with one key; so a call with two shares them with no
     other of its unit.
     """
-    calls = [queue.popleft()]
-    if calls[0].alone:
-        return calls
-    size = _sizeOf(calls[0])
-    single: set[bytes] = set()
-    double: set[bytes] = set()
-    (double if len(calls[0].keys) > 1 else single).update(calls[0].keys)
-    while queue and len(calls) < UNIT_CALLS:
-        call = queue[0]
-        size += _sizeOf(call)
-        clashing = single | double if len(call.keys) > 1 else double
-        if call.alone or size > UNIT_BYTES or not clashing.isdisjoint(call.keys):
-            break
-        (double if len(call.keys) > 1 else single).update(call.keys)
-        calls.append(queue.popleft())
+    if len(queue) == 1:
+        return [queue.popleft()]
+    calls = list(islice(queue, UNIT_CALLS))
+    # Nearly always all of them fit.  Each of these questions is asked of all calls at
+    # once, in C, for every request of a site comes by here.
+    if (
+        any(map(_isAlone, calls))
+        or max(map(len, map(_keysOf, calls))) > 1
+        or _sizeOf(*calls) > UNIT_BYTES
+    ):
+        del calls[_fitting(calls) :]
+    if len(calls) == len(queue):
+        queue.clear()
+    else:
+        for _ in calls:
+            queue.popleft()
     return calls
 
 
-def _sizeOf(call: Call) -> int:
+def _fitting(calls: list[Call]) -> int:
     """
-    How many bytes a call's values take.
+    How many of these calls, from the first on, go together.
     """
-    return sum([len(value) for value in call.values if value])
+    size = 0
+    single: set[bytes] = set()
+    double: set[bytes] = set()
+    for count, call in enumerate(calls):
+        size += _sizeOf(call)
+        clashing = single | double if len(call.keys) > 1 else double
+        if count and (
+            call.alone or size > UNIT_BYTES or not clashing.isdisjoint(call.keys)
+        ):
+            return count
+        if call.alone:
+            return 1
+        (double if len(call.keys) > 1 else single).update(call.keys)
+    return len(calls)
 
 
-def outcome(unit: Unit, place: str) -> Outcome:
+def _sizeOf(*calls: Call) -> int:
     """
-    Say what becomes of the calls of a unit that has been answered.
+    How many bytes the values of calls take.
+    """
+    values = chain.from_iterable(map(_valuesOf, calls))
+    return sum(map(len, filter(None, values)))
+
+
+def settle(unit: Unit, place: str) -> list[Call]:
+    """
+    Tell those who wait for the calls of a unit that has been answered.
 
     @param place: The database, for people.
+    @return: The calls that have to be made again.
     """
-    return _committed(unit) if unit.failed is None else _undone(unit, place)
-
-
-def _committed(unit: Unit) -> Outcome:
-    """
-    All statements were done, and are committed.
-    """
-    answers: list[tuple[Call, object]] = []
+    if unit.failed is not None:
+        return _undone(unit, place)
     again: list[Call] = []
-    for call, results in unit.answers():
+    for call, result in unit.answers():
         try:
-            answers.append((call, call.decode(*results)))
-        except Again:
+            answer = call.decode(result)
+        except Again as other:
+            other.change(call)
             again.append(call)
         except SessionError as error:
-            answers.append((call, error))
+            call.answer(error)
         except Exception as error:
             _log.failure("A session store cannot read its database's answer")
-            answers.append((call, StoreUnavailable(f"unreadable answer: {error!r}")))
-    return answers, again
+            call.answer(StoreUnavailable(f"unreadable answer: {error!r}"))
+        else:
+            # As Call.answer does, for the hot path.
+            deferred = call.deferred
+            if not deferred.called:
+                deferred.callback(answer)
+    return again
 
 
-def _undone(unit: Unit, place: str) -> Outcome:
+def _undone(unit: Unit, place: str) -> list[Call]:
     """
     The server has undone all of it, because of one call, or of what is all calls'.
     """
     code, blamed = unit.code, unit.blamed()
     again = [call for call in unit.calls if call not in blamed]
     verdict = judge(code)
-    answers: list[tuple[Call, object]] = []
     for call in blamed:
         if verdict is Verdict.RETRY and not call.retried:
             call.retried = True
             again.append(call)
         elif verdict is Verdict.CONFLICT and call.keys:
-            answers.append((call, SessionExists(tagOf(call.keys[-1]))))
+            call.answer(SessionExists(tagOf(call.keys[-1])))
         else:
-            answers.append((call, storeError(code, unit.said, place)))
-    return answers, again
+            call.answer(storeError(code, unit.said, place))
+    return again
 
 
-__all__ = ["UNIT_BYTES", "UNIT_CALLS", "Again", "Outcome", "gather", "outcome"]
+__all__ = ["UNIT_BYTES", "UNIT_CALLS", "Again", "gather", "settle"]

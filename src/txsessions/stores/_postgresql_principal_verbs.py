@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from txsessions.core.record import Record
-from txsessions.stores._postgresql_exchange import Call
+from txsessions.stores._postgresql_exchange import Call, Values
 from txsessions.stores._postgresql_principals import LOOK_AGAIN
 from txsessions.stores._postgresql_rows import (
     FARTHEST,
@@ -74,7 +74,7 @@ class PrincipalVerbs:
             return [record for record in records if record is not None], following
 
         present = number(instant(now, offset))
-        values = (principal, cursor or b"", present, number(limit))
+        values: Values = [principal, cursor or b"", present, number(limit)]
         return Call(self._all.sessionsOf, values, decode, due, alone=True)
 
     def endPrincipal(
@@ -83,7 +83,7 @@ class PrincipalVerbs:
         """
         See L{txsessions.interfaces.ISessionStore.endPrincipal}.
         """
-        values = (principal, number(instant(now, offset)), but)
+        values: Values = [principal, number(instant(now, offset)), but]
         call = Call(self._all.endPrincipal, values, countOf, due)
         return self._final(call, principal)
 
@@ -91,7 +91,7 @@ class PrincipalVerbs:
         """
         See L{txsessions.interfaces.ISessionStore.endEverybody}.
         """
-        values = (prefix, number(FARTHEST))
+        values: Values = [prefix, number(FARTHEST)]
         call = Call(self._all.endEverybody, values, nothing, due)
         return self._final(call, prefix)
 
@@ -106,7 +106,7 @@ class PrincipalVerbs:
             rows = range(result.ntuples)
             return any(result.get_value(row, 0) == b"\1" for row in rows)
 
-        values = (principal, handle, number(instant(now, offset)))
+        values: Values = [principal, handle, number(instant(now, offset))]
         call = Call(self._all.endSession, values, decode, due)
         return self._final(call, principal)
 
@@ -114,7 +114,7 @@ class PrincipalVerbs:
         """
         See L{txsessions.interfaces.ISessionStore.erasePrincipal}.
         """
-        call = Call(self._all.erasePrincipal, (principal,), countOf, due)
+        call = Call(self._all.erasePrincipal, [principal], countOf, due)
         return self._final(call, principal)
 
     def dueEpochs(self, now: float, offset: int, due: float) -> Call:
@@ -126,7 +126,7 @@ class PrincipalVerbs:
             rows = range(result.ntuples)
             return [result.get_value(row, 0) or b"" for row in rows]
 
-        values = (number(instant(now, offset)), number(LOOKS))
+        values: Values = [number(instant(now, offset)), number(LOOKS)]
         return Call(self._all.dueEpochs, values, decode, due)
 
     def forgetEpoch(
@@ -138,14 +138,14 @@ class PrincipalVerbs:
         """
         later = number(instant(now + LOOK_AGAIN, offset))
         lock = lockOf(self._all.names, principal), True
-        values = (principal, later)
+        values: Values = [principal, later]
         return Call(self._all.forgetEpoch, values, nothing, due, lock=lock)
 
     def misfits(self, offset: int, due: float) -> Call:
         """
         See L{txsessions.interfaces.ISessionStore.verifyIndex}.
         """
-        return Call(self._all.misfits, (), countOf, due, alone=True)
+        return Call(self._all.misfits, [], countOf, due, alone=True)
 
     def _final(self, call: Call, principal: bytes) -> Call:
         """

@@ -10,6 +10,7 @@ the difference of the two times that a touch moves without reading the rest.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -26,6 +27,7 @@ from txsessions.core.record import (
 )
 from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores._postgresql_ending import NOTHING
+from txsessions.stores._postgresql_exchange import Values
 from txsessions.stores._postgresql_statements import number
 
 if TYPE_CHECKING:
@@ -40,11 +42,24 @@ FARTHEST = 1 << 62
 HANDLE_AT, PAYLOAD_AT, KEY_AT = 7, 9, 10
 """Where in the columns of an answer these are; the key where it is asked for."""
 
+# Seconds that are surely less than that, whatever the offset.
+_FAR = 4e12
 _MARKED = round(ROTATION_MARKER * 1e6)
 
 _log = Logger()
 _head = struct.Struct("!qqq").pack
-_times = struct.Struct("!qqqq").unpack
+_HALF, _WHOLE = (1 << 32) - 1, (1 << 64) - 1
+
+# Where in the columns of an answer is what a record is made of.
+_NUMBERS_AT, _OTHERS_AT = (1, 2, 3, 4, 6, 8), (0, 5, HANDLE_AT, PAYLOAD_AT)
+_numbers = struct.Struct("!6q").unpack
+
+# A row that comes as one value begins with the number of its fields; before each stand
+# the number of its type and its length, which is -1 for NULL.  No number but the
+# version is ever NULL, so that all of them have their place.
+_spaced = struct.Struct("!4x" + "8xq" * 6).unpack_from
+_OTHERS_FROM = 4 + 16 * 6
+_length = struct.Struct("!4xi").unpack_from
 
 
 class Damaged(Exception):
@@ -60,7 +75,7 @@ def instant(seconds: float, offset: int) -> int:
     @param seconds: Since the epoch, by the caller's clock.
     @param offset: How far the server's clock is ahead, in microseconds.
     """
-    if not -4e12 < seconds < 4e12:
+    if not -_FAR < seconds < _FAR:
         return FARTHEST if seconds > 0 else -FARTHEST
     return round(seconds * 1e6) + offset
 
@@ -79,44 +94,54 @@ def checksumOf(
     return crc32(payload, crc32(head + (handle or b"")))
 
 
-def valuesOf(record: Record, offset: int) -> tuple[Value, ...]:
+def valuesOf(record: Record, offset: int) -> Values:
     """
     The values of a row but its key, in this order: version, three times, checksum,
     payload; without who is signed in.
     """
-    createdAt = instant(record.createdAt, offset)
-    rest = (record.principal, record.handle, record.payload)
-    checksum = checksumOf(record.key, record.version, createdAt, rest)
-    return (
-        number(record.version),
-        number(createdAt),
-        number(instant(record.touchedAt, offset)),
-        number(instant(record.expiresAt, offset)),
-        number(checksum),
-        record.payload,
-    )
+    version, payload = record.version, record.payload
+    createdAt, touchedAt = record.createdAt, record.touchedAt
+    expiresAt = record.expiresAt
+    if -_FAR < createdAt <= touchedAt <= expiresAt < _FAR:
+        # Nearly always they are in that order, and so not one is too far: what
+        # instant does, without asking of each.
+        created = round(createdAt * 1e6) + offset
+        touched = round(touchedAt * 1e6) + offset
+        expires = round(expiresAt * 1e6) + offset
+    else:
+        created = instant(createdAt, offset)
+        touched = instant(touchedAt, offset)
+        expires = instant(expiresAt, offset)
+    rest = (record.principal, record.handle, payload)
+    return [
+        number(version),
+        number(created),
+        number(touched),
+        number(expires),
+        number(checksumOf(record.key, version, created, rest)),
+        payload,
+    ]
 
 
-def recordOf(key: bytes, result: PGresult, row: int, offset: int) -> Record:
+def recordOf(
+    key: bytes, numbers: tuple[int, ...], others: Sequence[Value], offset: int
+) -> Record:
     """
     Make the record of a row, if it is undamaged.
 
-    @param result: With the columns version, three times, span, principal, checksum,
-        handle, epoch and payload.
+    @param numbers: Three times, span, checksum and epoch.
+    @param others: Version, principal, handle and payload.
     @raise Damaged: It is not.
     """
-    get = result.get_value
-    times = b"".join([get(row, column) or b"" for column in (1, 2, 3, 4)])
-    version, checksum, payload = get(row, 0), get(row, 6), get(row, PAYLOAD_AT)
-    if version is None or checksum is None or payload is None or len(times) != 32:
+    createdAt, touchedAt, expiresAt, span, checksum, epoch = numbers
+    version, principal, handle, payload = others
+    if version is None or payload is None:
         raise Damaged
-    createdAt, touchedAt, expiresAt, span = _times(times)
     counted = int.from_bytes(version, "big", signed=True)
-    principal, handle = get(row, 5), get(row, HANDLE_AT)
     found = checksumOf(key, counted, createdAt, (principal, handle, payload))
     # The epoch, of four bytes as it stands there, and the checksum.
-    sealed = (get(row, 8) or b"")[4:] + found.to_bytes(4, "big")
-    if sealed != checksum or expiresAt - touchedAt != span:
+    sealed = (epoch & _HALF) << 32 | found
+    if sealed != checksum & _WHOLE or expiresAt - touchedAt != span:
         raise Damaged
     return Record(
         key=key,
@@ -130,26 +155,52 @@ def recordOf(key: bytes, result: PGresult, row: int, offset: int) -> Record:
     )
 
 
+def _tellDamaged(key: bytes) -> None:
+    """
+    Tell the operator of a damaged row.  It stays where it is.
+    """
+    _log.error(
+        "The stored record of session {tag} is damaged: its checksum does not "
+        "match. It is treated as absent and left where it is",
+        tag=tagOf(key),
+    )
+
+
 def readable(key: bytes, result: PGresult, row: int, offset: int) -> Record | None:
     """
-    Make the record of a row; tell the operator of a damaged one.
+    Make the record of a row that came as columns; tell the operator of a damaged one.
 
-    @return: L{None} if it is damaged.  The row stays where it is.
+    @return: L{None} if it is damaged.
     """
+    get = result.get_value
     try:
-        return recordOf(key, result, row, offset)
-    except Damaged:
-        _log.error(
-            "The stored record of session {tag} is damaged: its checksum does not "
-            "match. It is treated as absent and left where it is",
-            tag=tagOf(key),
-        )
+        numbers = _numbers(b"".join([get(row, at) or b"" for at in _NUMBERS_AT]))
+        others = [get(row, at) for at in _OTHERS_AT]
+        return recordOf(key, numbers, others, offset)
+    except (Damaged, struct.error):
+        _tellDamaged(key)
         return None
 
 
-def found(
-    key: bytes, known: int | None, result: PGresult, offset: int, present: int
-) -> Found:
+def _othersOf(composite: bytes) -> list[Value]:
+    """
+    What stands behind the numbers of a row that came as one value: version,
+    principal, handle and payload.
+    """
+    others: list[Value] = []
+    place = _OTHERS_FROM
+    while place < len(composite):
+        (length,) = _length(composite, place)
+        place += 8
+        if length < 0:
+            others.append(None)
+        else:
+            others.append(composite[place : place + length])
+            place += length
+    return others
+
+
+def found(key: bytes, present: int, offset: int, result: PGresult) -> Found:
     """
     Read the answer to a load.
 
@@ -157,16 +208,20 @@ def found(
     """
     if not result.ntuples:
         return None
-    version = result.get_value(0, 0)
-    if version is None:
-        if result.get_value(0, PAYLOAD_AT) == NOTHING:
-            return DELETED
-        # Earlier versions did not say when they made a marker.
-        madeAt = int.from_bytes(result.get_value(0, 1) or b"", "big", signed=True)
-        return FORMER if 0 < madeAt <= present - _MARKED else ROTATED
-    if known is not None and version == number(known):
+    composite = result.get_value(0, 0)
+    if composite is None:
         return UNCHANGED
-    return readable(key, result, 0, offset)
+    numbers, others = _spaced(composite), _othersOf(composite)
+    if others[0] is not None:
+        try:
+            return recordOf(key, numbers, others, offset)
+        except Damaged:
+            _tellDamaged(key)
+            return None
+    if others[-1] == NOTHING:
+        return DELETED
+    # Earlier versions did not say when they made a marker.
+    return FORMER if 0 < numbers[0] <= present - _MARKED else ROTATED
 
 
 __all__ = [

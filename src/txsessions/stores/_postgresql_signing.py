@@ -20,7 +20,7 @@ from txsessions.errors import (
     SessionGone,
     TooManySessions,
 )
-from txsessions.stores._postgresql_exchange import Call
+from txsessions.stores._postgresql_exchange import Call, Values
 from txsessions.stores._postgresql_outcomes import Again
 from txsessions.stores._postgresql_principal_verbs import FINAL, lockOf
 from txsessions.stores._postgresql_rows import KEY_AT, instant, readable, valuesOf
@@ -53,7 +53,7 @@ class SigningVerbs:
         See L{txsessions.interfaces.ISessionStore.insert}.
         """
         key = record.key
-        values = (key, *valuesOf(record, offset))
+        values: Values = [key, *valuesOf(record, offset)]
         if record.principal is None:
 
             def decode(result: PGresult) -> None:
@@ -67,9 +67,9 @@ class SigningVerbs:
                 answer = [result.get_value(0, column) for column in (1, 2)]
                 raise _refusal(call, record, limit, answer)
 
-        call = Call(self._all.signIn, (), decodeSignIn, due, (key,), self._usual)
+        call = Call(self._all.signIn, [], decodeSignIn, due, (key,), self._usual)
         signed = (record.principal, record.handle, number(instant(now, offset)))
-        return self._limited(call, (*values, *signed), record.principal, limit)
+        return self._limited(call, [*values, *signed], record.principal, limit)
 
     def rename(
         self,
@@ -104,26 +104,26 @@ class SigningVerbs:
             raise SessionConflict(current)
 
         until = instant(now + marks, offset)
-        values = (
+        values: Values = [
             oldKey,
             version,
             number(instant(now, offset)),
             record.key,
             *valuesOf(record, offset),
             number(until),
-        )
+        ]
         keys = (oldKey, record.key)
         call = Call(self._all.rename, values, decode, due, keys, FINAL)
         if record.principal is not None:
             call.statement = self._all.renameSignedIn
-            values = (*values, record.principal, record.handle)
+            values = [*values, record.principal, record.handle]
             self._limited(call, values, record.principal, limit)
         return call
 
     def _limited(
         self,
         call: Call,
-        values: Sequence[bytes | None],
+        values: Values,
         principal: bytes,
         limit: SignInLimit | None,
     ) -> Call:
@@ -131,7 +131,7 @@ class SigningVerbs:
         Have a call take the lock on a principal, alone where it has to count.
         """
         most = None if limit is None else number(limit.most)
-        call.values = (*values, most, _NO)
+        call.values = [*values, most, _NO]
         call.lock = lockOf(self._all.names, principal), limit is not None
         return call
 
@@ -152,7 +152,7 @@ def _refusal(
         return SessionExists(record.tag)
     if limit.refuses:
         return TooManySessions(record.tag, limit.most)
-    call.values = (*call.values[:-1], _YES)
+    call.values = [*call.values[:-1], _YES]
     call.alone = True
     return Again()
 

@@ -171,7 +171,7 @@ class Statements:
         self.insert = self._make("insert", _INSERT, key, *row)
         signed, limit = (key, key), (big, big)
         self.replace = self._make("replace", _REPLACE, key, big, *row, big, *signed)
-        self.replaced = self._make("replaced", _REPLACED, key, big, big, big)
+        self.current = self._make("current", _CURRENT, key, big)
         self.touch = self._make("touch", _TOUCH, key, big, big, big)
         self.touched = self._make("touched", _TOUCHED, key, big)
         rename = (key, big, big, key, *row, big)
@@ -262,8 +262,13 @@ def keysOf(keys: Sequence[bytes]) -> bytes:
     return b"".join(parts)
 
 
+# One value, for what is to be said of each column costs more than what is in it; and
+# none where the caller has that version.
 _LOAD = """
-SELECT {columns}, CASE WHEN version = $2 THEN NULL ELSE payload END
+SELECT CASE WHEN version = $2 THEN NULL ELSE ROW(
+    created_at, touched_at, expires_at, span, checksum, epoch,
+    version, principal, handle, payload
+) END
 FROM {sessions} AS s WHERE key = $1 AND expires_at > $3 AND {alive}
 """
 _INSERT = """
@@ -278,10 +283,9 @@ UPDATE {sessions} AS s SET version = $3, created_at = $4,
 WHERE key = $1 AND version = $2 AND expires_at > $9 AND {alive}
     AND principal IS NOT DISTINCT FROM $10 AND handle IS NOT DISTINCT FROM $11
 """
-_REPLACED = """
+_CURRENT = """
 SELECT {columns}, payload FROM {sessions} AS s
-WHERE key = $1 AND expires_at > $2 AND version IS NOT NULL
-    AND (version <> $3 OR checksum % {unit} <> $4) AND {alive}
+WHERE key = $1 AND expires_at > $2 AND version IS NOT NULL AND {alive}
 """
 _TOUCH = """
 UPDATE {sessions} AS s SET touched_at = $2, expires_at = GREATEST(expires_at, $3),

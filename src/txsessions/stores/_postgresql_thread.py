@@ -95,6 +95,8 @@ class ThreadedLink:
             while self._turnInThread():
                 pass
         except Broken as error:
+            if error.done:
+                self._reactor.callFromThread(self._done, [*error.done])
             self._reactor.callFromThread(self._lost, str(error))
             while self._heardInThread(None) != _END:
                 pass
@@ -142,7 +144,6 @@ class ThreadedLink:
         if not self._dropped:
             self._unit = None
             self._end.unitsDone(units)
-            self.wake()
 
     def _lost(self, why: str) -> None:
         """

@@ -2,22 +2,23 @@
 The verbs of the PostgreSQL store: which statement with which values, and what is
 made of its answer.
 
-Owns that translation.  A conditional statement that met no row does not tell why, so a
-look at the row is sent in the same unit: one round trip, and cheaper for the server
-than both in one statement.  In the rare case that the two do not explain each other
-the call is made again (L{Again<txsessions.stores._postgresql_outcomes.Again>}).
+Owns that translation.  A conditional statement that met no row does not tell why; then,
+which is rare, the call goes on to look at the row (L{Again
+<txsessions.stores._postgresql_outcomes.Again>}).  What others have committed in between
+may be such that the two do not explain each other: then it begins anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from txsessions.core.record import DELETED, Record, sameSignIn, tagOf
 from txsessions.errors import SessionConflict, SessionGone
 from txsessions.interfaces import END_MARKER
 from txsessions.stores._postgresql_anonymous import LOOK
-from txsessions.stores._postgresql_exchange import Call
+from txsessions.stores._postgresql_exchange import Call, Values
 from txsessions.stores._postgresql_outcomes import Again
 from txsessions.stores._postgresql_principal_verbs import (
     EASY,
@@ -32,7 +33,6 @@ from txsessions.stores._postgresql_rows import (
     KEY_AT,
     PAYLOAD_AT,
     Found,
-    Value,
     found,
     instant,
     readable,
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 _MORE_AT = KEY_AT + 1
 _ANONYMOUS = b"anonymous"
-_NO_VERSION, _NO_CHECKSUM = number(0), number(-1)
 
 
 class Verbs(SigningVerbs, PrincipalVerbs):
@@ -72,12 +71,8 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         """
         version = None if known is None else number(known)
         present = instant(now, offset)
-        values = (key, version, number(present))
-
-        def decode(result: PGresult) -> Found:
-            return found(key, known, result, offset, present)
-
-        return Call(self._all.load, values, decode, due)
+        decode = partial(found, key, present, offset)
+        return Call(self._all.load, [key, version, number(present)], decode, due)
 
     def followed(self, key: bytes, now: float, offset: int, due: float) -> Call:
         """
@@ -92,7 +87,7 @@ class Verbs(SigningVerbs, PrincipalVerbs):
             name = result.get_value(0, KEY_AT) or b""
             return readable(name, result, 0, offset)
 
-        values = (key, number(instant(now, offset)))
+        values: Values = [key, number(instant(now, offset))]
         return Call(self._all.followed, values, decode, due)
 
     def replace(
@@ -101,38 +96,49 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         """
         See L{txsessions.interfaces.ISessionStore.replace}.
         """
-        key, version = record.key, number(expected)
-        present = number(instant(now, offset))
-        all_ = (key, present, _NO_VERSION, _NO_CHECKSUM)
+        version, present = number(expected), number(instant(now, offset))
+        values = _replacing(record, version, present, offset)
+        decode = partial(self._replaced, record, version, present, offset)
+        return Call(self._all.replace, values, decode, due, (record.key,), self._usual)
 
-        def write(record: Record) -> None:
-            row = valuesOf(record, offset)
-            signed = (record.principal, record.handle)
-            call.values = (key, version, *row, present, *signed)
-            # Not the payload, where it is the one that was just written.
-            call.more = (self._all.replaced, (key, present, row[0], row[4]))
+    def _replaced(
+        self,
+        record: Record,
+        version: bytes,
+        present: bytes,
+        offset: int,
+        result: PGresult,
+    ) -> None:
+        """
+        Read the answer to a replace; where it met no row, ask why.
 
-        def decode(result: PGresult, look: PGresult) -> None:
-            if result.command_tuples:
-                return
-            if not look.ntuples and call.more != (self._all.replaced, all_):
-                # It is gone, or is already what we wanted to write.
-                call.more = (self._all.replaced, all_)
-                raise Again
-            if not look.ntuples:
-                raise SessionGone(tagOf(key))
-            current = readable(key, look, 0, offset)
-            if current is None:
-                raise SessionGone(tagOf(key))
-            if look.get_value(0, 0) == version:
-                # Somebody was faster, or else it has another principal.
-                write(sameSignIn(record, current))
-                raise Again
+        @param version: The one that is expected, as it travels.
+        """
+        if not result.command_tuples:
+            decode = partial(self._notReplaced, record, version, present, offset)
+            raise Again(self._all.current, [record.key, present], decode)
+
+    def _notReplaced(
+        self,
+        record: Record,
+        version: bytes,
+        present: bytes,
+        offset: int,
+        look: PGresult,
+    ) -> None:
+        """
+        Read why a replace met no row.
+        """
+        current = readable(record.key, look, 0, offset) if look.ntuples else None
+        if current is None:
+            raise SessionGone(tagOf(record.key))
+        if look.get_value(0, 0) != version:
             raise SessionConflict(current)
-
-        call = Call(self._all.replace, (), decode, due, (key,), self._usual)
-        write(record)
-        return call
+        # Somebody was faster, or else it has another principal.
+        record = sameSignIn(record, current)
+        values = _replacing(record, version, present, offset)
+        decode = partial(self._replaced, record, version, present, offset)
+        raise Again(self._all.replace, values, decode)
 
     def touch(
         self,
@@ -148,21 +154,21 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         @param times: C{touchedAt} and C{expiresAt}.
         """
         touchedAt, expiresAt = (instant(time, offset) for time in times)
+        present = number(instant(now, offset))
 
-        def decode(result: PGresult, look: PGresult) -> None:
-            if result.command_tuples:
-                return
+        def decode(result: PGresult) -> None:
+            if not result.command_tuples:
+                raise Again(self._all.touched, [key, present], decodeLook)
+
+        def decodeLook(look: PGresult) -> None:
             if not look.ntuples:
                 raise SessionGone(tagOf(key))
             stored = look.get_value(0, 0) or b""
             if int.from_bytes(stored, "big", signed=True) < touchedAt:
-                raise Again
+                raise Again(self._all.touch, values, decode)
 
-        present = number(instant(now, offset))
-        values = (key, number(touchedAt), number(expiresAt), present)
-        call = Call(self._all.touch, values, decode, due, (key,), self._easy)
-        call.more = (self._all.touched, (key, present))
-        return call
+        values: Values = [key, number(touchedAt), number(expiresAt), present]
+        return Call(self._all.touch, values, decode, due, (key,), self._easy)
 
     def delete(self, key: bytes, now: float | None, offset: int, due: float) -> Call:
         """
@@ -174,9 +180,7 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         def decode(result: PGresult) -> bool:
             if result.command_tuples:
                 return True
-            call.statement, call.decode = followed, decodeFollowed
-            call.alone = True
-            raise Again
+            raise Again(followed, values, decodeFollowed, alone=True)
 
         def decodeFollowed(result: PGresult) -> bool:
             if result.get_value(0, 1) != number(0):
@@ -187,12 +191,11 @@ class Verbs(SigningVerbs, PrincipalVerbs):
             return False
 
         statement, followed = self._all.delete, self._all.deleteFollowed
-        values: tuple[Value, ...] = (key,)
+        values: Values = [key]
         if now is not None:
             statement, followed = self._all.end, self._all.endFollowed
-            values = (key, number(instant(now + END_MARKER, offset)))
-        call = Call(statement, values, decode, due, (key,), FINAL)
-        return call
+            values = [key, number(instant(now + END_MARKER, offset))]
+        return Call(statement, values, decode, due, (key,), FINAL)
 
     def claim(
         self, now: float, limit: int, lease: float, offset: int, due: float
@@ -219,20 +222,20 @@ class Verbs(SigningVerbs, PrincipalVerbs):
                     claimed.append(record)
             return claimed, damaged, result.ntuples == limit
 
-        values = (number(present), number(limit), number(until))
+        values: Values = [number(present), number(limit), number(until)]
         return Call(self._all.claim, values, decode, due, commit=USUAL, alone=True)
 
     def shelve(self, key: bytes, offset: int, due: float) -> Call:
         """
         Have the sweeper not look at a damaged row again.
         """
-        return Call(self._all.shelve, (key,), nothing, due, (key,), EASY)
+        return Call(self._all.shelve, [key], nothing, due, (key,), EASY)
 
     def acknowledge(self, keys: Sequence[bytes], offset: int, due: float) -> Call:
         """
         See L{txsessions.interfaces.ISessionStore.acknowledge}.
         """
-        values = (keysOf(keys),)
+        values: Values = [keysOf(keys)]
         return Call(
             self._all.acknowledge, values, nothing, due, commit=FINAL, alone=True
         )
@@ -255,7 +258,7 @@ class Verbs(SigningVerbs, PrincipalVerbs):
             return evicted, more
 
         present = number(instant(now, offset))
-        values = (number(most), present, number(min(limit, LOOK)))
+        values: Values = [number(most), present, number(min(limit, LOOK))]
         lock = lockOf(self._all.names, _ANONYMOUS), True
         return Call(
             self._all.evict, values, decode, due, commit=FINAL, alone=True, lock=lock
@@ -265,7 +268,7 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         """
         See L{txsessions.interfaces.ISessionStore.countSessions}.
         """
-        values = (number(instant(now, offset)),)
+        values: Values = [number(instant(now, offset))]
         return Call(self._all.count, values, countOf, due, alone=True)
 
     def scan(self, cursor: bytes | None, limit: int, offset: int, due: float) -> Call:
@@ -284,7 +287,15 @@ class Verbs(SigningVerbs, PrincipalVerbs):
             following = keys[-1] if len(keys) == limit else None
             return [record for record in records if record is not None], following
 
-        return Call(self._all.scan, (first, number(limit)), decode, due, alone=True)
+        return Call(self._all.scan, [first, number(limit)], decode, due, alone=True)
+
+
+def _replacing(record: Record, version: bytes, present: bytes, offset: int) -> Values:
+    """
+    The values of a replace.
+    """
+    row = valuesOf(record, offset)
+    return [record.key, version, *row, present, record.principal, record.handle]
 
 
 __all__ = ["EASY", "FINAL", "USUAL", "Verbs"]

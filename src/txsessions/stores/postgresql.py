@@ -53,7 +53,7 @@ class PostgreSQLStore(Opening):
         See L{ISessionStore.insert}.
         """
         verb = self._verbs.insert
-        return self._write(now, partial(verb, record, now, limit))
+        return self._call(now, partial(verb, record, now, limit), writes=True)
 
     def load(
         self, key: bytes, now: float, known: int | None = None
@@ -62,14 +62,14 @@ class PostgreSQLStore(Opening):
         See L{ISessionStore.load}.
         """
         verb = self._verbs.load
-        return self._read(now, partial(verb, key, now, known))
+        return self._call(now, partial(verb, key, now, known), writes=False)
 
     def replace(self, record: Record, expected: int, now: float) -> Deferred[None]:
         """
         See L{ISessionStore.replace}.
         """
         verb = self._verbs.replace
-        return self._write(now, partial(verb, record, expected, now))
+        return self._call(now, partial(verb, record, expected, now), writes=True)
 
     def touch(
         self, key: bytes, touchedAt: float, expiresAt: float, now: float
@@ -78,7 +78,7 @@ class PostgreSQLStore(Opening):
         See L{ISessionStore.touch}.
         """
         verb, times = self._verbs.touch, (touchedAt, expiresAt)
-        return self._write(now, partial(verb, key, times, now))
+        return self._call(now, partial(verb, key, times, now), writes=True)
 
     def rename(
         self,
@@ -93,20 +93,20 @@ class PostgreSQLStore(Opening):
         See L{ISessionStore.rename}.  Waits for the disk whatever the durability.
         """
         args = (oldKey, record, expected, now, limit, marks)
-        return self._write(now, partial(self._verbs.rename, *args))
+        return self._call(now, partial(self._verbs.rename, *args), writes=True)
 
     def follow(self, key: bytes, now: float) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.follow}.
         """
-        return self._read(now, partial(self._verbs.followed, key, now))
+        return self._call(now, partial(self._verbs.followed, key, now), writes=False)
 
     def delete(self, key: bytes, now: float | None = None) -> Deferred[bool]:
         """
         See L{ISessionStore.delete}.  Waits for the disk whatever the durability.
         """
         verb = self._verbs.delete
-        return self._write(now, partial(verb, key, now))
+        return self._call(now, partial(verb, key, now), writes=True)
 
     def claimExpired(
         self, now: float, limit: int, lease: float
@@ -137,7 +137,7 @@ class PostgreSQLStore(Opening):
         See L{ISessionStore.scan}.  A page holds at most L{PAGE} records.
         """
         verb, size = self._verbs.scan, max(1, min(limit, PAGE))
-        return self._read(None, partial(verb, cursor, size))
+        return self._call(None, partial(verb, cursor, size), writes=False)
 
     def sessionsOf(
         self,
@@ -150,7 +150,9 @@ class PostgreSQLStore(Opening):
         See L{ISessionStore.sessionsOf}.  A page holds at most L{PAGE} records.
         """
         verb, size = self._verbs.sessionsOf, max(1, min(limit, PAGE))
-        return self._read(now, partial(verb, principal, now, cursor, size))
+        return self._call(
+            now, partial(verb, principal, now, cursor, size), writes=False
+        )
 
     def endPrincipal(
         self, principal: bytes, now: float, but: bytes | None = None
@@ -159,27 +161,29 @@ class PostgreSQLStore(Opening):
         See L{ISessionStore.endPrincipal}.  Waits for the disk whatever the durability.
         """
         verb = self._verbs.endPrincipal
-        return self._write(now, partial(verb, principal, now, but))
+        return self._call(now, partial(verb, principal, now, but), writes=True)
 
     def endEverybody(self, prefix: bytes) -> Deferred[None]:
         """
         See L{ISessionStore.endEverybody}.  Waits for the disk whatever the durability.
         """
-        return self._write(None, partial(self._verbs.endEverybody, prefix))
+        return self._call(None, partial(self._verbs.endEverybody, prefix), writes=True)
 
     def endSession(self, principal: bytes, handle: bytes, now: float) -> Deferred[bool]:
         """
         See L{ISessionStore.endSession}.  Waits for the disk whatever the durability.
         """
         verb = self._verbs.endSession
-        return self._write(now, partial(verb, principal, handle, now))
+        return self._call(now, partial(verb, principal, handle, now), writes=True)
 
     def erasePrincipal(self, principal: bytes) -> Deferred[int]:
         """
         See L{ISessionStore.erasePrincipal}.  Waits for the disk whatever the
         durability.
         """
-        return self._write(None, partial(self._verbs.erasePrincipal, principal))
+        return self._call(
+            None, partial(self._verbs.erasePrincipal, principal), writes=True
+        )
 
     def evictAnonymous(
         self, most: int, now: float, limit: int
@@ -188,7 +192,9 @@ class PostgreSQLStore(Opening):
         See L{ISessionStore.evictAnonymous}.  Waits for the disk whatever the
         durability.
         """
-        return self._write(now, partial(self._verbs.evictAnonymous, most, now, limit))
+        return self._call(
+            now, partial(self._verbs.evictAnonymous, most, now, limit), writes=True
+        )
 
     def verifyIndex(
         self, cursor: bytes | None = None, limit: int = 500
@@ -209,14 +215,16 @@ class PostgreSQLStore(Opening):
         more = limit > 0
         while more:
             size = min(limit - len(claimed), SLICE)
-            found, damaged, more = await self._write(
-                now, partial(verb, now, size, lease)
+            found, damaged, more = await self._call(
+                now, partial(verb, now, size, lease), writes=True
             )
             claimed += found
             for key in damaged:
-                shelved = self._write(None, partial(self._verbs.shelve, key))
+                shelved = self._call(
+                    None, partial(self._verbs.shelve, key), writes=True
+                )
                 handled(shelved.addErrback(lambda _: None))
-            late = self._opened().seconds() - began > self._settings.deadline / 2
+            late = self._opened().seconds() - began > self._deadline / 2
             more = more and len(claimed) < limit and not late
         if len(claimed) < limit:
             # What was claimed is handed out, whatever comes of this.
@@ -228,9 +236,11 @@ class PostgreSQLStore(Opening):
         """
         Forget the epochs of some principals of whom no record is left.
         """
-        for principal in await self._read(now, partial(self._verbs.dueEpochs, now)):
+        for principal in await self._call(
+            now, partial(self._verbs.dueEpochs, now), writes=False
+        ):
             verb = partial(self._verbs.forgetEpoch, principal, now)
-            await self._write(now, verb)
+            await self._call(now, verb, writes=True)
 
     async def _acknowledge(self, keys: Sequence[bytes]) -> None:
         """
@@ -239,7 +249,7 @@ class PostgreSQLStore(Opening):
         _ = self._opened()
         for start in range(0, len(keys), SLICE):
             part = keys[start : start + SLICE]
-            await self._write(None, partial(self._verbs.acknowledge, part))
+            await self._call(None, partial(self._verbs.acknowledge, part), writes=True)
 
 
 def fromAddress(
