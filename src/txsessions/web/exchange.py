@@ -50,14 +50,22 @@ class Exchange(Holding):
         self.site = site
         self.table = table
         self.visits = visits
+        # What each request looks at is the instance's own: it is found faster.
         for visit in visits:
             visit.exchange = self
         if sitepath:
             self._sitepath = sitepath
+
+    def joins(self) -> Exchange:
+        """
+        Begin in the middle of a request.  If the response has started, the sessions
+        come too late.
+        """
+        request = self.request
         if request.startedWriting:
-            # The sessions come too late.
             self.frozen = self._bytesAreOut = True
             self.state = DONE if request.finished else OPEN
+        return self
 
     # -- writing
 
@@ -182,10 +190,11 @@ class Exchange(Holding):
 
         @return: Whether Twisted's own C{finish} is to hear of it now.
         """
-        if self.state == OPEN and self._whole:
+        state = self.state
+        if state == OPEN and self._whole:
             self._end()
             return True
-        if self.state == FREE:
+        if state == FREE:
             request = self.request
             if not request.finished and not request._disconnected:
                 self.body = b""
@@ -210,22 +219,31 @@ class Exchange(Holding):
         """
         The application has finished a held response.
         """
-        try:
-            for visit in self.visits:
-                if visit.undecided:
-                    if visit.isBlank():
-                        visit.dismiss()
-                    else:
-                        visit.undecided = False
-                        self.settleHeld(visit)
-        except SessionError:
-            self._fail(Failure())
-            return
+        if self._undecided:
+            try:
+                self._decideNow()
+            except SessionError:
+                self._fail(Failure())
+                return
         if not self._whole and self.state == HELD:
             self._whole = True
             self._settleAll()
         if self.state == HELD and not self._pending:
             self._release()
+
+    def _decideNow(self) -> None:
+        """
+        Keep what is new if there is something in it, or else forget it.
+
+        @raise SessionError: It cannot be kept.
+        """
+        for visit in self.visits:
+            if visit.undecided:
+                if visit.isBlank():
+                    visit.dismiss()
+                else:
+                    visit.undecided = False
+                    self.settleHeld(visit)
 
     def turnEnds(self) -> None:
         """

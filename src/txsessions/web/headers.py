@@ -13,26 +13,34 @@ from typing import TYPE_CHECKING, Any
 from twisted.web.http_headers import Headers
 
 if TYPE_CHECKING:
-    from txsessions.web.reply import HeldHeaders
     from txsessions.web.visit import Visit
 
 
-def _spelt(name: bytes) -> bytes | None:
+def _spelt(name: bytes) -> bytes:
     """
-    Learn under what name Twisted's C{Headers} keeps a header in its table of raw ones.
-
-    To ask that table costs a tenth of what C{Headers} takes, which spells each name
-    and cleans each value anew, and each request with a session asks for three.
-
-    @return: L{None} if it has no such table.
+    Learn under what name Twisted's C{Headers} keeps a header.
     """
-    headers = Headers({name: [b""]})
-    names = [*getattr(headers, "_rawHeaders", ())]
-    return names[0] if len(names) == 1 else None
+    (spelt,) = Headers({name: [b""]})._rawHeaders
+    return spelt
 
 
+# To look into the table that Headers has takes a tenth of what its methods take, which
+# spell each name and clean each value anew, and each request with a session has four
+# such calls.  Where the table is not what it was, the methods are called.
+_Known: type | None = Headers if [*Headers.__slots__] == ["_rawHeaders"] else None
 _COOKIE, _LENGTH, _VARY = map(_spelt, (b"cookie", b"content-length", b"vary"))
-_Known: type | None = Headers if _COOKIE and _LENGTH and _VARY else None
+
+
+def copyOf(headers: Headers) -> Headers:
+    """
+    Headers as they are at this moment, whatever becomes of the others.
+    """
+    if type(headers) is not _Known:
+        return headers.copy()
+    table = headers._rawHeaders
+    made: Headers = Headers.__new__(Headers)
+    made._rawHeaders = dict(zip(table, map(list, table.values()), strict=True))
+    return made
 
 
 def cookieHeadersOf(headers: Headers) -> Sequence[bytes] | None:
@@ -40,7 +48,7 @@ def cookieHeadersOf(headers: Headers) -> Sequence[bytes] | None:
     The values of all C{Cookie} headers, in order; L{None} if there are none.
     """
     if type(headers) is _Known:
-        return headers._rawHeaders.get(_COOKIE) or None  # type: ignore[arg-type]
+        return headers._rawHeaders.get(_COOKIE) or None
     return headers.getRawHeaders(b"cookie")
 
 
@@ -51,7 +59,7 @@ def varyByCookie(headers: Headers) -> None:
     if type(headers) is _Known:
         table = headers._rawHeaders
         if _VARY not in table:
-            table[_VARY] = [b"Cookie"]  # type: ignore[index]
+            table[_VARY] = [b"Cookie"]
             return
     elif not headers.hasHeader(b"Vary"):
         headers.addRawHeader(b"Vary", b"Cookie")
@@ -91,7 +99,7 @@ def announceLength(headers: Headers, length: int) -> None:
     """
     text = b"%d" % length
     if type(headers) is _Known:
-        headers._rawHeaders[_LENGTH] = [text]  # type: ignore[index]
+        headers._rawHeaders[_LENGTH] = [text]
     else:
         headers.setRawHeaders(b"Content-Length", [text])
 
@@ -119,7 +127,7 @@ def mergeCookies(request: Any) -> None:
 
 
 def correctCookies(
-    headers: HeldHeaders,
+    headers: Headers,
     visits: Sequence[Visit],
     cacheControl: Sequence[bytes] | None,
 ) -> None:
@@ -139,26 +147,37 @@ def correctCookies(
         if after == before:
             continue
         isChanged = True
-        lines = headers.valuesOf(b"set-cookie")
+        lines = headers.getRawHeaders(b"set-cookie", [])
         said: list[bytes | None]
         if before in lines:
             said = [after if line == before else line for line in lines]
         else:
             said = [*lines, after]
-        headers.change(b"Set-Cookie", [line for line in said if line])
+        _change(headers, b"Set-Cookie", [line for line in said if line])
     if not isChanged:
         return
     if not isSaid:
         if cacheControl is not None:
-            headers.change(b"Cache-Control", cacheControl)
-    elif b"no-store" not in b",".join(headers.valuesOf(b"cache-control")).lower():
-        headers.change(b"Cache-Control", [b"no-store"])
+            _change(headers, b"Cache-Control", cacheControl)
+    else:
+        _ = forbidStoring(headers)
+
+
+def _change(headers: Headers, name: bytes, values: Sequence[bytes]) -> None:
+    """
+    Give a header other values, or take it out.
+    """
+    if values:
+        headers.setRawHeaders(name, values)
+    else:
+        headers.removeHeader(name)
 
 
 __all__ = [
     "announceLength",
     "announcedLength",
     "cookieHeadersOf",
+    "copyOf",
     "correctCookies",
     "forbidStoring",
     "mergeCookies",

@@ -13,50 +13,15 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.web.http_headers import Headers
 
+from txsessions.web.headers import copyOf
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProducer
-
-
-class HeldHeaders(Headers):
-    """
-    Headers as they were at one moment.  C{Headers.copy} would check each value
-    again, which takes longer than all else that is done to hold a reply.
-    """
-
-    def __init__(self, headers: Headers) -> None:
-        """
-        @param headers: What the application goes on using.
-        """
-        super().__init__()
-        self._held = [(name, [*values]) for name, values in headers.getAllRawHeaders()]
-
-    def getAllRawHeaders(self) -> Iterator[tuple[bytes, list[bytes]]]:
-        """
-        See C{Headers.getAllRawHeaders}.
-        """
-        return iter(self._held)
-
-    def valuesOf(self, name: bytes) -> list[bytes]:
-        """
-        The values of a header.
-
-        @param name: In lower case.
-        """
-        return next((v for known, v in self._held if known.lower() == name), [])
-
-    def change(self, name: bytes, values: Sequence[bytes]) -> None:
-        """
-        Give a header other values, or take it out.
-        """
-        lowered = name.lower()
-        self._held = [pair for pair in self._held if pair[0].lower() != lowered]
-        if values:
-            self._held.append((name, list(values)))
 
 
 class Recorder:
@@ -68,7 +33,7 @@ class Recorder:
         code, reason and a copy of the headers.
     """
 
-    head: tuple[bytes, bytes, bytes, HeldHeaders] | None = None
+    head: tuple[bytes, bytes, bytes, Headers] | None = None
     _closes = False
     _producer: Any = None
     _streaming = False
@@ -91,7 +56,7 @@ class Recorder:
         """
         if not isinstance(headers, Headers):
             headers = Headers(_collect(headers))
-        self.head = (version, code, reason, HeldHeaders(headers))
+        self.head = version, code, reason, copyOf(headers)
 
     def write(self, data: bytes) -> None:
         """
@@ -211,4 +176,4 @@ def _collect(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
     return collected
 
 
-__all__ = ["HeldHeaders", "Recorder"]
+__all__ = ["Recorder"]

@@ -179,7 +179,7 @@ class SessionRequest(Asking):
                 # Made by hand, never processed: it works on the live sessions.
                 site = self.site or site
                 sitepath = getattr(self, "sitepath", ())
-            exchange = Exchange(self, site, site._live, [], sitepath)
+            exchange = Exchange(self, site, site._live, [], sitepath).joins()
             self._exchange = exchange
             if self.prepath is None:
                 readByHand(exchange)

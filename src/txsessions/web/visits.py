@@ -43,9 +43,9 @@ class Visits:
     site: Any
     table: Any
     visits: list[Visit]
+    state: int = FREE
 
     # What is seldom changed is the class's until it is.
-    state: int = FREE
     frozen: bool = False
     isLoading: bool = False
     afterwards: Callable[[], None] | None = None
