@@ -308,6 +308,19 @@ class NonceTests(SynchronousTestCase):
         for number in range(9):
             self.assertEqual(prefixes[number], prefixes[number // 3 * 3])
 
+    def test_prefixFails(self) -> None:
+        """
+        Where the first half cannot be drawn anew, the one before is not used again.
+        """
+        given = iter((b"a" * 12, b"b" * 12, b"", b"", b"c" * 12, b"d" * 12))
+        by = Sealer(KeyRing(active=key(0)), b"shop", lambda count: next(given))
+        with mock.patch.object(seal, "MESSAGES_PER_PREFIX", 1):
+            seen = self.nonces(by, 1)
+            for _ in range(2):
+                self.assertRaises(ValueError, by.seal, KEY, 1, b"")
+            seen += self.nonces(by, 1)
+        self.assertEqual(seen, [b"a" * 12 + b"b" * 12, b"c" * 12 + b"d" * 12])
+
     def test_fork(self) -> None:
         """
         After a fork the child draws the first half anew.
@@ -318,6 +331,8 @@ class NonceTests(SynchronousTestCase):
             child = self.nonces(by, 2)
         after = self.nonces(by, 1)
         prefixes = [nonce[:12] for nonce in before + child + after]
+        payload = by.seal(KEY, 1, TEXT)
+        self.assertEqual(sealer(0).open(KEY, 1, payload), TEXT)
         self.assertEqual(prefixes[0], prefixes[1])
         self.assertEqual(prefixes[2], prefixes[3])
         self.assertEqual(len(set(prefixes)), 3)
@@ -350,6 +365,16 @@ class NonceTests(SynchronousTestCase):
         by = Sealer(KeyRing(active=key(0)), b"shop", lambda count: bytes(count - 1))
         error = self.assertRaises(ValueError, by.seal, KEY, 1, b"")
         self.assertIn("12 bytes and gave 11", str(error))
+        counts = iter((0, 0, 0, 1, 0))
+        by = Sealer(
+            KeyRing(active=key(0)),
+            b"shop",
+            lambda count: os.urandom(count - next(counts)),
+        )
+        self.nonces(by, 2)
+        error = self.assertRaises(ValueError, by.seal, KEY, 1, b"")
+        self.assertIn("12 bytes and gave 11", str(error))
+        self.nonces(by, 1)
 
         def broken(count: int) -> bytes:
             """

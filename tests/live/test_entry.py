@@ -12,8 +12,8 @@ from txsessions.errors import (
     SessionTooLarge,
     StoreUnavailable,
 )
-from txsessions.live.entry import ASK_AGAIN
 from txsessions.live.phases import ENDED, STALE, STORED
+from txsessions.live.touching import ASK_AGAIN
 
 
 class SettleTests(LiveCase):

@@ -74,6 +74,56 @@ class FlightTests(LiveCase):
             self.assertNotIn(hidden, record.payload)
         self.assertNotEqual(record.key, bytes.fromhex(self.session._uid.decode()))
 
+    def test_stateFollows(self):
+        """
+        What stands beside the parts is that of now in each write.
+        """
+        loader = self.live._live.loader
+        seen = []
+        for change in (
+            lambda: None,
+            lambda: setattr(self.session, "sessionTimeout", 100),
+            lambda: setattr(self.session, "sessionLifetime", 5000),
+            lambda: setattr(self.session, "_scheme", (True, b"name")),
+            lambda: setattr(self.session, "_createdAt", NOW - 10),
+        ):
+            change()
+            self.session["a"] += 1
+            self.assertEqual(self.settle().heard, ["saved"])
+            state = loader.open(self.record(self.session))
+            seen.append(
+                (
+                    state.idle,
+                    state.lifetime,
+                    state.secure,
+                    state.cookieName,
+                    state.createdAt,
+                )
+            )
+        self.assertEqual(
+            seen,
+            [
+                (900, 43200, False, b"", NOW),
+                (100, 43200, False, b"", NOW),
+                (100, 5000, False, b"", NOW),
+                (100, 5000, True, b"name", NOW),
+                (100, 5000, True, b"name", NOW - 10),
+            ],
+        )
+
+    def test_shown(self):
+        """
+        A write under way is shown by its tag alone.
+        """
+        self.settle()
+        self.store.hold()
+        self.session["a"] = "pineapple"
+        self.settle()
+        self.assertEqual(
+            repr(self.entry.flight), f"<Flight replace {self.session.tag}>"
+        )
+        self.store.pass_()
+
     def test_exists(self):
         """
         A uid that is taken in the store is given up for another one; who has it

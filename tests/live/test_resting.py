@@ -7,7 +7,7 @@ from __future__ import annotations
 import gc
 import weakref
 
-from tests.live.sites import Holds, LiveCase
+from tests.live.sites import NOW, Holds, LiveCase
 from txsessions.errors import StoreUnavailable
 from txsessions.live import resting
 from txsessions.live.deadlines import AT_ONCE
@@ -77,6 +77,33 @@ class RestingTests(LiveCase):
         self.assertTrue(self.isLive())
         self.clock.advance(60)
         self.assertFalse(self.isLive())
+
+    def test_released(self):
+        """
+        Who is let go of rests anew, also where it did not rest, unless it has ended.
+        """
+        order = self.live._live.resting._order
+        other = self.saved(self.live, a=1)
+        self.assertEqual(list(order), [self.session._entry, other._entry])
+        self.clock.advance(0.5)
+        Holds(self.session).release()
+        self.assertEqual(list(order), [other._entry, self.session._entry])
+        self.assertEqual(self.session._entry.restsUntil, NOW + 60.5)
+        self.live._live.leave(self.session)
+        self.assertEqual(list(order), [other._entry])
+        Holds(self.session).release()
+        self.assertEqual(list(order), [other._entry, self.session._entry])
+        self.session.expire()
+        Holds(self.session).release()
+        self.assertEqual(list(order), [other._entry])
+
+    def test_clockSetBack(self):
+        """
+        Where the clock was set back, the minute begins by what it says now.
+        """
+        self.clock.rightNow -= 1000
+        Holds(self.session).release()
+        self.assertEqual(self.session._entry.restsUntil, NOW - 1000 + 60)
 
     def test_order(self):
         """

@@ -25,7 +25,13 @@ equal bytes mean an unchanged session, and duplicate keys cannot hide.
 from __future__ import annotations
 
 from txsessions.core.decoding import Restore, decodeValue
-from txsessions.core.encoding import Reduce, Reduced, encodePlain, encodeValue
+from txsessions.core.encoding import (
+    Reduce,
+    Reduced,
+    encodePlain,
+    encodeScalar,
+    encodeValue,
+)
 from txsessions.core.plain import (
     BACK_REFERENCE,
     LIMITS,
@@ -45,5 +51,6 @@ __all__ = [
     "Restore",
     "decodeValue",
     "encodePlain",
+    "encodeScalar",
     "encodeValue",
 ]

@@ -43,6 +43,10 @@ _SHOWN: Final = 40
 """How much of a key an error shows, in characters."""
 
 _toBytes = Encoder().encode
+encodeScalar: Final[Callable[[object], bytes]] = _toBytes
+"""Writes what is known to be in L{SCALARS} as L{encodeValue} would.  It raises
+C{OverflowError} for an integer of more than 64 bits and C{UnicodeEncodeError} for a lone
+surrogate."""
 
 
 def encodePlain(value: object, limits: Limits = LIMITS) -> bytes | None:

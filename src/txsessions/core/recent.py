@@ -14,9 +14,11 @@ class Recent:
     """
     Keys that were noted in the last seconds; somewhat older ones may be left.  A clock
     that is set back takes them all along, so that none is remembered for longer.
+
+    @ivar noted: All of them, and when: for who asks often whether there are any.
     """
 
-    __slots__ = ("_at", "_most", "_now", "_span")
+    __slots__ = ("_most", "_now", "_span", "noted")
 
     def __init__(self, span: float, most: float = inf) -> None:
         """
@@ -25,14 +27,14 @@ class Recent:
         """
         self._span = span
         self._most = most
-        self._at: OrderedDict[bytes, float] = OrderedDict()
+        self.noted: OrderedDict[bytes, float] = OrderedDict()
         self._now = 0.0
 
     def __len__(self) -> int:
-        return len(self._at)
+        return len(self.noted)
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self._at
+        return key in self.noted
 
     def note(self, key: bytes, now: float, age: float = 0.0) -> None:
         """
@@ -41,42 +43,42 @@ class Recent:
         @param age: How many seconds sooner it shall be forgotten.
         """
         self._see(now)
-        self._at[key] = now - age
-        self._at.move_to_end(key)
-        while self._at and next(iter(self._at.values())) + self._span <= now:
-            self._at.popitem(last=False)
-        while len(self._at) > self._most:
-            self._at.popitem(last=False)
+        self.noted[key] = now - age
+        self.noted.move_to_end(key)
+        while self.noted and next(iter(self.noted.values())) + self._span <= now:
+            self.noted.popitem(last=False)
+        while len(self.noted) > self._most:
+            self.noted.popitem(last=False)
 
     def has(self, key: bytes, now: float) -> bool:
         """
         Whether it is remembered.
         """
-        if key not in self._at:
+        if key not in self.noted:
             return False
         self._see(now)
-        return self._at[key] + self._span > now
+        return self.noted[key] + self._span > now
 
     def keys(self, now: float) -> list[bytes]:
         """
         Those that are remembered.
         """
         self._see(now)
-        return [key for key, at in self._at.items() if at + self._span > now]
+        return [key for key, at in self.noted.items() if at + self._span > now]
 
     def forget(self, key: bytes) -> None:
         """
         Remember it no more.
         """
-        self._at.pop(key, None)
+        self.noted.pop(key, None)
 
     def _see(self, now: float) -> None:
         """
         Notice what the clock does.
         """
         if now < self._now:
-            for key in self._at:
-                self._at[key] -= self._now - now
+            for key in self.noted:
+                self.noted[key] -= self._now - now
         self._now = now
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
 from attrs import frozen
 
@@ -55,6 +55,9 @@ _SEALED_AT: Final = _NONCE_AT + NONCE_BYTES
 _VERSION_BYTES: Final = 8
 
 
+_FRESH_BYTES: Final = NONCE_BYTES - PREFIX_BYTES
+
+
 @frozen
 class _Key:
     """
@@ -67,9 +70,6 @@ class _Key:
     xaes: Xaes
     head: bytes
     bound: bytes
-
-
-_FRESH_BYTES: Final = NONCE_BYTES - PREFIX_BYTES
 
 
 class Sealer:
@@ -92,11 +92,13 @@ class Sealer:
         """
         self._revoked = ring.revoked
         self._keys = {key.id: _prepare(key, siteName) for key in ring.keys}
-        self._active = self._keys[ring.active.id]
+        self._active = active = self._keys[ring.active.id]
+        self._bound = active.bound
         self._entropy = entropy
-        self._drawn = b""
         self._left = 0
         self._fork = -1
+        self._start = b""
+        self._encrypt: Callable[[bytes, bytes, bytes], bytes]
 
     def seal(self, key: bytes, version: int, plaintext: bytes) -> bytes:
         """
@@ -113,10 +115,15 @@ class Sealer:
             )
         if len(plaintext) > MAX_PAYLOAD:
             raise SessionTooLarge(tagOf(key), len(plaintext), MAX_PAYLOAD)
-        active = self._active
-        nonce = self._nonce()
-        aad = active.bound + key + version.to_bytes(_VERSION_BYTES, "big")
-        return active.head + nonce + active.xaes.seal(nonce, plaintext, aad)
+        left = self._left
+        if left < 1 or self._fork != Forks.count:
+            left = self._drawPrefix()
+        self._left = left - 1
+        fresh = self._entropy(_FRESH_BYTES)
+        if len(fresh) != _FRESH_BYTES:
+            _refuseEntropy(_FRESH_BYTES, fresh)
+        aad = self._bound + key + version.to_bytes(_VERSION_BYTES, "big")
+        return self._start + fresh + self._encrypt(fresh, plaintext, aad)
 
     def open(self, key: bytes, version: int, payload: bytes) -> bytes:
         """
@@ -147,19 +154,21 @@ class Sealer:
         except (InvalidTag, OverflowError):
             raise RecordDamaged(tagOf(key)) from None
 
-    def _nonce(self) -> bytes:
+    def _drawPrefix(self) -> int:
         """
-        Make a nonce: a prefix that stays for a while, since a key has to be
-        derived for each, and as many bytes again that are new each time.
+        Draw the first half of the nonces of the next messages: it stays for a while,
+        since a key has to be derived for each.  The second half is new each time.
+
+        @return: For how many messages it stays.
         """
-        left = self._left
-        if left < 1 or self._fork != Forks.count:
-            # After a fork, parent and child must not go on with the same one.
-            self._drawn = self._draw(PREFIX_BYTES)
-            left = MESSAGES_PER_PREFIX
-            self._fork = Forks.count
-        self._left = left - 1
-        return self._drawn + self._draw(_FRESH_BYTES)
+        # After a fork, parent and child must not go on with the same one.
+        fork = Forks.count
+        prefix = self._draw(PREFIX_BYTES)
+        active = self._active
+        self._start = active.head + prefix
+        self._encrypt = active.xaes.gcmFor(prefix).encrypt
+        self._fork = fork
+        return MESSAGES_PER_PREFIX
 
     def _draw(self, count: int) -> bytes:
         """
@@ -167,11 +176,20 @@ class Sealer:
         """
         drawn = self._entropy(count)
         if len(drawn) != count:
-            raise ValueError(
-                f"the source of entropy was asked for {count} bytes and gave "
-                f"{len(drawn)}: nothing can be sealed with it"
-            )
+            _refuseEntropy(count, drawn)
         return drawn
+
+
+def _refuseEntropy(count: int, drawn: bytes) -> NoReturn:
+    """
+    Refuse what a source of entropy gave.
+
+    @raise ValueError: Always.
+    """
+    raise ValueError(
+        f"the source of entropy was asked for {count} bytes and gave "
+        f"{len(drawn)}: nothing can be sealed with it"
+    )
 
 
 def keyIdOf(payload: bytes) -> bytes | None:

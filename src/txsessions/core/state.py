@@ -37,6 +37,10 @@ COMPONENT: Final = b"c"
 
 _KINDS: Final = frozenset({NAMESPACE, ATTRIBUTE, COMPONENT})
 
+_ONE_MORE: Final = b"\x98"
+"""How MessagePack begins an array of eight values: the seven of the head and the
+parts."""
+
 _toBytes = Encoder().encode
 _fromBytes = Decoder(
     tuple[int, float, float, float, bool, bytes, SignIn | None, dict[bytes, bytes]]
@@ -100,63 +104,65 @@ def packState(state: State, tag: str = "") -> bytes:
     @raise CannotBeKept: It has too many parts, or a principal that is no text.
     @raise ValueError: L{unpackState} would refuse it.
     """
-    if len(state.parts) <= MAX_PARTS:
-        _checkNames(state.parts)
-    return packFields(
+    parts = state.parts if type(state.parts) is dict else dict(state.parts)
+    if len(parts) <= MAX_PARTS:
+        _checkNames(parts)
+    head = packHead(
         state.createdAt,
         state.idle,
         state.lifetime,
         state.secure,
         state.cookieName,
         state.signIn,
-        state.parts,
-        tag,
     )
+    data = packParts(head, parts)
+    if len(data) > MAX_PAYLOAD:
+        raise SessionTooLarge(tag, len(data), MAX_PAYLOAD)
+    return data
 
 
-def packFields(
+def packHead(
     createdAt: float,
     idle: float,
     lifetime: float,
     secure: bool,
     cookieName: bytes,
     signIn: SignIn | None,
-    parts: Mapping[bytes, bytes],
-    tag: str,
 ) -> bytes:
     """
-    Do what L{packState} does, for the hot path, which has no time to make a
-    L{State} of its fields.
+    Write what L{packState} begins with: all but the parts.  It seldom changes, so that
+    who writes a session again has it at hand.
 
+    @raise CannotBeKept: The principal is no text.
+    @raise ValueError: L{unpackState} would refuse it.
+    """
+    _check(createdAt, idle, lifetime)
+    if signIn is not None:
+        checkSignIn(signIn)
+    fields = FORMAT, float(createdAt), float(idle), float(lifetime), secure, cookieName
+    try:
+        head = _toBytes((*fields, writtenSignIn(signIn)))
+    except UnicodeEncodeError:
+        raise CannotBeKept(
+            "the principal", "it holds a lone surrogate, which is no character"
+        ) from None
+    return _ONE_MORE + head[1:]
+
+
+def packParts(head: bytes, parts: dict[bytes, bytes]) -> bytes:
+    """
+    Write the rest: together they are what L{packState} writes, for who sees to it that
+    that is no more than L{MAX_PAYLOAD}.
+
+    @param head: What L{packHead} has written.
     @param parts: By names of L{partName}'s.
+    @raise CannotBeKept: There are too many parts.
     """
     if len(parts) > MAX_PARTS:
         raise CannotBeKept(
             "the session", f"it has {len(parts)} parts, and {MAX_PARTS} may be"
         )
-    _check(createdAt, idle, lifetime)
-    if signIn is not None:
-        checkSignIn(signIn)
-    try:
-        data = _toBytes(
-            (
-                FORMAT,
-                float(createdAt),
-                float(idle),
-                float(lifetime),
-                secure,
-                cookieName,
-                writtenSignIn(signIn),
-                parts if type(parts) is dict else dict(parts),
-            )
-        )
-    except UnicodeEncodeError:
-        raise CannotBeKept(
-            "the principal", "it holds a lone surrogate, which is no character"
-        ) from None
-    if len(data) > MAX_PAYLOAD:
-        raise SessionTooLarge(tag, len(data), MAX_PAYLOAD)
-    return data
+    return head + _toBytes(parts)
 
 
 def unpackState(data: bytes) -> State:
@@ -221,7 +227,8 @@ __all__ = [
     "MAX_PAYLOAD",
     "NAMESPACE",
     "State",
-    "packFields",
+    "packHead",
+    "packParts",
     "packState",
     "partName",
     "splitPart",

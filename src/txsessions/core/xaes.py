@@ -52,6 +52,15 @@ class Xaes:
             )
         self._gcmFor = lru_cache(CACHED_PREFIXES)(_derivation(key))
 
+    def gcmFor(self, prefix: bytes) -> AESGCM:
+        """
+        What seals and opens under the first half of a nonce, for who has many
+        messages for it: it takes the second half.
+
+        @param prefix: 12 bytes.
+        """
+        return self._gcmFor(prefix)
+
     def seal(self, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
         """
         Encrypt and authenticate.

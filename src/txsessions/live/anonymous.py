@@ -186,7 +186,7 @@ class Anonymous:
             self._evictHere(most - most // SHARE)
             return
         self._isEvicting = True
-        self._table.writes.oneBegan()
+        self._table.writes.underWay += 1
         done = Deferred.fromCoroutine(self._evict())
         _ = done.addErrback(self._failed).addCallback(self._done)
 

@@ -24,26 +24,23 @@ _log = Logger(namespace="txsessions")
 class Writes:
     """
     The writes of a live table that are under way.
+
+    @ivar underWay: How many there are.
+    @ivar waiting: Who waits for the last of them.
     """
 
     def __init__(self, table: LiveTable) -> None:
         self._table = table
-        self._count = 0
-        self._waiting: list[Deferred[None]] = []
-
-    def oneBegan(self) -> None:
-        """
-        One write more is under way.
-        """
-        self._count += 1
+        self.underWay = 0
+        self.waiting: list[Deferred[None]] = []
 
     def oneEnded(self) -> None:
         """
         One write fewer is under way.
         """
-        self._count -= 1
-        if not self._count and self._waiting:
-            waiting, self._waiting = self._waiting, []
+        self.underWay -= 1
+        if not self.underWay and self.waiting:
+            waiting, self.waiting = self.waiting, []
             for done in waiting:
                 done.callback(None)
 
@@ -63,10 +60,10 @@ class Writes:
                 _log.error("a session cannot be saved: {error}", error=str(error))
         deleted = table.tombstones.bury(list(table.tombstones))
         buried: Deferred[None] = deleted.addBoth(lambda _: None)
-        if not self._count:
+        if not self.underWay:
             return buried
         done: Deferred[None] = Deferred()
-        self._waiting.append(done)
+        self.waiting.append(done)
         return done.addCallback(lambda _: buried)
 
 

@@ -16,33 +16,33 @@ then what the store has.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txsessions.core.lifetime import lifetimeOf, storedDeadline, touchInterval
+from txsessions.core.lifetime import lifetimeOf, touchInterval
 from txsessions.core.record import tagOf
 from txsessions.core.settle import DECISIONS, Need
 from txsessions.core.uid import storeKeyOf
-from txsessions.errors import SessionError, SessionGone, SessionStale
+from txsessions.errors import SessionError, SessionStale
 from txsessions.live import gathering
 from txsessions.live.ending import Ending, Removed
 from txsessions.live.flight import Flight
+from txsessions.live.gathering import areSame, fixedObjects, plainParts
 from txsessions.live.phases import ENDED, NEW, STALE
-from txsessions.live.waiting import NOBODY, Waiter
+from txsessions.live.resting import LINGER
+from txsessions.live.touching import askElsewhere, tellOfUse, usedOutside
+from txsessions.live.waiting import Waiter
 
 if TYPE_CHECKING:
     from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
 
-_log = Logger(namespace="txsessions")
+_NEEDLESS, _TOUCH = Need.NOTHING, Need.TOUCH
 
-ASK_AGAIN = 60.0
-"""Seconds after which a store is asked again that could not say whether a session
-has run out."""
-
+_given = attrgetter("sessionTimeout", "sessionLifetime", "_scheme")
 _NO_SCHEME = (False, b"")
 _NOTHING: dict[bytes, bytes] = {}
 _NO_TERMS: tuple[Any, ...] = ()
@@ -52,6 +52,9 @@ class Entry:
     """
     A live session's account with its store.
 
+    @ivar _objects: What the session was made of when it was last seen to be as the store
+        has it, if none of that can change.  Forgotten with each write and each new uid;
+        and what others have written brings other L{parts}.
     @ivar storedKey: The one under which the store has it, or L{None}.
     @ivar isKnown: Whether the store may know of it: some write was begun.
     @ivar version: The version that the store acknowledged; 0 for none.
@@ -66,6 +69,8 @@ class Entry:
         be as the store has it.
     @ivar pinned: Whether it holds what cannot be kept.
     @ivar restsUntil: When it may leave memory.
+    @ivar head: What it is written with beside the parts, see
+        L{txsessions.core.state.packHead}, and of what that was made.
     """
 
     __slots__ = (
@@ -77,6 +82,7 @@ class Entry:
         "_touchInterval",
         "again",
         "flight",
+        "head",
         "isKnown",
         "movedFrom",
         "parts",
@@ -97,6 +103,7 @@ class Entry:
         self.session = session
         self._key: bytes | None = None
         self._objects: list[object] = []
+        self.head: tuple[object, bytes] = (None, b"")
         self.storedKey: bytes | None = None
         self.isKnown = self.pinned = False
         self.version = 0
@@ -126,6 +133,7 @@ class Entry:
         """
         self._key = None
         self._given = ()
+        self._objects = []
 
     @property
     def tag(self) -> str:
@@ -141,13 +149,12 @@ class Entry:
         cookie's name, who is signed in (which changes only with the uid).
         """
         session = self.session
-        given = session.sessionTimeout, session.sessionLifetime, session._scheme
+        given = _given(session)
         if given != self._given:
-            idle = session.sessionTimeout
-            secure, cookieName = session._scheme or _NO_SCHEME
-            lifetime = lifetimeOf(idle, session.sessionLifetime)
+            idle, lifetime, scheme = self._given = given
+            secure, cookieName = scheme or _NO_SCHEME
+            lifetime = lifetimeOf(idle, lifetime)
             before = self._terms[:2] or (idle, lifetime)
-            self._given = given
             self._terms = idle, lifetime, secure, cookieName, session._signIn
             self._touchInterval = touchInterval(idle)
             if (idle, lifetime) != before:
@@ -173,13 +180,18 @@ class Entry:
             of a class that the program did not name.
         """
         session, parts = self.session, self.parts
-        if self._objects and gathering.areSame(session, parts, self._objects):
+        if self._objects and areSame(session, parts, self._objects):
             return parts
-        gathered = gathering.gather(session, parts)
+        plain = None if self.pinned else plainParts(session)
+        return self._gather() if plain is None else plain
+
+    def _gather(self) -> dict[bytes, bytes]:
+        """
+        Do what L{gather} does for what is not plain.
+        """
+        gathered = gathering.gather(self.session, self.parts)
         if gathered.unkeepable or self.pinned:
             self.table.pins.note(self, gathered)
-        elif gathered.parts == parts:
-            self._objects = gathering.fixedObjects(session, parts)
         return gathered.parts
 
     def isEmpty(self) -> bool:
@@ -198,20 +210,40 @@ class Entry:
         @raise SessionError: The state cannot be saved as it is, or the session
             was dropped before.
         """
+        objects, session = self._objects, self.session
+        if (
+            objects
+            and session._phase < ENDED
+            and _given(session) == self._given
+            and session.lastModified - self.touchedAt < self._touchInterval
+            and areSame(session, self.parts, objects)
+        ):
+            # As by far most requests leave it.
+            return True
+        return self._settle(waiter, tries)
+
+    def _settle(self, waiter: Waiter, tries: int) -> bool:
+        """
+        Do what L{settle} does, where that takes more than a glance.
+        """
         session = self.session
         if session._phase >= ENDED:
             if session._phase == STALE:
                 raise SessionStale(self.tag)
             return self.ending.wait(waiter)
         try:
-            parts = self.gather()
+            parts = None if self.pinned else plainParts(session)
+            if parts is None:
+                parts = self._gather()
         except SessionError:
             self.drop()
             raise
-        terms = self.terms
+        given = _given(session)
+        terms = self._terms if given == self._given else self.terms
+        key = self._key or self.key
         flight = self.flight
         if flight is not None:
-            if flight.carries(parts, terms, self.key):
+            if flight.carries(parts, terms, key):
                 flight.waiters.append(waiter)
             elif self.again is None:
                 self.again = [waiter]
@@ -221,16 +253,17 @@ class Entry:
         storedKey = self.storedKey
         stored = storedKey is not None
         changed = parts != self.parts or terms != self.storedTerms
-        renamed = stored and storedKey != (self._key or self.key)
         touchDue = session.lastModified - self.touchedAt >= self._touchInterval
+        renamed = stored and storedKey != key
         need = DECISIONS[stored, False, False, changed, renamed, touchDue]
-        if need is Need.NOTHING:
-            return True
-        if need is Need.TOUCH:
-            self._touch(terms)
-            return True
-        Flight(self, need, parts, terms, [waiter], tries).start()
-        return False
+        if need is _TOUCH:
+            tellOfUse(self, terms)
+        elif need is not _NEEDLESS:
+            self._objects = []
+            Flight(self, need, key, parts, terms, [waiter], tries).start()
+            return False
+        self._objects = fixedObjects(session, self.parts)
+        return True
 
     def resettle(self, waiters: list[Waiter], tries: int = 0) -> None:
         """
@@ -275,49 +308,22 @@ class Entry:
         """
         No request holds the session any more.
         """
-        if self.session._phase < ENDED:
-            self.table.resting.rest(self)
+        table = self.table
+        try:
+            table.resting._order.move_to_end(self)
+        except KeyError:
+            if self.session._phase < ENDED:
+                table.resting.rest(self)
+        else:
+            # Who rests already is live.  That is all that Resting.rest would do.
+            self.restsUntil = table.reactor.seconds() + LINGER
 
     def touched(self) -> None:
         """
-        The session was used outside a request.  Nobody else settles then, so
-        that what changed is saved when the store is to hear of the use, or when
-        the session leaves memory.
+        The session was used outside a request.
         """
-        session = self.session
-        if not self.table.resting.restHere(self):
-            return
-        unsaid = session.lastModified - self.touchedAt
-        due = unsaid >= touchInterval(session.sessionTimeout)
-        if due and self.storedKey is not None:
-            try:
-                self.settle(NOBODY)
-            except SessionError as error:
-                _log.error("a session cannot be saved: {error}", error=str(error))
-
-    def _touch(self, terms: tuple[Any, ...]) -> None:
-        """
-        Tell the store of the last use.  Nobody waits for it: the deadline that
-        is stored has room for one touch that was lost.
-        """
-        session = self.session
-        touchedAt = session.lastModified
-        self.touchedAt = touchedAt
-        deadline = storedDeadline(session._createdAt, touchedAt, terms[0], terms[1])
-        table = self.table
-        done = table.store.touch(self.key, touchedAt, deadline, table.seconds())
-        done.addErrback(self._touchRefused)
-
-    def _touchRefused(self, failure: Failure) -> None:
-        """
-        A touch never brings anything back.
-        """
-        if failure.check(SessionGone):
-            if self.session._phase < ENDED and self.flight is None:
-                self.table.rotated.lost(self)
-            return
-        self.touchedAt = 0.0
-        self.table.broken(failure, self)
+        if self.table.resting.restHere(self):
+            usedOutside(self)
 
     def deadlinePassed(self) -> None:
         """
@@ -328,17 +334,7 @@ class Entry:
         if certain or session._outlived() == "lifetime":
             session._runOut()
         else:
-            done = self.table.loader.fetch(session._uid)
-            _ = done.addBoth(self._checkedAtDeadline)
-
-    def _checkedAtDeadline(self, _: object) -> None:
-        """
-        The store has said what it knows, or cannot be asked: that ends nothing.
-        """
-        session = self.session
-        if session._phase < ENDED and session._due is None:
-            now, deadline = session._clock.seconds(), session._deadline()
-            session._watchUntil(deadline if deadline > now else now + ASK_AGAIN)
+            askElsewhere(self)
 
     def isStoredAs(self, uid: bytes) -> bool:
         """
@@ -352,11 +348,14 @@ class Entry:
         Whether the live session may be used without asking the store, which does not
         know it yet, or nothing new.  A write under way says nothing of others.
         """
+        seen, table = self.seen, self.table
+        if (  # Else nobody else has changed it: what isAlone says, without the call.
+            seen is None or not table.lifecycle.isOpen or table.store.changes() != seen
+        ) and self.storedKey == (self._key or self.key):
+            return False
         session = self.session
         due = session._due
-        if due is not None and due <= session._clock.seconds():
-            return False
-        return self.storedKey != (self._key or self.key) or self.isAlone()
+        return due is None or due > session._clock.seconds()
 
     def isAlone(self) -> bool:
         """

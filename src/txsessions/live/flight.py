@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txsessions.core.lifetime import storedDeadline
-from txsessions.core.record import Record
+from txsessions.core.record import Record, tagOf
 from txsessions.core.settle import Need
-from txsessions.core.state import packFields
+from txsessions.core.state import packHead, packParts
 from txsessions.errors import (
     CannotBeKept,
     SessionConflict,
     SessionError,
     SessionExists,
     SessionGone,
-    SessionTooLarge,
     TooManySessions,
 )
 from txsessions.live import signin
@@ -37,50 +37,37 @@ if TYPE_CHECKING:
 MAX_TRIES = 64
 """How often a write that conflicts is merged and tried again."""
 
+_REPLACE = Need.REPLACE
 
-class Flight:
+
+class Flight(Struct, eq=False):
     """
-    A write that is under way.
+    A write that is under way.  Each write makes one, so it is of a kind that is made
+    in C.
 
+    @ivar _entry: Whose it is.
+    @ivar _need: What kind of write.
     @ivar key: The store key that it writes to.
     @ivar parts: The parts in it.
     @ivar terms: The terms in it, see L{Entry.terms}.
     @ivar waiters: Who waits for it.
+    @ivar _tries: How many conflicts came before it.
+    @ivar _record: What was handed to the store.
+    @ivar _from: The store key that a rename gives up.
     """
 
-    __slots__ = (
-        "_entry",
-        "_from",
-        "_need",
-        "_record",
-        "_tries",
-        "key",
-        "parts",
-        "terms",
-        "waiters",
-    )
+    _entry: Entry
+    _need: Need
+    key: bytes
+    parts: dict[bytes, bytes]
+    terms: tuple[Any, ...]
+    waiters: list[Waiter]
+    _tries: int
+    _record: Record | None = None
+    _from: bytes = b""
 
-    def __init__(
-        self,
-        entry: Entry,
-        need: Need,
-        parts: dict[bytes, bytes],
-        terms: tuple[Any, ...],
-        waiters: list[Waiter],
-        tries: int,
-    ) -> None:
-        """
-        @param need: What kind of write.
-        @param tries: How many conflicts came before it.
-        """
-        self._entry = entry
-        self._need = need
-        self._record: Record | None = None
-        self._tries = tries
-        self.key = entry.key
-        self.parts = parts
-        self.terms = terms
-        self.waiters = waiters
+    def __repr__(self) -> str:
+        return f"<Flight {self._need.value} {tagOf(self.key)}>"
 
     def carries(
         self, parts: dict[bytes, bytes], terms: tuple[Any, ...], key: bytes
@@ -98,33 +85,37 @@ class Flight:
         """
         entry = self._entry
         table = entry.table
+        done: Deferred[None]
         if table.lifecycle.isOpen:
             try:
-                done = self._send()
+                record = sealed(entry, self.key, self.parts, self.terms)
+                self._record = record
+                entry.isKnown = True
+                if self._need is _REPLACE:
+                    now = table.reactor.seconds()
+                    done = table.store.replace(record, entry.version, now)
+                else:
+                    done = self._send(record)
             except SessionError:
                 entry.drop()
                 raise
         else:
             done = table.lifecycle.whenOpen()
         entry.flight = self
-        table.writes.oneBegan()
-        _ = done.addCallbacks(self._acknowledged, self._refused)
+        table.writes.underWay += 1
+        _ = done.addBoth(self._landed)
 
-    def _send(self) -> Deferred[None]:
+    def _send(self, record: Record) -> Deferred[None]:
         """
-        Hand the record to the store.
+        Hand a record to the store that is new there, or gets another key.
 
         @raise SessionError: This state cannot be kept.
         """
         entry = self._entry
-        record = self._record = sealed(entry, self.key, self.parts, self.terms)
-        entry.isKnown = True
-        store, now = entry.table.store, entry.table.seconds()
+        table = entry.table
+        store, now = table.store, table.seconds()
         done: Deferred[None]
-        if self._need is Need.REPLACE:
-            done = store.replace(record, entry.version, now)
-            return done
-        limit = entry.table.principals.limit
+        limit = table.principals.limit
         limits = () if limit is None or record.principal is None else (limit,)
         if self._need is Need.INSERT:
             if record.principal is not None:
@@ -132,43 +123,39 @@ class Flight:
                 # there, and that may be before it is acknowledged here.
                 entry.seen = store.changes()
             else:
-                entry.table.anonymous.admit(entry.session)
+                table.anonymous.admit(entry.session)
             done = store.insert(record, now, *limits)
         else:
             assert entry.storedKey is not None
             self._from = entry.storedKey
-            renewing = entry.table.rotated.renewing
+            renewing = table.rotated.renewing
             if renewing is not None and renewing.isRenewed(entry.session):
                 limits = limit, renewing.rule.watch  # type: ignore[assignment]
             done = store.rename(entry.storedKey, record, entry.version, now, *limits)
         return done
 
-    def _landed(self) -> list[Waiter]:
+    def _landed(self, answer: Any) -> None:
         """
-        The write is over; a deletion that waited for it may go on.
-
-        @return: Who waits for the next one.
-        """
-        entry = self._entry
-        entry.flight = None
-        again, entry.again = entry.again or [], None
-        if entry.session._phase == ENDED:
-            entry.ending.proceed(entry.table)
-        return again
-
-    def _acknowledged(self, _: object) -> None:
-        """
-        The store has it, or, if nothing was handed over, is open now.
+        The write is over: the store has the record or has not taken it; or, if nothing
+        was handed over, it is open now.
         """
         entry, record = self._entry, self._record
-        again = self._landed()
-        if record is None:
-            entry.resettle(self.waiters + again)
+        entry.flight = None
+        again = entry.again
+        if again is not None:
+            entry.again = None
+        if entry.session._phase == ENDED:
+            # A deletion that has waited for this may go on.
+            entry.ending.proceed(entry.table)
+        if isinstance(answer, Failure):
+            self._refused(answer, self.waiters + (again or []))
+        elif record is None:
+            entry.resettle(self.waiters + (again or []))
         else:
             self._note(record)
             for waiter in self.waiters:
                 waiter.sessionSaved()
-            if again:
+            if again is not None:
                 entry.resettle(again)
         entry.table.writes.oneEnded()
 
@@ -177,15 +164,15 @@ class Flight:
         Note what the store has acknowledged.
         """
         entry = self._entry
-        table, session = entry.table, entry.session
         before, entry.storedTerms = entry.storedTerms, self.terms
         entry.parts = self.parts
         entry.version = record.version
         entry.touchedAt = max(entry.touchedAt, record.touchedAt)
+        if self._need is _REPLACE:
+            return
+        table, session = entry.table, entry.session
         if session._phase == NEW:
             session._phase = STORED
-        if self._need is Need.REPLACE:
-            return
         table.noteStored(entry, record.key)
         if self._need is Need.INSERT:
             if record.principal is None:
@@ -204,12 +191,13 @@ class Flight:
         if signIn is not None and before[-1:] != (signIn,):
             signin.tell(table, session, signIn, record.tag)
 
-    def _refused(self, failure: Failure) -> None:
+    def _refused(self, failure: Failure, waiters: list[Waiter]) -> None:
         """
         The store did not take it.
+
+        @param waiters: Who waits for it, and for what comes after it.
         """
         entry = self._entry
-        waiters = self.waiters + self._landed()
         renewing = entry.table.rotated.renewing
         error, mayRetry = failure.value, self._tries < MAX_TRIES
         try:
@@ -238,7 +226,6 @@ class Flight:
                 self._failed(waiters, failure)
         except SessionError:
             self._failed(waiters, Failure())
-        entry.table.writes.oneEnded()
 
     def _failed(self, waiters: list[Waiter], failure: Failure) -> None:
         """
@@ -261,14 +248,14 @@ def sealed(
     @raise SessionError: This state cannot be kept.
     """
     session = entry.session
-    idle, lifetime, secure, cookieName, signIn = terms
+    idle, lifetime, _, _, signIn = terms
     createdAt, touchedAt = session._createdAt, session.lastModified
+    of = createdAt, terms
     try:
-        plaintext = packFields(
-            createdAt, idle, lifetime, secure, cookieName, signIn, parts, ""
-        )
-    except SessionTooLarge as error:
-        raise SessionTooLarge(entry.tag, error.size, error.limit) from None
+        if of != entry.head[0]:
+            # Else it is as in the write before.
+            entry.head = of, packHead(createdAt, *terms)
+        plaintext = packParts(entry.head[1], parts)
     except SessionError:
         raise
     except ValueError as error:

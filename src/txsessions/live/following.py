@@ -118,7 +118,7 @@ class Following:
 
         @param waiters: Who waits for that.
         """
-        self._table.writes.oneBegan()
+        self._table.writes.underWay += 1
         self._lost.add(entry)
         done = Deferred.fromCoroutine(self._pursue(entry, key))
         _ = done.addBoth(self._pursued, entry, list(waiters))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 from twisted.python.reflect import qual
 
-from txsessions.core.codec import encodePlain, encodeValue
+from txsessions.core.codec import encodePlain, encodeScalar, encodeValue
 from txsessions.core.plain import SCALARS
 from txsessions.core.state import ATTRIBUTE, COMPONENT, NAMESPACE, partName
 from txsessions.errors import CannotBeKept, SessionError
@@ -36,6 +36,9 @@ _SHOWN = 40
 """How much of a key an error shows, in characters."""
 
 _partNames: dict[str, bytes] = {}
+_partNamed = _partNames.__getitem__
+_areText = frozenset({str}).issuperset
+_areScalars = SCALARS.issuperset
 _reported: set[type] = set()
 
 
@@ -71,6 +74,9 @@ _ALIASED = object()
 
 _THEN = bytes(bytearray(b"then"))
 """Between the keys and the attributes of a session: an object that is in none."""
+
+_END = bytes(bytearray(b"end"))
+"""After all that a session is made of: another one."""
 
 
 class Gathered:
@@ -136,6 +142,31 @@ def gather(session: Session, acknowledged: Mapping[bytes, bytes]) -> Gathered:
     return gathered
 
 
+def plainParts(session: Session) -> dict[bytes, bytes] | None:
+    """
+    Do what L{gather} does for the usual session, which has scalars under keys of text
+    that were seen before: without a step of Python's for each.
+
+    @return: Its parts, or L{None} if that takes more.
+    """
+    names = session.sessionNamespaces
+    if (
+        type(names) is dict
+        and not session.__dict__
+        and not session._components
+        and not session._dormant
+        and _areText(map(type, names))
+        and _areScalars(map(type, names.values()))
+    ):
+        encoded = map(encodeScalar, names.values())
+        try:
+            return dict(zip(map(_partNamed, names), encoded))  # noqa: B905 - it is slow
+        except (KeyError, OverflowError, UnicodeEncodeError):
+            # A key that is new, a number too big, or text that is none.
+            pass
+    return None
+
+
 def fixedObjects(session: Session, parts: Mapping[bytes, bytes]) -> list[object]:
     """
     List the objects that a session is made of, if none of them can change: while it is
@@ -145,7 +176,7 @@ def fixedObjects(session: Session, parts: Mapping[bytes, bytes]) -> list[object]
     @return: Nothing if something in it can change and be the same object.
     """
     objects = _objects(session, parts)
-    return objects if SCALARS.issuperset(map(type, objects[1:])) else []
+    return objects if _areScalars(map(type, objects[1:])) else []
 
 
 def areSame(
@@ -154,9 +185,20 @@ def areSame(
     """
     Whether a session is still made of what L{fixedObjects} has listed for these parts.
     Equal objects are not the same: True equals 1.
+
+    @param objects: Something.
     """
-    now = _objects(session, parts)
-    return len(now) == len(objects) and all(map(is_, now, objects))
+    names = session.sessionNamespaces
+    if (
+        session.__dict__
+        or session._components
+        or session._dormant
+        or type(names) is not dict
+    ):
+        # What is at the end of the shorter one is nowhere in the other.
+        return all(map(is_, _objects(session, parts) or [_END], objects))
+    # As by far most are; L{_objects} would say the same.
+    return all(map(is_, [parts, *names, *names.values(), _END], objects))
 
 
 def _objects(session: Session, parts: Mapping[bytes, bytes]) -> list[object]:
@@ -166,16 +208,8 @@ def _objects(session: Session, parts: Mapping[bytes, bytes]) -> list[object]:
     names, attributes = session.sessionNamespaces, session.__dict__
     if session._components or session._dormant or type(names) is not dict:
         return []
-    if attributes:
-        return [
-            parts,
-            *names,
-            *names.values(),
-            _THEN,
-            *attributes,
-            *attributes.values(),
-        ]
-    return [parts, *names, *names.values()]
+    more = [_THEN, *attributes, *attributes.values()] if attributes else []
+    return [parts, *names, *names.values(), *more, _END]
 
 
 def _gatherNamespace(
@@ -284,6 +318,7 @@ __all__ = [
     "fixedObjects",
     "gather",
     "namespacePart",
+    "plainParts",
     "reducerFor",
     "report",
 ]

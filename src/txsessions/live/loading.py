@@ -12,7 +12,6 @@ and all these share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -28,54 +27,11 @@ from txsessions.live.adopting import adopt, setLimits, usedAt
 from txsessions.live.entry import Entry
 from txsessions.live.events import EventKind
 from txsessions.live.phases import ENDED, STORED
+from txsessions.live.questions import Answered, Question
 
 if TYPE_CHECKING:
     from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
-
-
-Answered = Callable[[Any], object]
-"""Is given the session, or L{None}, or a C{Failure} of a C{StoreError}."""
-
-
-class _Question:
-    """
-    What the store is asked about one session.
-
-    @ivar uid: The session's.
-    @ivar key: Its store key.
-    @ivar waiting: Who waits for the answer.
-    @ivar live: The session, if it is in memory.
-    @ivar known: The version that is in memory.
-    @ivar seen: What C{store.changes()} said before.
-    """
-
-    live: Session | None = None
-    known: int | None = None
-    seen: int | None = None
-
-    def __init__(self, uid: bytes, key: bytes, answered: Answered) -> None:
-        self.uid = uid
-        self.key = key
-        self.waiting = [answered]
-
-    def isOutdatedBy(self, answer: object) -> bool:
-        """
-        Whether it has to be asked again: what is in memory has changed since in a
-        way that the answer does not tell of.
-        """
-        live = self.live
-        if live is None:
-            return False
-        if answer is UNCHANGED:
-            return live._hasOutlived()
-        # Was a write of ours acknowledged, of which the answer knows nothing?
-        return (
-            isinstance(answer, Record)
-            and self.known is not None
-            and live._entry is not None
-            and answer.version < live._entry.version != self.known
-        )
 
 
 class Loader:
@@ -85,8 +41,8 @@ class Loader:
 
     def __init__(self, table: LiveTable) -> None:
         self._table = table
-        self._asked: dict[bytes, _Question] = {}
-        self._next: dict[bytes, _Question] = {}
+        self._asked: dict[bytes, Question] = {}
+        self._next: dict[bytes, Question] = {}
 
     def find(self, uid: bytes) -> Session | None:
         """
@@ -120,35 +76,49 @@ class Loader:
         @param answered: Called once, maybe at once.  It does not raise.
         """
         table = self._table
-        if table.store is None or (table.rotated.at and table.isRotated(uid)):
-            found = table.rotated.found(table.sessions.get(uid))
-            del uid  # a traceback of the application may show what variables hold
-            answered(found)
+        isUsual = table.lifecycle.isOpen and not table.rotated.at.noted
+        if not isUsual and self._isAnswered(uid, answered):
             return
-        if not table.lifecycle.isOpen:
-            opened = table.lifecycle.whenOpen()
-            _ = opened.addCallbacks(
-                self._askLate, answered, callbackArgs=([uid], answered)
-            )
-            return
-        live = self._inMemory(uid)
+        live = table.sessions.get(uid)
+        if live is None:
+            live = table.resting.departed.get(uid)
         entry = None if live is None else live._entry
-        key = storeKeyOf(table.siteName, uid) if entry is None else entry.key
-        if key in table.tombstones:
+        if entry is None:
+            key = storeKeyOf(table.siteName, uid)
+        else:
+            key = entry._key or entry.key
+        if key in table.tombstones.refused:
             del uid
             answered(None)
             return
-        question = self._next.get(uid)
-        if question is not None:
-            question.waiting.append(answered)
+        if self._next and uid in self._next:
+            self._next[uid].waiting.append(answered)
             return
-        question = _Question(uid, key, answered)
+        question = Question(uid, key, [answered])
         if uid in self._asked:
             self._next[uid] = question
             return
         self._asked[uid] = question
         del uid
         self._send(question, live)
+
+    def _isAnswered(self, uid: bytes, answered: Answered) -> bool:
+        """
+        Answer where the store cannot be asked, or need not be.
+
+        @return: Whether that was done, or will be.
+        """
+        table = self._table
+        if table.store is None or table.isRotated(uid):
+            found = table.rotated.found(table.sessions.get(uid))
+            del uid  # a traceback of the application may show what variables hold
+            answered(found)
+            return True
+        if table.lifecycle.isOpen:
+            return False
+        opened = table.lifecycle.whenOpen()
+        _ = opened.addCallbacks(self._askLate, answered, callbackArgs=([uid], answered))
+        return True
 
     def _inMemory(self, uid: bytes) -> Session | None:
         """
@@ -165,18 +135,22 @@ class Loader:
         """
         self.ask(uids.pop(), answered)
 
-    def _send(self, question: _Question, live: Session | None) -> None:
+    def _send(self, question: Question, live: Session | None) -> None:
         """
         Ask the store.
 
         @param live: What is in memory now.
         """
         table = self._table
-        question.live = live
-        # One that has outlived here was maybe touched in another process, which its
-        # version does not tell.
-        entry = None if live is None or live._hasOutlived() else live._entry
-        question.known = None if entry is None else entry.version
+        if live is None:
+            question.live = question.known = None
+        else:
+            question.live, entry, due = live, live._entry, live._due
+            if due is None or live._clock.seconds() >= due:
+                # Else it has outlived here: it was maybe touched in another process,
+                # which its version does not tell.
+                entry = None if live._hasOutlived() else entry
+            question.known = None if entry is None else entry.version
         store = table.store
         question.seen = store.changes()
         try:
@@ -186,21 +160,37 @@ class Loader:
             return
         loaded.addBoth(self._loaded, question)
 
-    def _loaded(self, answer: Any, question: _Question) -> None:
+    def _loaded(self, answer: Any, question: Question) -> None:
         """
         The store has answered.
         """
-        if isinstance(answer, Failure):
+        live, table = question.live, self._table
+        if (
+            answer is UNCHANGED
+            and live is not None
+            and (entry := live._entry) is not None
+            and (due := live._due) is not None
+            and live._clock.seconds() < due
+            and table.sessions.get(question.uid) is live
+            and not table.rotated.at.noted
+        ):
+            # As by far most are: of all that _take looks at, nothing has happened.
+            # What is in the table has not ended.
+            session: Session | None = live
+            if entry.flight is None:
+                entry.seen = question.seen
+        elif isinstance(answer, Failure):
             self._notLoaded(answer, question)
             return
-        try:
-            if question.live is not None and question.isOutdatedBy(answer):
-                self._send(question, self._inMemory(question.uid))
+        else:
+            try:
+                if live is not None and question.isOutdatedBy(answer):
+                    self._send(question, self._inMemory(question.uid))
+                    return
+                session = self._take(answer, question)
+            except Exception:
+                self._notLoaded(Failure(), question)
                 return
-            session = self._take(answer, question)
-        except Exception:
-            self._notLoaded(Failure(), question)
-            return
         self._asked.pop(question.uid, None)
         # No uid in a variable here: a traceback of the application may show it.
         for answered in question.waiting:
@@ -208,12 +198,19 @@ class Loader:
                 # Whoever was answered before gave it another id: this one is dead.
                 session = None
             answered(session)
-        following = self._next.get(question.uid)
-        if following is not None and question.uid not in self._asked:
-            self._asked[question.uid] = self._next.pop(question.uid)
-            self._send(following, self._inMemory(following.uid))
+        if self._next:
+            self._sendNext(question.uid)
 
-    def _notLoaded(self, failure: Failure, question: _Question) -> None:
+    def _sendNext(self, uid: bytes) -> None:
+        """
+        Ask for those who have come while the store was asked.
+        """
+        following = self._next.get(uid)
+        if following is not None and uid not in self._asked:
+            self._asked[uid] = self._next.pop(uid)
+            self._send(following, self._inMemory(uid))
+
+    def _notLoaded(self, failure: Failure, question: Question) -> None:
         """
         The store could not answer.
         """
@@ -229,12 +226,12 @@ class Loader:
         for answered in [] if following is None else following.waiting:
             answered(failure)
 
-    def _take(self, answer: Any, question: _Question) -> Session | None:
+    def _take(self, answer: Any, question: Question) -> Session | None:
         """
         Make of the store's answer a session.
         """
         table, uid, live = self._table, question.uid, question.live
-        if table.rotated.at and table.isRotated(uid):
+        if table.rotated.at.noted and table.isRotated(uid):
             # Here, since the store was asked: the answer may be from before.
             return table.rotated.found(table.sessions.get(uid))
         if live is not None and live._phase >= ENDED:

@@ -68,6 +68,7 @@ class Tombstones:
     The keys whose records are to go.
 
     @ivar remembers: Whether what has been deleted may have to be deleted again.
+    @ivar refused: The keys, and whether the store is to leave a marker for each.
     """
 
     def __init__(self, table: LiveTable) -> None:
@@ -76,7 +77,7 @@ class Tombstones:
         self._done = Recent(REMEMBERED, MAX_REMEMBERED)
         self._former: dict[bytes, bytes] = {}
         self._back = 0
-        self._keys: dict[bytes, bool] = {}
+        self.refused: dict[bytes, bool] = {}
         self._failed: dict[bytes, None] = {}
         self._unread: dict[bytes, None] = {}
         self._retry: IDelayedCall | None = None
@@ -85,13 +86,13 @@ class Tombstones:
             table.store.addConnectionListener(self)
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self._keys
+        return key in self.refused
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._keys)
+        return iter(self.refused)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self.refused)
 
     def refuse(self, keys: Sequence[bytes], *, marks: bool = False) -> None:
         """
@@ -101,10 +102,10 @@ class Tombstones:
             asked for the end.
         """
         for key in keys:
-            self._keys[key] = marks or self._keys.get(key, False)
-        while len(self._keys) > MAX_TOMBSTONES:
-            oldest = next(iter(self._unread or self._keys))
-            del self._keys[oldest]
+            self.refused[key] = marks or self.refused.get(key, False)
+        while len(self.refused) > MAX_TOMBSTONES:
+            oldest = next(iter(self._unread or self.refused))
+            del self.refused[oldest]
             self._failed.pop(oldest, None)
             self._unread.pop(oldest, None)
 
@@ -113,11 +114,11 @@ class Tombstones:
         Whether a record is to go, by whatever it is known here, or has gone since the
         store was asked for it.
         """
-        if not self._keys and not self._done:
+        if not self.refused and not self._done.noted:
             return False
         name = (record.principal or b"") + (record.handle or b"")
         return any(
-            each in self._keys or each in self._done for each in (record.key, name)
+            each in self.refused or each in self._done for each in (record.key, name)
         )
 
     def expect(self, key: bytes) -> None:
@@ -125,7 +126,7 @@ class Tombstones:
         A record is about to be deleted that could not be read: if the store says that
         it was there, tell that a session has ended.
         """
-        if key not in self._keys:
+        if key not in self.refused:
             self._unread[key] = None
 
     def bury(self, keys: Sequence[bytes], *, marks: bool = False) -> Deferred[bool]:
@@ -151,7 +152,7 @@ class Tombstones:
         if len(key) > KEY_BYTES:
             done = store.endSession(key[:KEY_BYTES], key[KEY_BYTES:], now)
         else:
-            done = store.delete(key, now if self._keys.get(key) else None)
+            done = store.delete(key, now if self.refused.get(key) else None)
         return done.addCallbacks(
             self._gone, self._notGone, callbackArgs=(key,), errbackArgs=(key,)
         )
@@ -160,7 +161,7 @@ class Tombstones:
         """
         The record is gone.
         """
-        self._keys.pop(key, None)
+        self.refused.pop(key, None)
         self._failed.pop(key, None)
         self._delay = FIRST_RETRY
         isUnread = self._unread.pop(key, self) is None
@@ -209,7 +210,7 @@ class Tombstones:
         """
         The store could not be told.
         """
-        if key in self._keys:
+        if key in self.refused:
             self._failed[key] = None
             self._tryLater(self._delay)
         return failure

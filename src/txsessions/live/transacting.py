@@ -231,7 +231,7 @@ class Transaction:
             return None
         record = sealed(draft, draft.key, gathered.parts, draft.terms)
         self._isCommitting = True
-        self._table.writes.oneBegan()
+        self._table.writes.underWay += 1
         store, now = self._table.store, self._table.seconds()
         sent: Deferred[None] = store.replace(record, draft.version, now)
         return sent.addBoth(self._answered, record, session, result)

@@ -19,6 +19,7 @@ from txsessions.web import failing
 from txsessions.web.cookie import Refusal, readCookie
 from txsessions.web.exchange import Exchange
 from txsessions.web.visit import Visit
+from txsessions.web.visits import LOST
 
 if TYPE_CHECKING:
     from txsessions.live.table import LiveTable
@@ -133,10 +134,9 @@ class Arrival:
         """
         exchange = self._exchange
         ask = exchange.table.loader.ask
+        self._left = len(missing)
         for visit in missing:
-            self._left += 1
             ask(visit.cameBy, partial(self._answered, visit))
-        self._left -= 1
         if not self._left:
             return True
         self._resume = resume
@@ -149,7 +149,7 @@ class Arrival:
         """
         if isinstance(answer, Failure):
             visit.failure = answer
-        elif not self._exchange.isLost:
+        elif self._exchange.state != LOST:
             visit.take(answer)
         self._oneLoaded()
 
@@ -159,18 +159,20 @@ class Arrival:
         """
         self._left -= 1
         resume = self._resume
-        if not self._left and resume is not None:
-            self._resume = None
-            exchange = self._exchange
+        if self._left or resume is None:
+            return
+        self._resume = None
+        exchange = self._exchange
+        exchange.isLoading = False
+        if exchange.state != LOST:
+            # Which the exchange does not know any more when the response is over.
             request = exchange.request
-            exchange.isLoading = False
-            if not exchange.isLost:
-                try:
-                    resume()
-                except Exception:
-                    failing.giveUp(request)
-            if exchange.afterwards is not None:
-                exchange.goOn()
+            try:
+                resume()
+            except Exception:
+                failing.giveUp(request)
+        if exchange.afterwards is not None:
+            exchange.goOn()
 
 
 __all__ = ["arrive", "load", "readByHand", "readNamed"]
