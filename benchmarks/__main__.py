@@ -62,8 +62,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--only", type=reading(chosen), default=ALL, metavar="KIND[:MODE],...")
-    add("--rounds", type=reading(whole), help="how often (3; quick: 1)")
-    add("--seconds", type=reading(whole), default=3, help="how long each time (3)")
+    add("--rounds", type=reading(whole), help="how often (9; quick: 5)")
+    add("--seconds", type=reading(whole), default=1, help="how long each time (1)")
     add(
         "--quick",
         action="store_true",
@@ -131,7 +131,7 @@ def compare(options: argparse.Namespace, folder: str) -> tuple[Book, list[Counte
         alternatives=options.only,
         sizes=SIZES[:1] if quick else SIZES,
         connections=CONNECTIONS[:1] if quick else CONNECTIONS,
-        rounds=options.rounds or (1 if quick else 3),
+        rounds=options.rounds or (5 if quick else 9),
         seconds=options.seconds,
         folder=folder,
     )
@@ -160,7 +160,7 @@ def main(arguments: Sequence[str]) -> int:
         try:
             if options.profile is not None:
                 size, connections = SIZES[0], CONNECTIONS[0]
-                seconds = options.seconds
+                seconds = max(options.seconds, 3)
                 print(profile(options.profile, size, connections, seconds, folder, say))
                 return 0
             book, counted = compare(options, folder)

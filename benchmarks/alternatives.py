@@ -78,13 +78,19 @@ class Cell:
     connections: int
 
 
+REFERENCE: Final = 64.0
+"""Microseconds of the server's CPU that a bare request took on the machine on which the
+targets were set: on another, a target is the same share of what bare takes there."""
+
+
 @frozen(kw_only=True)
 class Target:
     """
     What an alternative may cost over bare, at most: a state of 300 bytes, 32
     connections.
 
-    @ivar microseconds: That many, of the server's CPU, for each request.
+    @ivar microseconds: That many, of the server's CPU, for each request, where bare
+        takes L{REFERENCE}.
     @ivar overBuiltin: Whether they count from the builtin's cost in the same mode.
     """
 
@@ -150,6 +156,7 @@ __all__ = [
     "CONNECTIONS",
     "KINDS",
     "MODES",
+    "REFERENCE",
     "SIZES",
     "STORES",
     "TARGETS",

@@ -12,7 +12,7 @@ machine that gets slower between two rounds then changes neither.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from attrs import Factory, define, frozen
@@ -20,6 +20,7 @@ from attrs import Factory, define, frozen
 from benchmarks.alternatives import (
     BARE,
     CONNECTIONS,
+    REFERENCE,
     SIZES,
     Alternative,
     Cell,
@@ -108,9 +109,23 @@ class Book:
         other = Alternative(kind, mode)
         if mine in {other, BARE}:
             return None
+        return spreadOf(mine - base for mine, base in self._pairs(cell, other))
+
+    def scaled(self, cell: Cell) -> Spread | None:
+        """
+        The same over bare, were bare what the targets take for it.
+        """
+        return spreadOf(
+            (mine - base) / base * REFERENCE for mine, base in self._pairs(cell, BARE)
+        )
+
+    def _pairs(self, cell: Cell, other: Alternative) -> Iterator[tuple[float, float]]:
+        """
+        What was measured of two alternatives, round by round.
+        """
         place = Cell(alternative=other, size=cell.size, connections=cell.connections)
-        pairs = zip(self.of(cell), self.of(place), strict=False)
-        return spreadOf(figure.cpu - base.cpu for figure, base in pairs)
+        for mine, base in zip(self.of(cell), self.of(place), strict=False):
+            yield mine.cpu, base.cpu
 
     def errors(self) -> int:
         """
@@ -143,7 +158,8 @@ class Judgement:
 
     @ivar allowed: The most that it may be over bare, or L{None} where what that
         depends on was not measured.
-    @ivar found: What it is over bare, or L{None} where it was not measured.
+    @ivar found: What it is over bare, see L{Book.scaled}, or L{None} where it was not
+        measured.
     """
 
     target: Target
@@ -164,22 +180,18 @@ def judge(book: Book, target: Target) -> Judgement:
     """
     Compare a target with what was measured.
     """
-    place = Cell(
-        alternative=target.alternative, size=SIZES[0], connections=CONNECTIONS[0]
-    )
+
+    def found(alternative: Alternative) -> Spread | None:
+        size, connections = SIZES[0], CONNECTIONS[0]
+        return book.scaled(
+            Cell(alternative=alternative, size=size, connections=connections)
+        )
+
     allowed: float | None = target.microseconds
     if target.overBuiltin:
-        builtin = book.over(
-            Cell(
-                alternative=Alternative("builtin", target.alternative.mode),
-                size=place.size,
-                connections=place.connections,
-            ),
-            BARE.kind,
-        )
+        builtin = found(Alternative("builtin", target.alternative.mode))
         allowed = None if builtin is None else builtin.median + target.microseconds
-    found = book.over(place, BARE.kind)
-    return Judgement(target=target, allowed=allowed, found=found)
+    return Judgement(target=target, allowed=allowed, found=found(target.alternative))
 
 
 __all__ = ["Book", "Figure", "Judgement", "Spread", "judge", "spreadOf"]

@@ -3,7 +3,8 @@ The timed run: rounds, in which the alternatives take their turns.
 
 Owns the order of things.  All servers of one size are started together, for one
 that is not asked takes no time; so those that are compared with each other are
-measured one right after the other.
+measured one right after the other, many times for a short while: a machine that is
+shared is slower for seconds at a time, and that hits each of them now and then.
 """
 
 from __future__ import annotations
@@ -71,19 +72,15 @@ def measure(plan: Plan, say: Callable[[str], None]) -> Book:
     @param say: Is told how far it is.
     """
     book = Book()
-    for turn in range(1, plan.rounds + 1):
-        for size in plan.sizes:
-            where = f"round {turn} of {plan.rounds}, {size} bytes"
-            say(f"{where}: starting the servers")
-            _measureSize(plan, size, book, where, say)
+    for size in plan.sizes:
+        say(f"{size} bytes: starting the servers")
+        _measureSize(plan, size, book, say)
     return book
 
 
-def _measureSize(
-    plan: Plan, size: int, book: Book, where: str, say: Callable[[str], None]
-) -> None:
+def _measureSize(plan: Plan, size: int, book: Book, say: Callable[[str], None]) -> None:
     """
-    Measure all alternatives at one size, once.
+    Measure all alternatives at one size.
     """
     with ExitStack() as stack:
         servers = [
@@ -91,19 +88,23 @@ def _measureSize(
             for alternative in plan.alternatives
         ]
         cookies = [warm(server.ready()) for server in servers]
-        for connections in plan.connections:
-            for server, kept in zip(servers, cookies, strict=True):
-                say(f"{where}, {connections} connections: {server.alternative}")
-                order = Order(
-                    port=server.port,
-                    connections=connections,
-                    seconds=plan.seconds,
-                    cookies=kept,
-                )
-                cell = Cell(
-                    alternative=server.alternative, size=size, connections=connections
-                )
-                book.add(cell, window(server, order))
+        for turn in range(1, plan.rounds + 1):
+            for connections in plan.connections:
+                where = f"{size} bytes, {connections} connections"
+                say(f"{where}: round {turn} of {plan.rounds}")
+                for server, kept in zip(servers, cookies, strict=True):
+                    order = Order(
+                        port=server.port,
+                        connections=connections,
+                        seconds=plan.seconds,
+                        cookies=kept,
+                    )
+                    cell = Cell(
+                        alternative=server.alternative,
+                        size=size,
+                        connections=connections,
+                    )
+                    book.add(cell, window(server, order))
 
 
 __all__ = ["Plan", "measure", "warm", "window"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from benchmarks.alternatives import CONNECTIONS, SIZES, TARGETS, Cell
+from benchmarks.alternatives import CONNECTIONS, REFERENCE, SIZES, TARGETS, Cell
 from benchmarks.counting import REQUESTS, Counted
 from benchmarks.figures import Book, Judgement, Spread, judge
 
@@ -86,7 +86,8 @@ def showTargets(book: Book) -> Iterator[str]:
     """
     rows = [("", "over bare, us", "at most", "")]
     rows += [showJudgement(judge(book, target)) for target in TARGETS]
-    yield f"Targets: state of {SIZES[0]} bytes, {CONNECTIONS[0]} connections"
+    yield f"Targets: state of {SIZES[0]} bytes, {CONNECTIONS[0]} connections,"
+    yield f"were this a machine on which a bare request takes {REFERENCE:g} us"
     yield ""
     yield from align(rows)
 
