@@ -362,7 +362,7 @@ class EmptyCostsNothingTests(WebCase):
                 self.uids.clear()
                 self.logged.clear()
 
-        visit(200)
+        visit(1200)
         gc.collect()
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
@@ -374,7 +374,7 @@ class EmptyCostsNothingTests(WebCase):
         self.assertEqual(len(self.clock.getDelayedCalls()), timers)
         self.assertEqual(self.store.calls, ["open"])
         self.assertEqual(dict(self.site.sessions), {})
-        self.assertEqual(self.site.counter, 1200)
+        self.assertEqual(self.site.counter, 2200)
 
     def test_kept(self):
         """
