@@ -481,6 +481,30 @@ class LineTests(SynchronousTestCase):
         self.successResultOf(closed[0])
         self.assertTrue(self.link.isDropped)
 
+    def test_closedByWhoIsTooLate(self) -> None:
+        """
+        Where somebody who is told that it is too late to make a call again closes the
+        store, those for whom it is not still get their answer.
+        """
+        line = self.line(writes=True)
+        closed: list[Deferred[None]] = []
+
+        def goOn(_: object) -> None:
+            raise Again(STATEMENT, [], lambda result: result)
+
+        again = line.submit(Call(STATEMENT, [], goOn, 9.0))
+        late = line.submit(Call(STATEMENT, [], goOn, 0.0))
+        late.addErrback(lambda _: closed.append(line.close()))
+        for results in ([Result()] * 3, [Result()] * 2):
+            self.assertFalse(self.link.isDropped)
+            unit = line.takeUnit()
+            assert unit is not None
+            unit.results = results  # type: ignore[assignment]
+            line.unitsDone([unit])
+            self.successResultOf(late)
+        self.assertEqual(self.successResultOf(again), Result())
+        self.successResultOf(closed[0])
+
     def test_endBetweenUnits(self) -> None:
         """
         Where one unit met an error that ends the connection, those who wait for the

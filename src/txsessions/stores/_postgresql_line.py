@@ -221,9 +221,9 @@ class Line:
             # Who is told may close the store, while others have to be made again.
             self._isTelling = True
             again = settle(unit, self.place)
-            self._isTelling = False
             if again:
                 self._requeue(again)
+            self._isTelling = False
         if self._queue and self._link is not None:
             self._link.wake()
         if self._closing is not None:
