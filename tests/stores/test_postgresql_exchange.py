@@ -235,6 +235,23 @@ class ExchangeTests(SynchronousTestCase):
         self.assertEqual((one.failed, one.code, one.said), (1, "53100", "53100"))
         self.assertIsNone(two.failed)
 
+    def test_noValue(self) -> None:
+        """
+        Of a unit with a value that cannot be sent some statements may be on their way,
+        without a Sync: the connection is of no more use, for whatever comes would be
+        taken for its answers.
+        """
+        exchange = self.exchange()
+
+        def refuse(*_: object) -> None:
+            raise TypeError("bytes or buffer expected")
+
+        self.played.send_query_params = refuse  # type: ignore[method-assign]
+        unit = Unit([call()], None)
+        broken = self.assertRaises(Broken, exchange.send, unit)
+        self.assertEqual(str(broken), "bytes or buffer expected")
+        self.assertIs(exchange.units[-1], unit)
+
 
 class PlayedReactor(Clock):
     """
