@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 from attrs import frozen
@@ -30,6 +31,7 @@ from txsessions.stores._postgresql_statements import (
     statementOf,
 )
 from txsessions.stores._postgresql_thread import ThreadedLink
+from txsessions.stores._reactor import handled
 
 STATEMENT = statementOf("some", "SELECT")
 
@@ -521,6 +523,19 @@ class LineTests(SynchronousTestCase):
             self.successResultOf(late)
         self.assertEqual(self.successResultOf(again), Result())
         self.successResultOf(closed[0])
+
+    def test_noKey(self) -> None:
+        """
+        A key that is none is in the unit with all others, so that all are told.
+        """
+        line = self.line(writes=True)
+        keys: list[Any] = [b"b", "text", b"a"]
+        for key in keys:
+            made = Call(STATEMENT, [], lambda result: result, 9.0, (key,))
+            handled(line.submit(made))
+        unit = line.takeUnit()
+        assert unit is not None
+        self.assertCountEqual([each.keys[0] for each in unit.calls], keys)
 
     def test_endBetweenUnits(self) -> None:
         """

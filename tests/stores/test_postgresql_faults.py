@@ -173,6 +173,11 @@ class BackendTests(PostgresCase):
         self.assertLess(reactor.seconds() - began, 2.0)
         await self.healed(store)
         self.assertEqual(await store.load(one.key, self.now), one)
+        calls = [store.delete(key) for key in (b"nobody", "no bytes", one.key)]
+        found = await self.outcomes(calls)
+        self.assertEqual({type(each) for each in found}, {StoreUnavailable})
+        await self.healed(store)
+        await store.delete(one.key)
 
 
 class ThreadedBackendTests(PostgresCase):
