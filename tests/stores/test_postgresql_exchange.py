@@ -524,6 +524,27 @@ class LineTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(again), Result())
         self.successResultOf(closed[0])
 
+    def test_closing(self) -> None:
+        """
+        What is answered while it closes makes no room for others.
+        """
+        line = self.line()
+        waiting, units = [], []
+        for _ in range(2):
+            waiting.append(line.submit(call()))
+            unit = line.takeUnit()
+            assert unit is not None
+            unit.results = [Result()]  # type: ignore[list-item]
+            units.append(unit)
+        closed = line.close()
+        line.unitsDone(units[:1])
+        self.failureResultOf(line.submit(call()), StoreUnavailable)
+        self.assertNoResult(closed)
+        line.unitsDone(units[1:])
+        self.successResultOf(closed)
+        for each in waiting:
+            self.assertEqual(self.successResultOf(each), Result())
+
     def test_noKey(self) -> None:
         """
         A key that is none is in the unit with all others, so that all are told.
