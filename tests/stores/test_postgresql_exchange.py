@@ -237,6 +237,18 @@ class ExchangeTests(SynchronousTestCase):
         self.assertEqual((one.failed, one.code, one.said), (1, "53100", "53100"))
         self.assertIsNone(two.failed)
 
+    def test_parsedOnce(self) -> None:
+        """
+        What follows its like is not parsed again; in the next unit it is, for behind a
+        pooler that may be on another connection.
+        """
+        exchange, sent = self.exchange(), []
+        self.played.send_query_params = lambda *_: sent.append("in full")
+        self.played.send_query_prepared = lambda name, *_: sent.append(name)
+        for _ in range(2):
+            exchange.send(Unit([call(), call()], None))
+        self.assertEqual(sent, ["in full", b""] * 2)
+
     def test_noValue(self) -> None:
         """
         Of a unit with a value that cannot be sent some statements may be on their way,
