@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 from attrs import frozen
@@ -30,6 +31,7 @@ from txsessions.stores._postgresql_statements import (
     statementOf,
 )
 from txsessions.stores._postgresql_thread import ThreadedLink
+from txsessions.stores._reactor import handled
 
 STATEMENT = statementOf("some", "SELECT")
 
@@ -234,6 +236,35 @@ class ExchangeTests(SynchronousTestCase):
         one, two = self.units
         self.assertEqual((one.failed, one.code, one.said), (1, "53100", "53100"))
         self.assertIsNone(two.failed)
+
+    def test_parsedOnce(self) -> None:
+        """
+        What follows its like is not parsed again; in the next unit it is, for behind a
+        pooler that may be on another connection.
+        """
+        exchange, sent = self.exchange(), []
+        self.played.send_query_params = lambda *_: sent.append("in full")
+        self.played.send_query_prepared = lambda name, *_: sent.append(name)
+        for _ in range(2):
+            exchange.send(Unit([call(), call()], None))
+        self.assertEqual(sent, ["in full", b""] * 2)
+
+    def test_noValue(self) -> None:
+        """
+        Of a unit with a value that cannot be sent some statements may be on their way,
+        without a Sync: the connection is of no more use, for whatever comes would be
+        taken for its answers.
+        """
+        exchange = self.exchange()
+
+        def refuse(*_: object) -> None:
+            raise TypeError("bytes or buffer expected")
+
+        self.played.send_query_params = refuse  # type: ignore[method-assign]
+        unit = Unit([call()], None)
+        broken = self.assertRaises(Broken, exchange.send, unit)
+        self.assertEqual(str(broken), "bytes or buffer expected")
+        self.assertIs(exchange.units[-1], unit)
 
 
 class PlayedReactor(Clock):
@@ -480,6 +511,64 @@ class LineTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(again), Result())
         self.successResultOf(closed[0])
         self.assertTrue(self.link.isDropped)
+
+    def test_closedByWhoIsTooLate(self) -> None:
+        """
+        Where somebody who is told that it is too late to make a call again closes the
+        store, those for whom it is not still get their answer.
+        """
+        line = self.line(writes=True)
+        closed: list[Deferred[None]] = []
+
+        def goOn(_: object) -> None:
+            raise Again(STATEMENT, [], lambda result: result)
+
+        again = line.submit(Call(STATEMENT, [], goOn, 9.0))
+        late = line.submit(Call(STATEMENT, [], goOn, 0.0))
+        late.addErrback(lambda _: closed.append(line.close()))
+        for results in ([Result()] * 3, [Result()] * 2):
+            self.assertFalse(self.link.isDropped)
+            unit = line.takeUnit()
+            assert unit is not None
+            unit.results = results  # type: ignore[assignment]
+            line.unitsDone([unit])
+            self.successResultOf(late)
+        self.assertEqual(self.successResultOf(again), Result())
+        self.successResultOf(closed[0])
+
+    def test_closing(self) -> None:
+        """
+        What is answered while it closes makes no room for others.
+        """
+        line = self.line()
+        waiting, units = [], []
+        for _ in range(2):
+            waiting.append(line.submit(call()))
+            unit = line.takeUnit()
+            assert unit is not None
+            unit.results = [Result()]  # type: ignore[list-item]
+            units.append(unit)
+        closed = line.close()
+        line.unitsDone(units[:1])
+        self.failureResultOf(line.submit(call()), StoreUnavailable)
+        self.assertNoResult(closed)
+        line.unitsDone(units[1:])
+        self.successResultOf(closed)
+        for each in waiting:
+            self.assertEqual(self.successResultOf(each), Result())
+
+    def test_noKey(self) -> None:
+        """
+        A key that is none is in the unit with all others, so that all are told.
+        """
+        line = self.line(writes=True)
+        keys: list[Any] = [b"b", "text", b"a"]
+        for key in keys:
+            made = Call(STATEMENT, [], lambda result: result, 9.0, (key,))
+            handled(line.submit(made))
+        unit = line.takeUnit()
+        assert unit is not None
+        self.assertCountEqual([each.keys[0] for each in unit.calls], keys)
 
     def test_endBetweenUnits(self) -> None:
         """

@@ -155,6 +155,30 @@ class BackendTests(PostgresCase):
                 found = await call
                 self.assertIn(found, (each, None))
 
+    @steps
+    async def test_noValue(self) -> None:
+        """
+        A call whose value cannot be sent has nobody be told another's answer, and those
+        of its turn fail at once.
+        """
+        store = await self.open()
+        one = record("one")
+        await store.insert(one, self.now)
+        began = reactor.seconds()
+        calls = [store.load(key, self.now) for key in (b"nobody", "no bytes", one.key)]
+        await pause(0)
+        calls += [store.load(b"nobody", self.now) for _ in range(2)]
+        found = await self.outcomes(calls)
+        self.assertEqual({type(each) for each in found}, {StoreUnavailable})
+        self.assertLess(reactor.seconds() - began, 2.0)
+        await self.healed(store)
+        self.assertEqual(await store.load(one.key, self.now), one)
+        calls = [store.delete(key) for key in (b"nobody", "no bytes", one.key)]
+        found = await self.outcomes(calls)
+        self.assertEqual({type(each) for each in found}, {StoreUnavailable})
+        await self.healed(store)
+        await store.delete(one.key)
+
 
 class ThreadedBackendTests(PostgresCase):
     """
@@ -219,6 +243,18 @@ class ThreadedBackendTests(PostgresCase):
                 os.kill(each, signal.SIGCONT)
         await store.close()
         await self.until(lambda: not self.threads())
+
+    @steps
+    async def test_noValue(self) -> None:
+        """
+        A value that cannot be sent ends the connection, not the thread before it could
+        say so.
+        """
+        store = await self.openThreaded()
+        calls = [store.load(key, self.now) for key in (b"one", "no bytes")]
+        found = await self.outcomes(calls)
+        self.assertEqual({type(each) for each in found}, {StoreUnavailable})
+        await self.healed(store)
 
     @steps
     async def test_large(self) -> None:

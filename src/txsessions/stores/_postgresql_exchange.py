@@ -231,7 +231,9 @@ class Exchange:
                         _BINARY,
                     )
             pgconn.pipeline_sync()
-        except psycopg.Error as error:
+        except Exception as error:
+            # Also of a value that is none: without its Sync, and with some of its
+            # statements, the unit would get the answers to the next one.
             raise Broken(self._why(error)) from None
         finally:
             self.units.append(unit)
@@ -302,7 +304,7 @@ class Exchange:
             unit.code = (code or b"08006").decode()
             unit.said = (said or result.error_message).decode(errors="replace")
 
-    def _why(self, error: psycopg.Error) -> str:
+    def _why(self, error: Exception) -> str:
         """
         Say for people why the connection was lost.
         """

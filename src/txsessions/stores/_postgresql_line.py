@@ -13,6 +13,7 @@ that unit sent once more.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from operator import attrgetter
@@ -202,7 +203,9 @@ class Line:
         self._room -= len(calls)
         if not self._writes:
             return Unit(calls, None)
-        calls.sort(key=_keysOf)
+        # A key that is none has no order; it is refused where it is sent.
+        with contextlib.suppress(TypeError):
+            calls.sort(key=_keysOf)
         return Unit(calls, self._setups[max(map(_commitOf, calls))])
 
     def unitsDone(self, units: list[Unit]) -> None:
@@ -221,9 +224,9 @@ class Line:
             # Who is told may close the store, while others have to be made again.
             self._isTelling = True
             again = settle(unit, self.place)
-            self._isTelling = False
             if again:
                 self._requeue(again)
+            self._isTelling = False
         if self._queue and self._link is not None:
             self._link.wake()
         if self._closing is not None:
