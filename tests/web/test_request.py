@@ -9,6 +9,45 @@ from twisted.web.http_headers import Headers
 from twisted.web.server import NOT_DONE_YET
 
 from tests.web.again import AgainCase, count
+from tests.web.pages import OUTAGE
+from txsessions.web.request import Request
+
+
+class BeforeTests(AgainCase):
+    """
+    What has been written before the sessions are there.
+    """
+
+    def test_tooLate(self):
+        """
+        A class that writes before it goes on has begun the response: no cookie is set,
+        and nothing takes the place of what is out.
+        """
+
+        class Hasty(Request):
+            """
+            Writes first.
+            """
+
+            def process(self):
+                """
+                See C{Request.process}.
+                """
+                if self.uri == b"/hasty":
+                    self.write(b"first ")
+                super().process()
+
+        self.serve(count, requestFactory=Hasty)
+        client = self.client()
+        client.fetch()
+        self.store.down = OUTAGE
+        client.send("/hasty")
+        self.turn(3)
+        rest = client.rest()
+        self.assertIn(b"first ", rest)
+        self.assertNotIn(b"Retry-After", rest)
+        self.assertEqual(rest.count(b"HTTP/1.1"), 1)
+        self.assertTrue(client.wire.aborted)
 
 
 class HeaderTests(AgainCase):

@@ -140,6 +140,10 @@ class SessionRequest(Asking):
             if headers is not None and not arrive(self, site, table, headers):
                 return
             del headers  # a traceback may show what variables hold
+        if self.startedWriting:
+            exchange = self._exchange
+            if exchange is not None and exchange.state == FREE:
+                exchange.joins()
         before, table.current = table.current, self
         try:
             self._nextProcess()
