@@ -5,12 +5,238 @@ has put in the way is still called, and sees what it would see of Twisted's.
 
 from __future__ import annotations
 
+import gc
+import weakref
+
+from twisted.web import http, server
 from twisted.web.http_headers import Headers
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, UnsupportedMethod
 
 from tests.web.again import AgainCase, count
 from tests.web.pages import OUTAGE
 from txsessions.web.request import Request
+
+
+class Logging(server.Request):
+    """
+    Something for requests that an application has, and puts behind ours.
+    """
+
+    def render(self, resrc):
+        """
+        See C{Request.render}.
+        """
+        self.setHeader(b"X-Rendered", b"1")
+        super().render(resrc)
+
+    def write(self, data):
+        """
+        See C{Request.write}.
+        """
+        super().write(data.upper())
+
+
+class RenderTests(AgainCase):
+    """
+    How what a resource returns gets to the client.
+    """
+
+    def test_behind(self):
+        """
+        What comes after ours in the order of a class is called.
+        """
+
+        class Both(Request, Logging):
+            """
+            Ours first.
+            """
+
+        def page(request):
+            return b"visit " + count(request)
+
+        self.serve(page, requestFactory=Both)
+        answer = self.client().fetch()
+        self.assertEqual((answer.body, answer.get("X-Rendered")), (b"VISIT 1", "1"))
+
+    def test_behindTwo(self):
+        """
+        So is what comes after that, and is not its base.
+        """
+
+        class Marking(server.Request):
+            """
+            Something more that an application has.
+            """
+
+            def process(self):
+                """
+                See C{Request.process}.
+                """
+                self.setHeader(b"X-Processed", b"1")
+                super().process()
+
+        class All(Request, Logging, Marking):
+            """
+            Ours first.
+            """
+
+        self.serve(count, requestFactory=All)
+        answer = self.client().fetch()
+        self.assertEqual(
+            (answer.get("X-Rendered"), answer.get("X-Processed")), ("1", "1")
+        )
+
+    def test_behindLater(self):
+        """
+        So it is where the resource has nothing to return yet.
+        """
+
+        class Both(Request, Logging):
+            """
+            Ours first.
+            """
+
+        def page(request):
+            request.write(count(request))
+            request.finish()
+            return NOT_DONE_YET
+
+        self.serve(page, requestFactory=Both)
+        self.assertEqual(self.client().fetch().get("X-Rendered"), "1")
+
+    def test_replaced(self):
+        """
+        A method of Twisted's that is replaced later is replaced for ours.
+        """
+        called = []
+        self.serve(count)
+        client = self.client()
+        for name in ("process", "render", "write", "finish"):
+            theirs = getattr(server.Request, name)
+
+            def replacement(request, *args, name=name, theirs=theirs):
+                called.append(name)
+                return theirs(request, *args)
+
+            self.patch(server.Request, name, replacement)
+        self.assertEqual(client.fetch().body, b"1")
+        self.assertEqual(called, ["process", "render", "write", "finish"])
+
+    def test_replacedInAClass(self):
+        """
+        So it is with a class of the application's.
+        """
+
+        class Own(server.Request):
+            """
+            A class that knows Twisted's only.
+            """
+
+        self.serve(count, requestFactory=Own)
+        client = self.client()
+        client.fetch()
+
+        def process(request):
+            request.setHeader(b"X-Replaced", b"1")
+            server.Request.process(request)
+
+        Own.process = process
+        self.assertEqual(client.fetch().get("X-Replaced"), "1")
+
+    def test_setHeader(self):
+        """
+        How long the body is is said by the C{setHeader} of the class.
+        """
+        said = []
+
+        class Own(Request):
+            """
+            A class that looks at the headers.
+            """
+
+            def setHeader(self, name, value):
+                """
+                See C{Request.setHeader}.
+                """
+                said.append((name.lower(), value))
+                super().setHeader(name, value)
+
+        self.serve(count, requestFactory=Own)
+        self.assertEqual(self.client().fetch().get("Content-Length"), "1")
+        self.assertIn((b"content-length", b"1"), said)
+
+    def test_bodies(self):
+        """
+        What is no bytes is answered as Twisted does, and what is a subclass of them.
+        """
+
+        class Text(bytes):
+            """
+            Bytes that are more.
+            """
+
+            __slots__ = ()
+
+        self.expects500 = True
+        for body, code in ((Text(b"text"), 200), (bytearray(b"text"), 500)):
+
+            def page(request, body=body):
+                count(request)
+                return body
+
+            client = self.client(site=self.serve(page))
+            answer = client.fetch()
+            self.assertEqual(answer.code, code)
+            self.assertEqual(
+                "Request did not return bytes" in str(answer.body), code == 500
+            )
+            length = answer.get("Content-Length")
+            self.assertEqual(length, str(len(answer.body)))
+            answer = client.fetch("/", "HEAD")
+            self.assertEqual((answer.code, answer.body), (code, b""))
+            if code == http.OK:
+                self.assertEqual((length, answer.get("Content-Length")), ("4", "4"))
+
+    def test_fakedHead(self):
+        """
+        To fake C{HEAD} a resource is rendered twice, and what is no other method once.
+        """
+        rendered = []
+
+        def page(request):
+            rendered.append(request.method)
+            if request.method != b"GET":
+                raise UnsupportedMethod([b"GET"])
+            return count(request)
+
+        self.serve(page)
+        client = self.client()
+        self.assertEqual(client.fetch("/", "HEAD").get("Content-Length"), "1")
+        self.assertEqual(rendered, [b"HEAD", b"GET"])
+        answer = client.fetch("/", "POST")
+        self.assertEqual((answer.code, answer.get("Allow")), (405, "GET"))
+        self.assertEqual(client.fetch("/", "BREW").code, 501)
+        self.assertEqual(rendered, [b"HEAD", b"GET", b"POST", b"BREW"])
+
+    def test_letGo(self):
+        """
+        A request whose method is not supported is let go without the collector.
+        """
+        seen = []
+
+        def page(request):
+            seen.append(weakref.ref(request))
+            raise UnsupportedMethod([b"GET"])
+
+        self.serve(page)
+        client = self.client()
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.assertEqual(client.fetch("/", "POST").code, 405)
+        client.leave()
+        self.turn()
+        self.assertEqual([request() for request in seen], [None])
 
 
 class BeforeTests(AgainCase):
