@@ -5,12 +5,15 @@ has put in the way is still called, and sees what it would see of Twisted's.
 
 from __future__ import annotations
 
+import copy
 import gc
 import weakref
 
+from twisted.spread.jelly import jelly
 from twisted.web import http, server
 from twisted.web.http_headers import Headers
 from twisted.web.server import NOT_DONE_YET, UnsupportedMethod
+from twisted.web.test.requesthelper import DummyChannel
 
 from tests.web.again import AgainCase, count
 from tests.web.pages import OUTAGE
@@ -35,6 +38,13 @@ class Logging(server.Request):
         """
         super().write(data.upper())
 
+    def parseCookies(self):
+        """
+        See C{Request.parseCookies}.
+        """
+        super().parseCookies()
+        self.received_cookies[b"more"] = b"2"
+
 
 class RenderTests(AgainCase):
     """
@@ -52,11 +62,11 @@ class RenderTests(AgainCase):
             """
 
         def page(request):
-            return b"visit " + count(request)
+            return b"visit " + count(request) + b" " + request.getCookie(b"more")
 
         self.serve(page, requestFactory=Both)
         answer = self.client().fetch()
-        self.assertEqual((answer.body, answer.get("X-Rendered")), (b"VISIT 1", "1"))
+        self.assertEqual((answer.body, answer.get("X-Rendered")), (b"VISIT 1 2", "1"))
 
     def test_behindTwo(self):
         """
@@ -274,6 +284,232 @@ class BeforeTests(AgainCase):
         self.assertNotIn(b"Retry-After", rest)
         self.assertEqual(rest.count(b"HTTP/1.1"), 1)
         self.assertTrue(client.wire.aborted)
+
+
+class CookieTests(AgainCase):
+    """
+    The cookies are parsed when somebody asks.
+    """
+
+    def fetched(self, page, factory=Request, header="a=1; b=2; a=3"):
+        """
+        Fetch a page with some cookies.
+        """
+        self.serve(page, requestFactory=factory)
+        client = self.client(site=self.sites[-1])
+        return client.fetch(headers=(f"Cookie: {header}",)).body
+
+    def test_parsed(self):
+        """
+        They are what Twisted finds, and can be changed.
+        """
+        seen = []
+
+        def page(request):
+            seen.append((dict(request.received_cookies), request.getCookie(b"a")))
+            request.received_cookies[b"c"] = b"4"
+            seen.append((request.getCookie(b"c"), request.getCookie(b"b")))
+            del request.received_cookies[b"b"]
+            seen.append((request.getCookie(b"c"), request.getCookie(b"b")))
+            return b""
+
+        self.fetched(page)
+        self.assertEqual(
+            seen, [({b"a": b"3", b"b": b"2"}, b"3"), (b"4", b"2"), (b"4", None)]
+        )
+
+    def test_headerTakenOut(self):
+        """
+        Who takes the header out, as before a request is passed on, has them all the same;
+        who adds some adds none to those that came.
+        """
+
+        def page(request):
+            request.requestHeaders.addRawHeader(b"Cookie", b"c=4")
+            return b"%r" % (request.getCookie(b"c"),)
+
+        def other(request):
+            request.requestHeaders.removeHeader(b"cookie")
+            return request.getCookie(b"b") or b"none"
+
+        self.assertEqual(self.fetched(page), b"None")
+        self.assertEqual(self.fetched(other), b"2")
+
+    def test_takenBefore(self):
+        """
+        Who has the dictionary already finds them in it.
+        """
+
+        class Early(Request):
+            """
+            Has the cookies under another name too.
+            """
+
+            def __init__(self, *args, **kwargs):
+                """
+                See C{Request}.
+                """
+                super().__init__(*args, **kwargs)
+                self.jar = self.received_cookies
+
+        class Given(Request):
+            """
+            Has a dictionary of its own.
+            """
+
+            def __init__(self, *args, **kwargs):
+                """
+                See C{Request}.
+                """
+                super().__init__(*args, **kwargs)
+                self.jar = self.received_cookies = {b"z": b"9"}
+
+        def page(request):
+            return b"".join(sorted(request.jar))
+
+        self.assertEqual(self.fetched(page, Early), b"ab")
+        self.assertEqual(self.fetched(page, Given), b"abz")
+
+    def test_ownPlace(self):
+        """
+        A class may have another place for them.
+        """
+
+        class Plain(Request):
+            """
+            With a default.
+            """
+
+            received_cookies = {}  # noqa: RUF012 - as programs do
+
+        class Hidden(Request):
+            """
+            With a property.
+            """
+
+            @property
+            def received_cookies(self):
+                """
+                See C{Request.received_cookies}.
+                """
+                return self.jar
+
+            @received_cookies.setter
+            def received_cookies(self, cookies):
+                self.jar = cookies
+
+        for factory in (Plain, Hidden):
+            self.assertEqual(
+                self.fetched(lambda request: request.getCookie(b"b") or b"", factory),
+                b"2",
+            )
+            seen = []
+
+            def page(request, seen=seen):
+                seen.append(request.getStateToCopyFor(None))
+                return b""
+
+            self.fetched(page, factory)
+
+    def test_ownParsing(self):
+        """
+        A class may parse them in its own way, or once more.
+        """
+
+        class Own(Request):
+            """
+            Finds others.
+            """
+
+            def parseCookies(self):
+                """
+                See C{Request.parseCookies}.
+                """
+                super().parseCookies()
+                self.received_cookies[b"mine"] = b"5"
+
+        class Twice(Request):
+            """
+            Throws them away.
+            """
+
+            def parseCookies(self):
+                """
+                See C{Request.parseCookies}.
+                """
+                super().parseCookies()
+                self.received_cookies = {}
+
+        def page(request):
+            return b"".join(sorted(request.received_cookies))
+
+        self.assertEqual(self.fetched(page, Own), b"abmine")
+        self.assertEqual(self.fetched(page, Twice), b"")
+
+    def test_function(self):
+        """
+        A function that makes requests of Twisted's makes them with cookies.
+        """
+        made = []
+
+        def make(channel, *args, **kwargs):
+            made.append(server.Request(channel, *args, **kwargs))
+            made[-1].received_cookies[b"early"] = b"1"
+            return made[-1]
+
+        def page(request):
+            return b"".join(sorted(request.received_cookies))
+
+        self.assertEqual(self.fetched(page, make), b"abearly")
+
+    def test_many(self):
+        """
+        Several headers are parsed, empty ones too.
+        """
+
+        def page(request):
+            return b"%d" % len(request.received_cookies)
+
+        self.serve(page)
+        headers = ("Cookie: ", "Cookie: a=1;; =;x", "Cookie: b=2")
+        self.assertEqual(self.client().fetch(headers=headers).body, b"3")
+        self.assertEqual(self.client().fetch().body, b"0")
+
+    def test_twice(self):
+        """
+        Parsed once more, they are added to.
+        """
+        channel = DummyChannel()
+        channel.site = self.serve(count)
+        request = Request(channel)
+        for line in (b"a=1", b"b=2"):
+            request.requestHeaders.setRawHeaders(b"Cookie", [line])
+            request.parseCookies()
+        self.assertEqual(request.received_cookies, {b"a": b"1", b"b": b"2"})
+
+    def test_copies(self):
+        """
+        They are sent elsewhere with the request, read or not, and what holds them here
+        is not.
+        """
+        for factory in (server.Request, Request):
+            channel = DummyChannel()
+            channel.site = self.serve(count)
+            request = factory(channel)
+            request.__class__ = Request
+            request.site = channel.site
+            request.gotLength(0)
+            request.transport = None
+            request.requestHeaders.addRawHeader(b"Cookie", b"a=1")
+            request.client = request.host = DummyChannel().getPeer()
+            state = request.getStateToCopyFor(None)
+            self.assertEqual(state["received_cookies"], {})
+            request.parseCookies()
+            state = request.getStateToCopyFor(None)
+            self.assertEqual(state["received_cookies"], {b"a": b"1"})
+            self.assertFalse([name for name in state if name.startswith("_cookies")])
+            jelly(state["received_cookies"])
+            self.assertEqual(copy.copy(request).getCookie(b"a"), b"1")
 
 
 class HeaderTests(AgainCase):

@@ -9,11 +9,13 @@ session takes Twisted's way, with one comparison more.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from twisted.python import reflect
 from twisted.web import server
 from twisted.web.error import UnsupportedMethod
+from twisted.web.http_headers import Headers
 from twisted.web.server import NOT_DONE_YET
 
 from txsessions.errors import (
@@ -32,6 +34,8 @@ from txsessions.web.rendering import Answered, Refused, Rendered
 from txsessions.web.visits import FREE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from twisted.python.failure import Failure
 
     from txsessions.live.session import Session
@@ -40,6 +44,7 @@ TAKES_COOKIES = "_takesCookies"
 """The attribute of a request that was sent elsewhere, if it has C{setCookies} there."""
 
 
+_PARSE: Any = server.Request.parseCookies
 _SET_HEADER = server.Request.setHeader
 _RENDER: Any = server.Request.render
 if getattr(_RENDER, "__globals__", None) is not vars(server):
@@ -286,7 +291,8 @@ class Request(SessionRequest, server.Request):
     An HTTP request to a L{Site<txsessions.Site>}.
     """
 
-    _cookiesAreUnread = False
+    _cookieLines: Sequence[bytes] = ()
+    _cookiesAreOurs = False
     _cookiesRead: dict[bytes, bytes] | None = None
 
     def render(self, resrc: Any) -> None:
@@ -319,26 +325,37 @@ class Request(SessionRequest, server.Request):
 
     def parseCookies(self) -> None:
         """
-        See C{Request.parseCookies}: put off until somebody asks for the cookies.
+        See C{Request.parseCookies}: put off until somebody asks for the cookies, unless
+        somebody may have the dictionary already, or parses them in another way.
         """
-        self._cookiesAreUnread = True
+        if not self._cookiesAreOurs or self._beyond.parseCookies is not _PARSE:
+            super().parseCookies()
+            return
+        lines = cookieHeadersOf(self.requestHeaders)
+        if lines is not None:
+            self._cookieLines = (*self._cookieLines, *lines)
 
     @property
     def received_cookies(self) -> dict[bytes, bytes]:
         """
         The cookies that came, by their names.
         """
-        if self._cookiesRead is None:
+        cookies = self._cookiesRead
+        if cookies is None:
             # It was made as one of another class.
-            self._cookiesRead = self.__dict__.pop("received_cookies", {})
-        if self._cookiesAreUnread:
-            self._cookiesAreUnread = False
-            super().parseCookies()
-        return self._cookiesRead
+            cookies = self._cookiesRead = self.__dict__.pop("received_cookies", {})
+        self._cookiesAreOurs = False
+        lines, self._cookieLines = self._cookieLines, ()
+        if lines:
+            headers = Headers({b"Cookie": lines})
+            _PARSE(SimpleNamespace(requestHeaders=headers, received_cookies=cookies))
+        return cookies
 
     @received_cookies.setter
     def received_cookies(self, cookies: dict[bytes, bytes]) -> None:
-        self._cookiesAreUnread = False
+        # The first one is that of Twisted's __init__, which lets go of it.
+        self._cookiesAreOurs = self._cookiesRead is None
+        self._cookieLines = ()
         self._cookiesRead = cookies
 
     def getStateToCopyFor(self, issuer: Any) -> dict[str, Any]:
@@ -347,7 +364,8 @@ class Request(SessionRequest, server.Request):
         """
         cookies = self.received_cookies
         state = super().getStateToCopyFor(issuer)
-        del state["_cookiesAreUnread"], state["_cookiesRead"]
+        for name in ("_cookieLines", "_cookiesAreOurs", "_cookiesRead"):
+            state.pop(name, None)
         return {**state, "received_cookies": cookies}
 
 
