@@ -57,14 +57,14 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
 
     __slots__ = (
         "_baseline",
-        "_callbacks",
         "_components",
         "_dormant",
         "_entry",
+        "_expireCallbacks",
         "_isNew",
-        "_namespaces",
         "_phase",
         "_scheme",
+        "_sessionNamespaces",
         "_signIn",
         "_uid",
         "_uidRead",
@@ -73,13 +73,13 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
     )
 
     _baseline: dict[str, bytes] | None
-    _callbacks: list[Callable[[], object]] | None
     _components: dict[str, Any] | None
     _dormant: dict[bytes, bytes] | None
     _entry: Entry | None
+    _expireCallbacks: list[Callable[[], object]] | None
     _isNew: bool
-    _namespaces: dict[Any, Any] | None
     _scheme: tuple[bool, bytes] | None
+    _sessionNamespaces: dict[Any, Any] | None
     _signIn: SignIn | None
     _uid: bytes
     _uidRead: bool
@@ -87,15 +87,18 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
     sessionLifetime: float | None
     site: Any
 
-    def __new__(cls, *_: Any, **__: Any) -> Any:
+    def __new__(cls, *args: Any, **how: Any) -> Any:
         """
         Fill the slots: a subclass may never call our C{__init__}.
         """
-        self = object.__new__(cls)
+        if cls is Session or (theirs := super().__new__) is object.__new__:
+            self = object.__new__(cls)
+        else:
+            self = theirs(cls, *args, **how)
         self._phase = NEW
         self._due = self._entry = self._scheme = self._visits = self.site = None
         self._baseline = self._dormant = self._components = None
-        self._callbacks = self._namespaces = self._signIn = None
+        self._expireCallbacks = self._sessionNamespaces = self._signIn = None
         self._sessionTimeout = self._sessionLifetime = None
         self._queuedFor = self._endsAt = inf
         self._isNew = self._uidRead = False
@@ -119,12 +122,14 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """
-        Find in a session that never came to our C{__init__} what that sets.  Not in
-        others: a class with a C{__getattr__} looks up each attribute in the slow way.
+        Find in a session that never came to our C{__new__} or C{__init__} what those
+        set.  Not in others: a class with a C{__getattr__} looks up each attribute in the
+        slow way.
         """
         super().__init_subclass__(**kwargs)
         theirs = getattr(cls, "__getattr__", None)
-        if cls.__init__ is Session.__init__ or getattr(theirs, "oursFirst", False):
+        isMadeByUs = cls.__init__ is Session.__init__ and cls.__new__ is Session.__new__
+        if isMadeByUs or getattr(theirs, "oursFirst", False):
             return
 
         def find(self: Session, name: str) -> Any:
@@ -132,6 +137,8 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
                 return self.lastModified
             if name == "_clock":
                 return getattr(self.site, "reactor", None)
+            if name in _FILLED:
+                return getattr(_EMPTY, name)
             if theirs is not None:
                 return theirs(self, name)
             raise AttributeError(
@@ -184,28 +191,36 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         """
         See C{Session.sessionNamespaces}.  It is made on first use.
         """
-        names = self._namespaces
+        names = self._sessionNamespaces
         if names is None:
-            names = self._namespaces = {}
+            names = self._sessionNamespaces = {}
         return names
 
     @sessionNamespaces.setter
     def sessionNamespaces(self, names: dict[Any, Any]) -> None:
-        self._namespaces = names
+        self._sessionNamespaces = names
+
+    @sessionNamespaces.deleter
+    def sessionNamespaces(self) -> None:
+        self._sessionNamespaces = None
 
     @property
     def expireCallbacks(self) -> list[Callable[[], object]]:
         """
         See C{Session.expireCallbacks}.  It is made on first use.
         """
-        callbacks = self._callbacks
+        callbacks = self._expireCallbacks
         if callbacks is None:
-            callbacks = self._callbacks = []
+            callbacks = self._expireCallbacks = []
         return callbacks
 
     @expireCallbacks.setter
     def expireCallbacks(self, callbacks: list[Callable[[], object]]) -> None:
-        self._callbacks = callbacks
+        self._expireCallbacks = callbacks
+
+    @expireCallbacks.deleter
+    def expireCallbacks(self) -> None:
+        self._expireCallbacks = None
 
     def _tag(self) -> str:
         """
@@ -303,13 +318,14 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         """
         Whether it is as it was made, and nobody knows its uid.
         """
-        if self._uidRead or self._callbacks:
+        if self._uidRead or self._expireCallbacks:
             return False
         if type(self) is Session and not (
-            self.__dict__ or self._namespaces or self._components
+            self.__dict__ or self._sessionNamespaces or self._components
         ):
             return True
-        return isAsMade(self)
+        # A class may have callbacks in a place of its own.
+        return not self.expireCallbacks and isAsMade(self)
 
     def _runCallbacks(self) -> None:
         """
@@ -322,5 +338,10 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
                 return
         self.expireCallbacks = []
 
+
+_EMPTY = Session.__new__(Session)
+_FILLED = frozenset(
+    name for name in (*Session.__slots__, *Timed.__slots__) if hasattr(_EMPTY, name)
+)
 
 __all__ = ["Session"]

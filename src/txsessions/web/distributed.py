@@ -332,7 +332,7 @@ class Distributed:
             exchange = readBearing(request, site, request.sitepath)
         if exchange is None:
             exchange = _readCookies(request, site, request.sitepath)
-        request._exchange = exchange
+        request._exchange = exchange.joins()
 
         def resume() -> None:
             if not request._exchange.isLost:

@@ -7,7 +7,7 @@ that the application wrote, and ours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.web.http_headers import Headers
@@ -31,12 +31,33 @@ _Known: type | None = Headers if [*Headers.__slots__] == ["_rawHeaders"] else No
 _COOKIE, _LENGTH, _VARY = map(_spelt, (b"cookie", b"content-length", b"vary"))
 
 
+class _AsTold(Headers):
+    """
+    Headers as another class tells them, with the spelling of that.
+    """
+
+    def __init__(self, headers: Headers) -> None:
+        super().__init__()
+        self._told = {}
+        for name, values in headers.getAllRawHeaders():
+            self._told[name.lower()] = name
+            for value in values:
+                self.addRawHeader(name, value)
+
+    def getAllRawHeaders(self) -> Iterator[tuple[bytes, Sequence[bytes]]]:
+        """
+        See C{Headers.getAllRawHeaders}.
+        """
+        for name, values in super().getAllRawHeaders():
+            yield self._told.get(name.lower(), name), values
+
+
 def copyOf(headers: Headers) -> Headers:
     """
     Headers as they are at this moment, whatever becomes of the others.
     """
     if type(headers) is not _Known:
-        return headers.copy()
+        return _AsTold(headers)
     table = headers._rawHeaders
     made: Headers = Headers.__new__(Headers)
     made._rawHeaders = dict(zip(table, map(list, table.values()), strict=True))

@@ -9,13 +9,13 @@ session takes Twisted's way, with one comparison more.
 
 from __future__ import annotations
 
-from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from twisted.python import reflect
-from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.error import UnsupportedMethod
+from twisted.web.http_headers import Headers
 from twisted.web.server import NOT_DONE_YET
 
 from txsessions.errors import (
@@ -30,10 +30,13 @@ from txsessions.web.arrival import arrive, readByHand
 from txsessions.web.asking import Asking
 from txsessions.web.exchange import Exchange
 from txsessions.web.headers import announceLength, cookieHeadersOf
+from txsessions.web.rendering import Answered, Refused, Rendered
 from txsessions.web.visits import FREE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
+
+    from twisted.python.failure import Failure
 
     from txsessions.live.session import Session
 
@@ -41,62 +44,12 @@ TAKES_COOKIES = "_takesCookies"
 """The attribute of a request that was sent elsewhere, if it has C{setCookies} there."""
 
 
-NEXT = ("process", "render", "write", "finish")
-"""What L{SessionRequest} puts something before.  What comes after it in a class is bound
-once, as C{_nextWrite} and so on: C{super()} makes an object for each call."""
-
-
-class _Rendered:
-    """
-    A resource whose result is noted on its way to the request.
-    """
-
-    __slots__ = ("_resource",)
-
-    def __init__(self, resource: Any) -> None:
-        self._resource = resource
-
-    def render(self, request: Any) -> Any:
-        """
-        See C{IResource.render}.
-        """
-        body = self._resource.render(request)
-        exchange = request._exchange
-        if exchange is not None:
-            exchange.body = body
-        return body
-
-    def __repr__(self) -> str:
-        return repr(self._resource)
-
-
-class _Answered(_Rendered):
-    """
-    A resource that was rendered already: what came of it is told again, once.
-    """
-
-    __slots__ = ("_result",)
-
-    def __init__(self, resource: Any, result: Callable[[], Any]) -> None:
-        """
-        @param result: Returns what the resource returned, or raises what it raised.
-        """
-        super().__init__(resource)
-        self._result: Callable[[], Any] | None = result
-
-    def render(self, request: Any) -> Any:
-        """
-        See C{IResource.render}.  To fake a C{HEAD}, it is rendered once more.
-        """
-        result, self._result = self._result, None
-        return super().render(request) if result is None else result()
-
-
-def _returned(body: Any) -> Any:
-    """
-    Return it once more.
-    """
-    return body
+_PARSE: Any = server.Request.parseCookies
+_SET_HEADER = server.Request.setHeader
+_RENDER: Any = server.Request.render
+if getattr(_RENDER, "__globals__", None) is not vars(server):
+    # Somebody has put something before it, and has to be called.
+    _RENDER = None
 
 
 class SessionRequest(Asking):
@@ -109,21 +62,18 @@ class SessionRequest(Asking):
     _exchange: Exchange | None = None
     _clientHost: str | None = None
 
-    _nextProcess: Callable[[], None]
-    _nextRender: Callable[[Any], None]
-    _nextWrite: Callable[[bytes], None]
-    _nextFinish: Callable[[], None]
+    _beyond: Any = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """
-        Bind what comes after this class in the order of the new one.
+        Note what comes after this class in the order of the new one: C{super()} makes
+        an object for each call.  What is called there is looked up each time, since a
+        program may replace it.
         """
         super().__init_subclass__(**kwargs)
-        after = super()
-        for name in NEXT:
-            theirs = getattr(after, name, None)
-            if theirs is not None:
-                setattr(cls, f"_next{name.capitalize()}", theirs)
+        order = cls.__mro__
+        rest = order[order.index(Asking) + 1 :]
+        cls._beyond = rest[0] if rest[0].__mro__ == rest else super()
 
     def process(self: Any) -> None:
         """
@@ -133,16 +83,20 @@ class SessionRequest(Asking):
         site = self.channel.site
         table = getattr(site, "_live", None)
         if table is None:
-            self._nextProcess()
+            self._beyond.process(self)
             return
         if self._exchange is None:
             headers = cookieHeadersOf(self.requestHeaders)
             if headers is not None and not arrive(self, site, table, headers):
                 return
             del headers  # a traceback may show what variables hold
+        if self.startedWriting:
+            exchange = self._exchange
+            if exchange is not None and exchange.state == FREE:
+                exchange.joins()
         before, table.current = table.current, self
         try:
-            self._nextProcess()
+            self._beyond.process(self)
         finally:
             table.current = before
         exchange = self._exchange
@@ -160,7 +114,7 @@ class SessionRequest(Asking):
         """
         See C{Request.render}.
         """
-        self._nextRender(_Rendered(resrc))
+        self._beyond.render(self, Rendered(resrc))
 
     def _sessionExchange(self: Any) -> Exchange | None:
         """
@@ -224,13 +178,13 @@ class SessionRequest(Asking):
         """
         Twisted's own C{write}.
         """
-        self._nextWrite(data)
+        self._beyond.write(self, data)
 
     def _plainFinish(self: Any) -> None:
         """
         Twisted's own C{finish}.
         """
-        self._nextFinish()
+        self._beyond.finish(self)
 
     def write(self: Any, data: bytes) -> None:
         """
@@ -238,7 +192,7 @@ class SessionRequest(Asking):
         """
         exchange = self._exchange
         if exchange is None or exchange.mayWrite(data):
-            self._nextWrite(data)
+            self._beyond.write(self, data)
 
     def finish(self: Any) -> None:
         """
@@ -246,7 +200,7 @@ class SessionRequest(Asking):
         """
         exchange = self._exchange
         if exchange is None or exchange.mayFinish():
-            self._nextFinish()
+            self._beyond.finish(self)
 
     def registerProducer(self: Any, producer: Any, streaming: bool) -> None:
         """
@@ -337,7 +291,8 @@ class Request(SessionRequest, server.Request):
     An HTTP request to a L{Site<txsessions.Site>}.
     """
 
-    _cookiesAreUnread = False
+    _cookieLines: Sequence[bytes] = ()
+    _cookiesAreOurs = False
     _cookiesRead: dict[bytes, bytes] | None = None
 
     def render(self, resrc: Any) -> None:
@@ -345,46 +300,62 @@ class Request(SessionRequest, server.Request):
         See C{Request.render}.  A body in bytes is sent as that sends it; everything else
         it does itself, with what has come of the resource.
         """
+        if (
+            self._beyond.render is not _RENDER
+            or type(self).setHeader is not _SET_HEADER
+        ):
+            super().render(resrc)
+            return
         try:
             body = resrc.render(self)
-        except UnsupportedMethod:
-            result = Failure().raiseException
-        else:
-            if body is NOT_DONE_YET:
-                return
-            if type(body) is bytes and self.method != b"HEAD":
-                exchange = self._exchange
-                if exchange is not None:
-                    exchange.body = body
-                announceLength(self.responseHeaders, len(body))
-                self.write(body)
-                self.finish()
-                return
-            result = partial(_returned, body)
-        self._nextRender(_Answered(resrc, result))
+        except UnsupportedMethod as error:
+            _RENDER(self, Refused(resrc, error))
+            return
+        if body is NOT_DONE_YET:
+            return
+        if type(body) is not bytes or self.method == b"HEAD":
+            _RENDER(self, Answered(resrc, body))
+            return
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.body = body
+        announceLength(self.responseHeaders, len(body))
+        self.write(body)
+        self.finish()
 
     def parseCookies(self) -> None:
         """
-        See C{Request.parseCookies}: put off until somebody asks for the cookies.
+        See C{Request.parseCookies}: put off until somebody asks for the cookies, unless
+        somebody may have the dictionary already, or parses them in another way.
         """
-        self._cookiesAreUnread = True
+        if not self._cookiesAreOurs or self._beyond.parseCookies is not _PARSE:
+            super().parseCookies()
+            return
+        lines = cookieHeadersOf(self.requestHeaders)
+        if lines is not None:
+            self._cookieLines = (*self._cookieLines, *lines)
 
     @property
     def received_cookies(self) -> dict[bytes, bytes]:
         """
         The cookies that came, by their names.
         """
-        if self._cookiesRead is None:
+        cookies = self._cookiesRead
+        if cookies is None:
             # It was made as one of another class.
-            self._cookiesRead = self.__dict__.pop("received_cookies", {})
-        if self._cookiesAreUnread:
-            self._cookiesAreUnread = False
-            super().parseCookies()
-        return self._cookiesRead
+            cookies = self._cookiesRead = self.__dict__.pop("received_cookies", {})
+        self._cookiesAreOurs = False
+        lines, self._cookieLines = self._cookieLines, ()
+        if lines:
+            headers = Headers({b"Cookie": lines})
+            _PARSE(SimpleNamespace(requestHeaders=headers, received_cookies=cookies))
+        return cookies
 
     @received_cookies.setter
     def received_cookies(self, cookies: dict[bytes, bytes]) -> None:
-        self._cookiesAreUnread = False
+        # The first one is that of Twisted's __init__, which lets go of it.
+        self._cookiesAreOurs = self._cookiesRead is None
+        self._cookieLines = ()
         self._cookiesRead = cookies
 
     def getStateToCopyFor(self, issuer: Any) -> dict[str, Any]:
@@ -393,7 +364,8 @@ class Request(SessionRequest, server.Request):
         """
         cookies = self.received_cookies
         state = super().getStateToCopyFor(issuer)
-        del state["_cookiesAreUnread"], state["_cookiesRead"]
+        for name in ("_cookieLines", "_cookiesAreOurs", "_cookiesRead"):
+            state.pop(name, None)
         return {**state, "received_cookies": cookies}
 
 
