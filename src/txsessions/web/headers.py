@@ -20,8 +20,8 @@ def _spelt(name: bytes) -> bytes:
     """
     Learn under what name Twisted's C{Headers} keeps a header.
     """
-    (spelt,) = Headers({name: [b""]})._rawHeaders
-    return spelt
+    (spelt,) = getattr(Headers({name: [b""]}), "_rawHeaders", (name,))
+    return bytes(spelt)
 
 
 # To look into the table that Headers has takes a tenth of what its methods take, which
