@@ -92,15 +92,7 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         Fill the slots: a subclass may never call our C{__init__}.
         """
         self = object.__new__(cls)
-        self._phase = NEW
-        self._due = self._entry = self._scheme = self._visits = self.site = None
-        self._baseline = self._dormant = self._components = None
-        self._callbacks = self._namespaces = self._signIn = None
-        self._sessionTimeout = self._sessionLifetime = None
-        self._queuedFor = self._endsAt = inf
-        self._isNew = self._uidRead = False
-        self._uid = b""
-        self.lastModified = 0.0
+        _fill(self)
         return self
 
     def __init__(self, site: Any, uid: bytes, reactor: Any = None) -> None:
@@ -123,6 +115,8 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         others: a class with a C{__getattr__} looks up each attribute in the slow way.
         """
         super().__init_subclass__(**kwargs)
+        if cls.__new__ is not Session.__new__:
+            cls.__new__ = staticmethod(_filling(cls.__new__))  # type: ignore[method-assign]
         theirs = getattr(cls, "__getattr__", None)
         if cls.__init__ is Session.__init__ or getattr(theirs, "oursFirst", False):
             return
@@ -321,6 +315,39 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
             if not self.expireCallbacks:
                 return
         self.expireCallbacks = []
+
+
+def _fill(session: Session) -> None:
+    """
+    Fill the slots of a session that was just made.
+    """
+    session._phase = NEW
+    session._due = session._entry = session._scheme = session._visits = None
+    session._baseline = session._dormant = session._components = None
+    session._callbacks = session._namespaces = session._signIn = session.site = None
+    session._sessionTimeout = session._sessionLifetime = None
+    session._queuedFor = session._endsAt = inf
+    session._isNew = session._uidRead = False
+    session._uid = b""
+    session.lastModified = 0.0
+
+
+def _filling(new: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    Make of a C{__new__} of the application's, which may never call ours, one that fills
+    the slots too.
+    """
+
+    def make(cls: type, *args: Any, **kwargs: Any) -> Any:
+        made = new(cls, *args, **kwargs)
+        if isinstance(made, Session):
+            try:
+                object.__getattribute__(made, "_phase")
+            except AttributeError:
+                _fill(made)
+        return made
+
+    return make
 
 
 __all__ = ["Session"]
