@@ -182,6 +182,30 @@ class FilesTests(SynchronousTestCase):
         os.replace(f"{self.path}.new", self.path)
         self.assertRaises(StoreCorrupt, self.files.check)
 
+    def test_theClockWasSetBackSince(self) -> None:
+        """
+        Nor does one that was written later, by a clock that has yet to come to that
+        tick again.
+        """
+        self.left = 1_000
+        self.patch(os, "stat", self.behind)
+        for _ in range(3):
+            self.files.check()
+        self.write(".new")
+        os.replace(f"{self.path}.new", self.path)
+        self.assertRaises(StoreCorrupt, self.files.check)
+
+    def behind(self, path):
+        """
+        See C{os.stat}, where each file was written just now, and the directory when the
+        clock was ahead.
+        """
+        found = self.atOneTick(path)
+        if path != self.directory:
+            self.left -= 1
+            found.st_ctime_ns = self.left
+        return found
+
     def ahead(self, path):
         """
         See C{os.stat}, with a clock that stands still now, and was ahead before.
