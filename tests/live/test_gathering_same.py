@@ -274,6 +274,7 @@ class SameTests(LiveCase):
         """
         self.looked(a=1)
         self.session.uid = b"0" * 63 + b"1"
+        self.assertEqual(self.entry.terms[0], 900)
         self.entry.settle(Waits())
         self.assertEqual(self.store.calls, ["rename"])
 

@@ -132,6 +132,34 @@ class TwoArguments(server.Session):
         self.seen = []
 
 
+class MadeByItself(server.Session):
+    """
+    A session class that makes its objects as C{object} does.
+    """
+
+    def __new__(cls, *args, **kwargs):
+        """
+        Make one.
+        """
+        made = object.__new__(cls)
+        made.seen = []
+        return made
+
+
+class MadeByBase(server.Session):
+    """
+    One that has its base make them.
+    """
+
+    def __new__(cls, *args, **kwargs):
+        """
+        Make one.
+        """
+        made = super().__new__(cls)
+        made.seen = []
+        return made
+
+
 class Delegating(server.Session):
     """
     A session class that looks elsewhere for what it has not.
@@ -392,6 +420,22 @@ class MadeBySitesTests(LiveCase):
             self.assertRaises(KeyError, lambda: session.blue)
             self.assertRaises(AttributeError, lambda: session._blue)
             self.successResultOf(session.expire())
+
+    def test_madeByItself(self):
+        """
+        A class may make its objects without asking ours, or asking it.
+        """
+        for site in (self.site(None), self.site()):
+            for cls in (MadeByItself, MadeByBase):
+                site.sessionFactory = cls
+                session = site.makeSession()
+                self.assertIsInstance(session, cls)
+                self.assertEqual(session.seen, [])
+                self.assertEqual(session.sessionNamespaces, {})
+                session["a"] = 1
+                self.successResultOf(session.save())
+                self.assertIs(site.getSession(session._uid), session)
+                self.successResultOf(session.expire())
 
     def test_getattrInherited(self):
         """

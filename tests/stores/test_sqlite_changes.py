@@ -50,6 +50,24 @@ class ChangesTests(SQLiteTestCase):
         self.land()
         self.assertEqual(self.store.changes(), self.before)
 
+    def test_meanwhile(self) -> None:
+        """
+        What another commits while one of others is accounted for is seen by the next question.
+        """
+        account = self.store._changes._account
+
+        def slowly(found):
+            account(found)
+            self.patch(self.store._changes, "_account", account)
+            self.other.result(self, self.other.store.delete(self.kept.key))
+
+        self.patch(self.store._changes, "_account", slowly)
+        touched = self.other.store.touch(self.kept.key, NOW + 1, NOW + 901, NOW)
+        self.other.result(self, touched)
+        first = self.store.changes()
+        self.assertNotEqual(first, self.before)
+        self.assertNotEqual(self.store.changes(), first)
+
     def test_oursWhileWeHoldTheGate(self) -> None:
         """
         It is none either once it is committed, for as long as nobody else may

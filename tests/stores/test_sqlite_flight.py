@@ -4,15 +4,18 @@ Transactions that fail.
 
 from __future__ import annotations
 
+import gc
+import os
 import sqlite3
+import weakref
 
 from msgspec.structs import replace as evolve
 from twisted.logger import capturedLogs
 
 from tests.stores.stepping import NOW, Stage, record
 from tests.stores.test_sqlite_writer import SteppedTestCase
-from txsessions.errors import StoreCorrupt, StoreUnavailable
-from txsessions.stores import _sqlite_schema
+from txsessions.errors import SessionExists, StoreCorrupt, StoreUnavailable
+from txsessions.stores import _sqlite_schema, _sqlite_writer
 
 FULL = sqlite3.OperationalError("database or disk is full")
 BROKEN = sqlite3.OperationalError("disk I/O error")
@@ -269,3 +272,60 @@ class FailingTransactionTests(SteppedTestCase):
         other.result(self, other.store.touch(self.two.key, NOW + 1, NOW + 900, NOW))
         self.assertNotEqual(self.store.changes(), before)
         self.assertHeals()
+
+
+class NothingStaysTests(SteppedTestCase):
+    """
+    What a verb has held is let go of once everybody was told.
+    """
+
+    def setUp(self) -> None:
+        """
+        Note which verbs there are.
+        """
+        super().setUp()
+        self.waiting: list[weakref.ref] = []
+        operation = _sqlite_writer.Operation
+
+        def noted(*args):
+            made = operation(*args)
+            self.waiting.append(weakref.ref(made.deferred))
+            return made
+
+        self.patch(_sqlite_writer, "Operation", noted)
+
+    def assertNothingStays(self, count: int) -> None:
+        """
+        There were so many, and none is left.
+        """
+        gc.collect()
+        self.assertEqual(len(self.waiting), count)
+        self.assertEqual([each() for each in self.waiting if each() is not None], [])
+
+    def test_ofWhatFails(self) -> None:
+        """
+        An error remembers the frames that it came through, and these the verb.
+        """
+        kept = self.insert()
+        for _ in range(3):
+            self.failure(self.store.insert(kept, NOW), SessionExists)
+        self.flushed()
+        self.assertNothingStays(5)
+
+    def test_ofAnOpening(self) -> None:
+        """
+        So does that of a database that cannot be opened, as often as it is tried.
+        """
+        path = os.path.abspath(self.mktemp())
+        os.mkdir(path)
+        stage = Stage(path)
+        for _ in range(3):
+            self.assertTrue(stage.failure(self, stage.store.open(), StoreUnavailable))
+        self.assertNothingStays(3)
+
+    def flushed(self) -> None:
+        """
+        Write once more: the last batch is in nobody's variables then.
+        """
+        self.result(self.store.delete(record("none").key))
+        self.stage.run()

@@ -42,11 +42,12 @@ LOGOUTS = (
 """The verbs that have to work also where there is no room."""
 
 
-class Operation(Struct, eq=False, gc=False):
+class Operation(Struct, eq=False):
     """
     One verb, and who waits for it.  Each write makes one: see L{Record
-    <txsessions.core.record.Record>}.  The garbage collector need not know it:
-    whoever waits is told, and then nobody has it any longer.
+    <txsessions.core.record.Record>}.  The garbage collector has to know it, as it need
+    not a record: the frames that an error remembers, its own or that of its context,
+    have the operation in a variable.
 
     @ivar pages: How many pages it will write, about.
     @ivar final: Whether no power cut may undo it.
