@@ -19,9 +19,6 @@ from txsessions.stores import _gate
 
 _log = Logger()
 
-LOOKS = 64
-"""How often it is enough to look at the directory: then at each file once more."""
-
 
 def prepare(path: str) -> None:
     """
@@ -96,22 +93,6 @@ def _inspect(path: str) -> None:
         )
 
 
-def _seen(directory: str) -> tuple[int, int, int] | None:
-    """
-    What shows that no name in a directory has changed; L{None} where that cannot be
-    seen.
-
-    @return: Which one it is, and when it was changed.
-    """
-    if os.name != "posix":  # pragma: no cover - Windows, whose ctime is another time
-        return None
-    try:
-        found = os.stat(directory)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_ctime_ns
-
-
 @frozen
 class _File:
     """
@@ -130,11 +111,7 @@ class Files:
     """
     The files that an open database consists of.  SQLite goes on writing to one
     that was deleted or replaced, and what is acknowledged then is lost; so they
-    are looked at before each transaction: only their directory, as long as its
-    C{ctime}, which nobody can set, says that no name in it was made, moved or taken
-    away since they were all there.  There may be file systems that do not say so, and
-    what is mounted over a file does not change its directory: so now and then all are
-    looked at nevertheless.
+    are looked at before each transaction.
     """
 
     def __init__(self, path: str, gated: bool) -> None:
@@ -151,10 +128,6 @@ class Files:
             found = os.stat(path + suffix)
             files.append(_File(path + suffix, found.st_dev, found.st_ino, bool(suffix)))
         self._files = tuple(files)
-        self._directory = os.path.dirname(path)
-        self._unchanged: tuple[int, int, int] | None = None
-        self._looked: tuple[tuple[int, int, int] | None, list[int]] = None, []
-        self._left = 0
 
     def check(self) -> None:
         """
@@ -164,11 +137,6 @@ class Files:
         @raise StoreCorrupt: A file was replaced, or one that belongs to the
             database was deleted.
         """
-        seen = _seen(self._directory)
-        if self._left and seen is not None and seen == self._unchanged:
-            self._left -= 1
-            return
-        written, isThere = [], True
         for file in self._files:
             try:
                 found = os.stat(file.path)
@@ -180,20 +148,6 @@ class Files:
                         f"{file.path} was replaced while the session database "
                         "was open: stop all its users, then start them again"
                     )
-                written.append(found.st_ctime_ns)
-                # What a symbolic link leads to is in another directory.
-                isThere = isThere and not os.path.islink(file.path)
-        before, self._looked = self._looked, (seen, written)
-        # The clock of a file system is coarse, and what changes the directory at the
-        # same tick once more is not seen: so a commit since has to show that it is over.
-        # Older ones may be from before the clock was set back.
-        known, self._unchanged, self._left = self._unchanged, None, LOOKS
-        if seen is not None and seen == before[0] and isThere:
-            ages = zip(written, before[1], strict=True)
-            if seen == known or any(
-                now > seen[-1] and now != then for now, then in ages
-            ):
-                self._unchanged = seen
 
     def replaced(self) -> bool:
         """
