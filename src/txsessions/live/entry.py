@@ -27,12 +27,11 @@ from txsessions.core.record import tagOf
 from txsessions.core.settle import DECISIONS, Need
 from txsessions.core.uid import storeKeyOf
 from txsessions.errors import SessionError, SessionStale
-from txsessions.live import gathering
+from txsessions.live import gathering, resting
 from txsessions.live.ending import Ending, Removed
 from txsessions.live.flight import Flight
 from txsessions.live.gathering import areSame, fixedObjects, plainParts
 from txsessions.live.phases import ENDED, NEW, STALE
-from txsessions.live.resting import LINGER
 from txsessions.live.touching import askElsewhere, tellOfUse, usedOutside
 from txsessions.live.waiting import Waiter
 
@@ -316,7 +315,7 @@ class Entry:
                 table.resting.rest(self)
         else:
             # Who rests already is live.  That is all that Resting.rest would do.
-            self.restsUntil = table.reactor.seconds() + LINGER
+            self.restsUntil = table.reactor.seconds() + resting.LINGER
 
     def touched(self) -> None:
         """
