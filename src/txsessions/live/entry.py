@@ -27,7 +27,7 @@ from txsessions.core.record import tagOf
 from txsessions.core.settle import DECISIONS, Need
 from txsessions.core.uid import storeKeyOf
 from txsessions.errors import SessionError, SessionStale
-from txsessions.live import gathering, resting
+from txsessions.live import gathering
 from txsessions.live.ending import Ending, Removed
 from txsessions.live.flight import Flight
 from txsessions.live.gathering import areSame, fixedObjects, plainParts
@@ -307,15 +307,8 @@ class Entry:
         """
         No request holds the session any more.
         """
-        table = self.table
-        try:
-            table.resting._order.move_to_end(self)
-        except KeyError:
-            if self.session._phase < ENDED:
-                table.resting.rest(self)
-        else:
-            # Who rests already is live.  That is all that Resting.rest would do.
-            self.restsUntil = table.reactor.seconds() + resting.LINGER
+        if self.session._phase < ENDED:
+            self.table.resting.rest(self)
 
     def touched(self) -> None:
         """
