@@ -468,6 +468,13 @@ class PlayedConnector:
         self.isDropped = True
 
 
+def goOn(_: object) -> None:
+    """
+    Ask something else instead.
+    """
+    raise Again(STATEMENT, [], lambda result: result)
+
+
 class LineTests(SynchronousTestCase):
     """
     L{Line}.
@@ -488,19 +495,12 @@ class LineTests(SynchronousTestCase):
         self.successResultOf(line.open())
         return line
 
-    def test_closedByWhoIsTold(self) -> None:
+    def answerBoth(self, line: Line, told: Deferred[Any], again: Deferred[Any]) -> None:
         """
-        Where somebody who is told closes the store, those whose call has to be made
-        again still get their answer.
+        Answer two calls of one unit, then the one that has to be made again.
+
+        @param told: The one that closes the store as soon as it hears.
         """
-        line = self.line(writes=True)
-        closed: list[Deferred[None]] = []
-
-        def goOn(_: object) -> None:
-            raise Again(STATEMENT, [], lambda result: result)
-
-        told = line.submit(call()).addCallback(lambda _: closed.append(line.close()))
-        again = line.submit(Call(STATEMENT, [], goOn, 9.0))
         for results in ([Result()] * 3, [Result()] * 2):
             self.assertFalse(self.link.isDropped)
             unit = line.takeUnit()
@@ -509,6 +509,18 @@ class LineTests(SynchronousTestCase):
             line.unitsDone([unit])
             self.successResultOf(told)
         self.assertEqual(self.successResultOf(again), Result())
+
+    def test_closedByWhoIsTold(self) -> None:
+        """
+        Where somebody who is told closes the store, those whose call has to be made
+        again still get their answer.
+        """
+        line = self.line(writes=True)
+        closed: list[Deferred[None]] = []
+
+        told = line.submit(call()).addCallback(lambda _: closed.append(line.close()))
+        again = line.submit(Call(STATEMENT, [], goOn, 9.0))
+        self.answerBoth(line, told, again)
         self.successResultOf(closed[0])
         self.assertTrue(self.link.isDropped)
 
@@ -520,20 +532,10 @@ class LineTests(SynchronousTestCase):
         line = self.line(writes=True)
         closed: list[Deferred[None]] = []
 
-        def goOn(_: object) -> None:
-            raise Again(STATEMENT, [], lambda result: result)
-
         again = line.submit(Call(STATEMENT, [], goOn, 9.0))
         late = line.submit(Call(STATEMENT, [], goOn, 0.0))
         late.addErrback(lambda _: closed.append(line.close()))
-        for results in ([Result()] * 3, [Result()] * 2):
-            self.assertFalse(self.link.isDropped)
-            unit = line.takeUnit()
-            assert unit is not None
-            unit.results = results  # type: ignore[assignment]
-            line.unitsDone([unit])
-            self.successResultOf(late)
-        self.assertEqual(self.successResultOf(again), Result())
+        self.answerBoth(line, late, again)
         self.successResultOf(closed[0])
 
     def test_closing(self) -> None:
