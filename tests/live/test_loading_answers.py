@@ -143,7 +143,7 @@ class JoinTests(AnswerCase):
         found.update(id(self.successResultOf(done)) for done in third)
         self.assertEqual(len(found), 1)
         loader = self.there._live.loader
-        self.assertEqual((loader._asked, loader._next), ({}, {}))
+        self.assertEqual((loader.asked, loader.next), ({}, {}))
 
     def test_others(self):
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from txsessions.errors import SessionExists, SessionGone, StoreUnavailable
@@ -28,7 +29,9 @@ def call(
     """
     Make a call.
     """
-    return Call(STATEMENT, [b"x" * size], decode, 9.0, keys, alone=alone)
+    made = Call(STATEMENT, [b"x" * size], decode, 9.0, keys, alone=alone)
+    made.told = Deferred()
+    return made
 
 
 def outcome(unit: Unit) -> tuple[list[tuple[Call, object]], list[Call]]:
@@ -40,8 +43,8 @@ def outcome(unit: Unit) -> tuple[list[tuple[Call, object]], list[Call]]:
     """
     told: list[tuple[Call, object]] = []
     for each in unit.calls:
-        each.deferred.addErrback(lambda failure: failure.value)
-        each.deferred.addCallback(lambda answer, each=each: told.append((each, answer)))
+        each.told.addErrback(lambda failure: failure.value)
+        each.told.addCallback(lambda answer, each=each: told.append((each, answer)))
     again = settle(unit, "the place")
     return told, again
 
@@ -183,7 +186,7 @@ class OutcomeTests(SynchronousTestCase):
 
         for alone in (False, True):
             one = call(b"1", decode=goOn)
-            waited = one.deferred
+            waited = one.told
             unit = Unit([one], setupOf(500, "on"))
             unit.results = ["setup", 1]
             self.assertEqual(outcome(unit), ([], [one]))
@@ -191,19 +194,19 @@ class OutcomeTests(SynchronousTestCase):
                 (one.statement, one.values, one.decode, one.alone),
                 (other, [b"y"], str, alone),
             )
-            self.assertIs(one.deferred, waited)
+            self.assertIs(one.told, waited)
 
     def test_noLongerWaiting(self) -> None:
         """
         Who no longer waits is told nothing, and shifts nobody's answer.
         """
         one, two = call(b"1"), call(b"2")
-        one.deferred.addErrback(lambda _: None)
-        one.deferred.cancel()
+        one.told.addErrback(lambda _: None)
+        one.told.cancel()
         unit = Unit([one, two], setupOf(500, "on"))
         unit.results = ["setup", 1, 2]
         self.assertEqual(settle(unit, "the place"), [])
-        self.assertEqual(self.successResultOf(two.deferred), 2)
+        self.assertEqual(self.successResultOf(two.told), 2)
 
     def test_shifted(self) -> None:
         """

@@ -16,6 +16,7 @@ from tests.stores.stepping import NOW, Stage, record
 from tests.stores.test_sqlite_writer import SteppedTestCase
 from txsessions.errors import SessionExists, StoreCorrupt, StoreUnavailable
 from txsessions.stores import _sqlite_schema, _sqlite_writer
+from txsessions.stores._telling import deferredOf
 
 FULL = sqlite3.OperationalError("database or disk is full")
 BROKEN = sqlite3.OperationalError("disk I/O error")
@@ -168,7 +169,7 @@ class FailingTransactionTests(SteppedTestCase):
         def rollback(cursor) -> None:
             cursor.execute("ROLLBACK")
 
-        rolled = self.stage.writer.submit(rollback)
+        rolled = deferredOf(self.stage.writer.tell, rollback)
         self.stage.run()
         self.assertFailed((inserted, rolled))
         self.assertHeals()
@@ -289,7 +290,7 @@ class NothingStaysTests(SteppedTestCase):
 
         def noted(*args):
             made = operation(*args)
-            self.waiting.append(weakref.ref(made.deferred))
+            self.waiting.append(weakref.ref(made.told))
             return made
 
         self.patch(_sqlite_writer, "Operation", noted)

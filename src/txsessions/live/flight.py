@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsessions.core.lifetime import storedDeadline
@@ -38,12 +39,13 @@ MAX_TRIES = 64
 """How often a write that conflicts is merged and tried again."""
 
 _REPLACE = Need.REPLACE
+_log = Logger()
 
 
 class Flight(Struct, eq=False):
     """
     A write that is under way.  Each write makes one, so it is of a kind that is made
-    in C.
+    in C; and the store tells it the answer: see L{Told<txsessions.core.telling.Told>}.
 
     @ivar _entry: Whose it is.
     @ivar _need: What kind of write.
@@ -65,6 +67,7 @@ class Flight(Struct, eq=False):
     _tries: int
     _record: Record | None = None
     _from: bytes = b""
+    called: bool = False
 
     def __repr__(self) -> str:
         return f"<Flight {self._need.value} {tagOf(self.key)}>"
@@ -92,8 +95,18 @@ class Flight(Struct, eq=False):
                 self._record = record
                 entry.isKnown = True
                 if self._need is _REPLACE:
-                    now = table.reactor.seconds()
-                    done = table.store.replace(record, entry.version, now)
+                    now, store = table.reactor.seconds(), table.store
+                    replace = store.replace
+                    tell = getattr(replace, "tell", None)
+                    if tell is not None:
+                        entry.flight = self
+                        table.writes.underWay += 1
+                        try:
+                            tell(store, self, record, entry.version, now)
+                        except Exception:
+                            self.errback(Failure())
+                        return
+                    done = replace(record, entry.version, now)
                 else:
                     done = self._send(record)
             except SessionError:
@@ -103,7 +116,7 @@ class Flight(Struct, eq=False):
             done = table.lifecycle.whenOpen()
         entry.flight = self
         table.writes.underWay += 1
-        _ = done.addBoth(self._landed)
+        _ = done.addCallbacks(self.callback, self.errback)
 
     def _send(self, record: Record) -> Deferred[None]:
         """
@@ -134,12 +147,43 @@ class Flight(Struct, eq=False):
             done = store.rename(entry.storedKey, record, entry.version, now, *limits)
         return done
 
-    def _landed(self, answer: Any) -> None:
+    def callback(self, _: object) -> None:
         """
-        The write is over: the store has the record or has not taken it; or, if nothing
-        was handed over, it is open now.
+        The store has the record; or, if nothing was handed over, it is open now.
         """
-        entry, record = self._entry, self._record
+        record = self._record
+        try:
+            again = self._land()
+            if record is None:
+                self._entry.resettle(self.waiters + (again or []))
+            else:
+                self._note(record)
+                for waiter in self.waiters:
+                    waiter.sessionSaved()
+                if again is not None:
+                    self._entry.resettle(again)
+            self._entry.table.writes.oneEnded()
+        except Exception:
+            _log.failure("A session that was saved met an unexpected error")
+
+    def errback(self, error: Any) -> None:
+        """
+        The store has not taken the record.
+        """
+        failure = error if isinstance(error, Failure) else Failure(error)
+        try:
+            self._refused(failure, self.waiters + (self._land() or []))
+            self._entry.table.writes.oneEnded()
+        except Exception:
+            _log.failure("A session that was not saved met an unexpected error")
+
+    def _land(self) -> list[Waiter] | None:
+        """
+        The write is over.
+
+        @return: Who waits for another.
+        """
+        entry = self._entry
         entry.flight = None
         again = entry.again
         if again is not None:
@@ -147,17 +191,7 @@ class Flight(Struct, eq=False):
         if entry.session._phase == ENDED:
             # A deletion that has waited for this may go on.
             entry.ending.proceed(entry.table)
-        if isinstance(answer, Failure):
-            self._refused(answer, self.waiters + (again or []))
-        elif record is None:
-            entry.resettle(self.waiters + (again or []))
-        else:
-            self._note(record)
-            for waiter in self.waiters:
-                waiter.sessionSaved()
-            if again is not None:
-                entry.resettle(again)
-        entry.table.writes.oneEnded()
+        return again
 
     def _note(self, record: Record) -> None:
         """

@@ -37,12 +37,15 @@ if TYPE_CHECKING:
 class Loader:
     """
     Finds sessions for a live table.
+
+    @ivar asked: What the store is being asked, by uid.
+    @ivar next: What it is to be asked after that.
     """
 
     def __init__(self, table: LiveTable) -> None:
-        self._table = table
-        self._asked: dict[bytes, Question] = {}
-        self._next: dict[bytes, Question] = {}
+        self.table = table
+        self.asked: dict[bytes, Question] = {}
+        self.next: dict[bytes, Question] = {}
 
     def find(self, uid: bytes) -> Session | None:
         """
@@ -51,7 +54,7 @@ class Loader:
         @return: The session, or L{None}: then L{fetch} tells, if there is a
             store.
         """
-        session = self._table.liveSession(uid)
+        session = self.table.liveSession(uid)
         if session is None:
             return None
         entry = session._entry
@@ -75,7 +78,7 @@ class Loader:
 
         @param answered: Called once, maybe at once.  It does not raise.
         """
-        table = self._table
+        table = self.table
         isUsual = table.lifecycle.isOpen and not table.rotated.at.noted
         if not isUsual and self._isAnswered(uid, answered):
             return
@@ -91,14 +94,14 @@ class Loader:
             del uid
             answered(None)
             return
-        if self._next and uid in self._next:
-            self._next[uid].waiting.append(answered)
+        if self.next and uid in self.next:
+            self.next[uid].waiting.append(answered)
             return
-        question = Question(uid, key, [answered])
-        if uid in self._asked:
-            self._next[uid] = question
+        question = Question(self, uid, key, [answered])
+        if uid in self.asked:
+            self.next[uid] = question
             return
-        self._asked[uid] = question
+        self.asked[uid] = question
         del uid
         self._send(question, live)
 
@@ -108,7 +111,7 @@ class Loader:
 
         @return: Whether that was done, or will be.
         """
-        table = self._table
+        table = self.table
         if table.store is None or table.isRotated(uid):
             found = table.rotated.found(table.sessions.get(uid))
             del uid  # a traceback of the application may show what variables hold
@@ -124,8 +127,8 @@ class Loader:
         """
         The session of that uid, if it is in memory, live or not.
         """
-        live = self._table.sessions.get(uid)
-        return self._table.resting.departed.get(uid) if live is None else live
+        live = self.table.sessions.get(uid)
+        return self.table.resting.departed.get(uid) if live is None else live
 
     def _askLate(self, _: object, uids: list[bytes], answered: Answered) -> None:
         """
@@ -141,7 +144,7 @@ class Loader:
 
         @param live: What is in memory now.
         """
-        table = self._table
+        table = self.table
         if live is None:
             question.live = question.known = None
         else:
@@ -153,74 +156,53 @@ class Loader:
             question.known = None if entry is None else entry.version
         store = table.store
         question.seen = store.changes()
+        now, load = table.reactor.seconds(), store.load
         try:
-            loaded = store.load(question.key, table.reactor.seconds(), question.known)
-        except Exception:
-            self._notLoaded(Failure(), question)
-            return
-        loaded.addBoth(self._loaded, question)
-
-    def _loaded(self, answer: Any, question: Question) -> None:
-        """
-        The store has answered.
-        """
-        live, table = question.live, self._table
-        if (
-            answer is UNCHANGED
-            and live is not None
-            and (entry := live._entry) is not None
-            and (due := live._due) is not None
-            and live._clock.seconds() < due
-            and table.sessions.get(question.uid) is live
-            and not table.rotated.at.noted
-        ):
-            # As by far most are: of all that _take looks at, nothing has happened.
-            # What is in the table has not ended.
-            session: Session | None = live
-            if entry.flight is None:
-                entry.seen = question.seen
-        elif isinstance(answer, Failure):
-            self._notLoaded(answer, question)
-            return
-        else:
-            try:
-                if live is not None and question.isOutdatedBy(answer):
-                    self._send(question, self._inMemory(question.uid))
-                    return
-                session = self._take(answer, question)
-            except Exception:
-                self._notLoaded(Failure(), question)
+            if (tell := getattr(load, "tell", None)) is not None:
+                tell(store, question, question.key, now, question.known)
                 return
-        self._asked.pop(question.uid, None)
-        # No uid in a variable here: a traceback of the application may show it.
-        for answered in question.waiting:
-            if session is not None and session._uid != question.uid:
-                # Whoever was answered before gave it another id: this one is dead.
-                session = None
-            answered(session)
-        if self._next:
-            self._sendNext(question.uid)
+            loaded = load(question.key, now, question.known)
+        except Exception:
+            question.errback(Failure())
+            return
+        loaded.addCallbacks(question.callback, question.errback)
 
-    def _sendNext(self, uid: bytes) -> None:
+    def judge(self, answer: Any, question: Question) -> Any:
+        """
+        See what an answer that is not the usual one says.
+
+        @return: The session, or L{None}; or else the question, for which the answer was
+            not the end.
+        """
+        try:
+            if question.live is not None and question.isOutdatedBy(answer):
+                self._send(question, self._inMemory(question.uid))
+                return question
+            return self._take(answer, question)
+        except Exception:
+            self.notLoaded(Failure(), question)
+            return question
+
+    def sendNext(self, uid: bytes) -> None:
         """
         Ask for those who have come while the store was asked.
         """
-        following = self._next.get(uid)
-        if following is not None and uid not in self._asked:
-            self._asked[uid] = self._next.pop(uid)
+        following = self.next.get(uid)
+        if following is not None and uid not in self.asked:
+            self.asked[uid] = self.next.pop(uid)
             self._send(following, self._inMemory(uid))
 
-    def _notLoaded(self, failure: Failure, question: Question) -> None:
+    def notLoaded(self, failure: Failure, question: Question) -> None:
         """
         The store could not answer.
         """
-        self._table.broken(failure, None)
+        self.table.broken(failure, None)
         if not failure.check(StoreError):
             failure = Failure(StoreUnavailable(str(failure.value)))
-        self._asked.pop(question.uid, None)
+        self.asked.pop(question.uid, None)
         # Who has come meanwhile need not find out for himself: nobody is served on
         # the strength of a failure.
-        following = self._next.pop(question.uid, None)
+        following = self.next.pop(question.uid, None)
         for answered in question.waiting:
             answered(failure)
         for answered in [] if following is None else following.waiting:
@@ -230,7 +212,7 @@ class Loader:
         """
         Make of the store's answer a session.
         """
-        table, uid, live = self._table, question.uid, question.live
+        table, uid, live = self.table, question.uid, question.live
         if table.rotated.at.noted and table.isRotated(uid):
             # Here, since the store was asked: the answer may be from before.
             return table.rotated.found(table.sessions.get(uid))
@@ -270,14 +252,14 @@ class Loader:
         """
         found = self._missing(uid, entry)
         if answer is DELETED:
-            self._table.rotated.noteEnd(uid, self._table.seconds())
+            self.table.rotated.noteEnd(uid, self.table.seconds())
         return found
 
     def _missing(self, uid: bytes, entry: Entry | None) -> Session | None:
         """
         Find what is here instead, after somebody else has ended the session.
         """
-        table = self._table
+        table = self.table
         if entry is None:
             parked = table.parked.get(storeKeyOf(table.siteName, uid))
             if parked is not None and not table.isRotated(uid):
@@ -297,7 +279,7 @@ class Loader:
         """
         try:
             if entry is None:
-                ended = self._table.tombstones.refuses(record)
+                ended = self.table.tombstones.refuses(record)
                 return None if ended else self._revive(record, uid)
             if entry.flight is None:
                 adopt(entry, record)
@@ -327,7 +309,7 @@ class Loader:
         @raise RecordDamaged: Its seal is broken, or what is in it.
         @raise UnknownKey: The key is not here.
         """
-        sealer = self._table.sealer
+        sealer = self.table.sealer
         plaintext = sealer.open(record.key, record.version, record.payload)
         try:
             state = unpackState(plaintext)
@@ -335,7 +317,7 @@ class Loader:
         except ValueError:
             raise RecordDamaged(record.tag) from None
         times = 0 <= record.touchedAt <= rules.MAX_SECONDS
-        if not times or not self._table.principals.fits(state.signIn, record):
+        if not times or not self.table.principals.fits(state.signIn, record):
             raise RecordDamaged(record.tag)
         return state
 
@@ -343,14 +325,14 @@ class Loader:
         """
         Tell that something is wrong with a record.
         """
-        table = self._table
+        table = self.table
         table.announcer.tell(EventKind.REFUSED, record.tag, table.seconds(), reason)
 
     def _revive(self, record: Record, uid: bytes) -> Entry | None:
         """
         Make a live session of a record.
         """
-        table = self._table
+        table = self.table
         state = self.unseal(record)
         renewing = table.rotated.renewing
         if renewing is not None:
@@ -382,7 +364,7 @@ class Loader:
 
         @param usedAt: When it was last used.
         """
-        session: Session = self._table.makeObject(uid)
+        session: Session = self.table.makeObject(uid)
         session._uid, session._uidRead = uid, False
         session._createdAt = state.createdAt
         session.lastModified = usedAt

@@ -14,10 +14,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from msgspec import Struct, field
+from msgspec import Struct
 from psycopg.pq import DiagnosticField, ExecStatus
-from twisted.internet.defer import Deferred
 
+from txsessions.core.telling import Told
 from txsessions.stores._postgresql_statements import (
     LOCK_ALONE,
     LOCK_SHARED,
@@ -66,6 +66,7 @@ class Call(Step, eq=False):
     @ivar lock: An advisory lock that its unit takes before it does anything else, and
         whether it is not shared; only where a unit has a setup.
     @ivar retried: Whether it has been made twice.
+    @ivar told: Who waits, once it is made.
     """
 
     decode: Callable[[PGresult], Any]
@@ -75,19 +76,20 @@ class Call(Step, eq=False):
     alone: bool = False
     lock: tuple[int, bool] | None = None
     retried: bool = False
-    deferred: Deferred[Any] = field(default_factory=Deferred)
+    told: Told | None = None
 
     def answer(self, answer: object) -> None:
         """
         Give the answer, or what went wrong, unless whoever waits was told already
         or no longer does.
         """
-        if self.deferred.called:
+        told = self.told
+        if told is None or told.called:
             return
         if isinstance(answer, Exception):
-            self.deferred.errback(answer)
+            told.errback(answer)
         else:
-            self.deferred.callback(answer)
+            told.callback(answer)
 
 
 COMMITS = ("off", "as set", "on")

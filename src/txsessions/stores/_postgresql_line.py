@@ -19,12 +19,13 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsessions.core.forks import Forks
+from txsessions.core.telling import Told
 from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores._postgresql_connecting import Connector
 from txsessions.stores._postgresql_errors import (
@@ -38,6 +39,7 @@ from txsessions.stores._postgresql_link import ILink
 from txsessions.stores._postgresql_outcomes import gather, settle
 from txsessions.stores._postgresql_statements import Statement, setupOf
 from txsessions.stores._reactor import IStoreReactor, handled
+from txsessions.stores._telling import deferredOf
 
 QUEUE_LIMIT = 10000
 """How many calls may wait or be under way."""
@@ -135,13 +137,20 @@ class Line:
 
         @return: The call's answer.
         """
+        return deferredOf(self.tell, call)
+
+    def tell(self, told: Told, call: Call) -> None:
+        """
+        Do what L{submit} does, for somebody who wants no Deferred.
+        """
         queue = self._queue
         if len(queue) >= self._room:
-            return fail(self._refused())
+            told.errback(self._refused())
+            return
+        call.told = told
         if not queue:
             self._begin(call)
         queue.append(call)
-        return call.deferred
 
     def _begin(self, call: Call) -> None:
         """

@@ -12,9 +12,10 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 
 from txsessions.core.forks import Forks
+from txsessions.core.telling import Told
 from txsessions.errors import ConfigurationError, StoreUnavailable
 from txsessions.stores import _postgresql_address, _postgresql_schema
 from txsessions.stores._opening import Openable
@@ -24,6 +25,7 @@ from txsessions.stores._postgresql_statements import Statements, namesOf
 from txsessions.stores._postgresql_verbs import Verbs
 from txsessions.stores._reactor import IStoreReactor
 from txsessions.stores._reconnecting import Reconnecting
+from txsessions.stores._telling import deferredOf, passOn
 from txsessions.stores._worker import IWorker, WorkerThread
 
 _DURABILITY = ("server", "full", "normal")
@@ -136,6 +138,19 @@ class Opening(Reconnecting, Openable[Database]):
         self, now: float | None, make: Callable[[int, float], Call], *, writes: bool
     ) -> Deferred[Any]:
         """
+        Make a call: see L{_tell}.
+        """
+        return deferredOf(self._tell, now, make, writes=writes)
+
+    def _tell(
+        self,
+        told: Told,
+        now: float | None,
+        make: Callable[[int, float], Call],
+        *,
+        writes: bool,
+    ) -> None:
+        """
         Make a call.
 
         @param now: The caller's clock, if the call brings it.
@@ -145,14 +160,16 @@ class Opening(Reconnecting, Openable[Database]):
         """
         database = self._database
         if database is None or not database.isOpen or database.fork != Forks.count:
-            return fail(self._notOpen())
+            told.errback(self._notOpen())
+            return
         line = database.writes if writes else database.reads
         clock = database.clock
         seconds = database.seconds()
         due = seconds + self._deadline
         if now is None or (seconds < clock.nextAt and clock.isKnown):
-            return line.submit(make(clock.offset, due))
-        return clock.when(line, now, due, make)
+            line.tell(told, make(clock.offset, due))
+        else:
+            passOn(clock.when(line, now, due, make), told)
 
     async def _aside(
         self, now: float | None, make: Callable[[int, float], Call]

@@ -145,9 +145,9 @@ def settle(unit: Unit, place: str) -> list[Call]:
             call.answer(StoreUnavailable(f"unreadable answer: {error!r}"))
         else:
             # As Call.answer does, for the hot path.
-            deferred = call.deferred
-            if not deferred.called:
-                deferred.callback(answer)
+            told = call.told
+            if told is not None and not told.called:
+                told.callback(answer)
     return again
 
 

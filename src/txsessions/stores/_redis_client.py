@@ -20,7 +20,6 @@ from twisted.internet import defer
 from twisted.internet.defer import (
     CancelledError,
     Deferred,
-    fail,
     succeed,
 )
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
@@ -28,11 +27,13 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txsessions.core.telling import Told
 from txsessions.errors import StoreUnavailable
 from txsessions.stores import _redis_resp
 from txsessions.stores._redis_connection import Connection
 from txsessions.stores._redis_endpoints import explainerOf
 from txsessions.stores._redis_greeting import Promises, greet
+from txsessions.stores._telling import deferredOf
 
 if TYPE_CHECKING:
     from txsessions.stores._redis_address import Settings
@@ -73,7 +74,7 @@ class Client:
         """
         self.connection: Connection | None = None
         # One call less for each command than a method that looks for a connection.
-        self.send: Callable[..., Deferred[Any]] = self._notSent
+        self.tell: Callable[..., None] = self._notSent
         self.promises: Promises | None = None
         self._settings = settings
         self._endpoint = endpoint
@@ -123,11 +124,17 @@ class Client:
         self._gone = self._gone or Deferred()
         return self._gone
 
-    def _notSent(self, *_: object) -> Deferred[Any]:
+    def send(self, command: bytes) -> Deferred[Any]:
         """
-        There is no connection.
+        Send a command: see L{Connection.send}.
         """
-        return fail(
+        return deferredOf(self.tell, command)
+
+    def _notSent(self, told: Told, *_: object) -> None:
+        """
+        Stand in for L{Connection.tell} while there is no connection.
+        """
+        told.errback(
             StoreUnavailable(f"the session store {self._settings.where} {self._fault}")
         )
 
@@ -177,7 +184,7 @@ class Client:
             raise StoreUnavailable(
                 f"the session store {settings.where} {connection.reason}"
             )
-        self.connection, self.send = connection, connection.send
+        self.connection, self.tell = connection, connection.tell
 
     def _succeeded(self, _: None) -> None:
         """
@@ -227,7 +234,7 @@ class Client:
         """
         self._all.discard(connection)
         if self.connection is connection:
-            self.connection, self.send = None, self._notSent
+            self.connection, self.tell = None, self._notSent
             self._again(f"the session store {self._settings.where} {connection.reason}")
         if not self._all and self._gone is not None:
             gone, self._gone = self._gone, None

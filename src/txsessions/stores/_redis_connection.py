@@ -6,8 +6,7 @@ is written at once at its end, for a write costs much more than the rest.  One t
 watches over the oldest command; where it is late the connection is dropped with all
 that is under way, so that a late reply can never be taken for that of another
 command.  A command whose caller has cancelled it keeps its place.  What is made of a
-reply is made before the Deferred fires, which has no callbacks but the caller's.  Knows no
-command and no session.
+reply is made before whoever waits is told.  Knows no command and no session.
 """
 
 from __future__ import annotations
@@ -18,11 +17,12 @@ from typing import Any
 
 from attrs import frozen
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from txsessions.core.telling import Told
 from txsessions.errors import StoreUnavailable
 from txsessions.stores._redis_errors import adviceOn
 from txsessions.stores._redis_resp import (
@@ -33,6 +33,7 @@ from txsessions.stores._redis_resp import (
     ReplyError,
     pack,
 )
+from txsessions.stores._telling import deferredOf
 
 MAX_REPLY = 32 << 20
 """How large one reply may be, in bytes."""
@@ -52,8 +53,8 @@ class Reading:
 
     @ivar usual: The one that most commands of this kind get.
     @ivar meaning: What the caller gets for it.
-    @ivar read: Is called with any other, with the Deferred, which it fires now or
-        later, and with what was handed over with the command.
+    @ivar read: Is called with any other, with whom it tells now or later, and with
+        what was handed over with the command.
     """
 
     usual: object = NO_REPLY
@@ -61,19 +62,19 @@ class Reading:
     read: Callable[..., object]
 
 
-def _tell(reply: Any, deferred: Deferred[Any]) -> None:
+def _tell(reply: Any, told: Told) -> None:
     """
     Hand out a reply as it is.
     """
     if isinstance(reply, ReplyError):
-        deferred.errback(reply)
+        told.errback(reply)
     else:
-        deferred.callback(reply)
+        told.callback(reply)
 
 
 _PLAIN = Reading(read=_tell)
 
-_UnderWay = tuple[Deferred[Any], float, int, Reading, tuple[Any, ...]]
+_UnderWay = tuple[Told, float, int, Reading, tuple[Any, ...]]
 """A command: whom to tell, when it is late, its size, what is made of its reply, and
 what for."""
 
@@ -153,7 +154,20 @@ class Connection(Protocol):
         about: tuple[Any, ...] = (),
     ) -> Deferred[Any]:
         """
-        Send a command that was packed before, at the end of this turn: see L{call}.
+        Send a command that was packed before, at the end of this turn: see L{call}
+        and L{tell}.
+        """
+        return deferredOf(self.tell, command, reading, about)
+
+    def tell(
+        self,
+        told: Told,
+        command: bytes,
+        reading: Reading = _PLAIN,
+        about: tuple[Any, ...] = (),
+    ) -> None:
+        """
+        Do what L{send} does, for somebody who wants no Deferred.
 
         @param reading: What is made of the reply, if the command is not cancelled
             until then.
@@ -162,15 +176,14 @@ class Connection(Protocol):
         waiting, turn, size = self._waiting, self._turn, len(command)
         pending = self._pending + size
         if len(waiting) >= self._room or pending > MAX_PENDING:
-            return fail(self._full())
+            told.errback(self._full())
+            return
         if turn:
             turn.append(command)
         else:
             self._begin(command)
-        deferred: Deferred[Any] = Deferred()
-        waiting.append((deferred, self._due, size, reading, about))
+        waiting.append((told, self._due, size, reading, about))
         self._pending = pending
-        return deferred
 
     def _begin(self, command: bytes) -> None:
         """
@@ -222,17 +235,17 @@ class Connection(Protocol):
                 if not waiting:
                     self.drop(f"said something unasked{self._saying(reply)}")
                     return
-                deferred, _, size, reading, about = waiting.popleft()
+                told, _, size, reading, about = waiting.popleft()
                 self._pending -= size
-                if deferred.called:
+                if told.called:
                     pass  # cancelled
                 elif reply == reading.usual:
-                    deferred.callback(reading.meaning)
+                    told.callback(reading.meaning)
                 else:
                     try:
-                        reading.read(reply, deferred, *about)
+                        reading.read(reply, told, *about)
                     except Exception:
-                        deferred.errback(Failure())
+                        told.errback(Failure())
         except (ProtocolError, TypeError, ValueError, MemoryError):
             self.drop(
                 "does not speak Redis' protocol: is that its port, and does it want "
@@ -307,8 +320,8 @@ class Connection(Protocol):
         waiting = list(self._waiting)
         self._waiting.clear()
         self._pending = 0
-        for deferred, *_ in waiting:
-            deferred.errback(self._unavailable(reason))
+        for told, *_ in waiting:
+            told.errback(self._unavailable(reason))
         if self._drained is not None:
             drained, self._drained = self._drained, None
             drained.callback(None)

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txsessions.core.record import UNCHANGED, Answer, Record
+from txsessions.core.telling import Told
 from txsessions.stores import _redis_scripts
 from txsessions.stores._redis_calls import Calls, odd
 from txsessions.stores._redis_connection import Reading
@@ -27,6 +28,7 @@ from txsessions.stores._redis_rows import (
     packTime,
     reportDamage,
 )
+from txsessions.stores._telling import passOn
 
 Found = Record | Answer | None
 
@@ -35,7 +37,7 @@ Found = Record | Answer | None
 _LOAD = b"*5\r\n%b$1\r\n1\r\n" % _redis_scripts.LOAD.lead + 2 * BULK
 
 
-def load(calls: Calls, key: bytes, now: float, known: int | None) -> Deferred[Found]:
+def load(told: Told, calls: Calls, key: bytes, now: float, known: int | None) -> None:
     """
     See L{txsessions.interfaces.ISessionStore.load}.  No more is read than a record may
     have.
@@ -45,28 +47,23 @@ def load(calls: Calls, key: bytes, now: float, known: int | None) -> Deferred[Fo
     asked = b"" if known is None else packAsked(at, known)
     command = _LOAD % (len(name), name, len(asked), asked)
     about = (calls, command, key, at)
-    return calls.client.send(command, _LOADED, about)
+    calls.client.tell(told, command, _LOADED, about)
 
 
 def _loaded(
-    reply: Any,
-    deferred: Deferred[Found],
-    calls: Calls,
-    command: bytes,
-    key: bytes,
-    at: float,
+    reply: Any, told: Told, calls: Calls, command: bytes, key: bytes, at: float
 ) -> None:
     """
     The server has answered.
     """
     if reply and type(reply) is bytes:
-        deferred.callback(_read(reply, calls, key, at))
-    else:
-        _ = (
-            calls.resume(reply, _redis_scripts.LOAD, command)
-            .addCallbacks(_found, _notLoaded, (calls, key, at), errbackArgs=(key,))
-            .chainDeferred(deferred)
-        )
+        told.callback(_read(reply, calls, key, at))
+        return
+    said = calls.resume(reply, _redis_scripts.LOAD, command)
+    passOn(
+        said.addCallbacks(_found, _notLoaded, (calls, key, at), errbackArgs=(key,)),
+        told,
+    )
 
 
 _LOADED = Reading(usual=DONE, meaning=UNCHANGED, read=_loaded)

@@ -13,6 +13,7 @@ from msgspec.structs import replace as evolve
 from twisted.internet.defer import Deferred, fail
 
 from txsessions.core.record import Record, SignInLimit, tagOf
+from txsessions.core.telling import Told
 from txsessions.errors import (
     SessionConflict,
     SessionExists,
@@ -38,6 +39,7 @@ from txsessions.stores._redis_rows import (
     reportDamage,
     signInOf,
 )
+from txsessions.stores._telling import deferredOf, passOn
 
 _NONE: Sequence[bytes] = ()
 # The commands of each request, with all that never changes: hiredis needs several times
@@ -91,7 +93,9 @@ def _limited(
     return (*keys, *calls.keys.principals(principal)), arguments
 
 
-def replace(calls: Calls, record: Record, expected: int, now: float) -> Deferred[None]:
+def replace(
+    told: Told, calls: Calls, record: Record, expected: int, now: float
+) -> None:
     """
     See L{txsessions.interfaces.ISessionStore.replace}.  One round trip, or two where
     the record says that somebody else is signed in than is.
@@ -100,7 +104,8 @@ def replace(calls: Calls, record: Record, expected: int, now: float) -> Deferred
     try:
         value = encode(record, offset)
     except (SessionTooLarge, ValueError) as error:
-        return fail(error)
+        told.errback(error)
+        return
     key, asked = record.key, packAsked(now + offset, expected)
     command = _REPLACE % (
         calls.keys.packed(key),
@@ -111,9 +116,8 @@ def replace(calls: Calls, record: Record, expected: int, now: float) -> Deferred
     )
     script, again = _redis_scripts.REPLACE, (record, expected, now)
     about = (calls, script, command, key, key, None, again)
-    return calls.client.send(
-        command, _REPLICATED if calls.replicas else _WRITTEN, about
-    )
+    reading = _REPLICATED if calls.replicas else _WRITTEN
+    calls.client.tell(told, command, reading, about)
 
 
 def touch(
@@ -195,15 +199,14 @@ def _write(
     @param newKey: The one that is to be made.
     @param again: What L{replace} is to write, when, for who is signed in there.
     """
+    reading = _REPLICATED if calls.replicas else _WRITTEN
     about = (calls, script, command, key, newKey, limit, again)
-    return calls.client.send(
-        command, _REPLICATED if calls.replicas else _WRITTEN, about
-    )
+    return deferredOf(calls.client.tell, command, reading, about)
 
 
 def _written(
     reply: Any,
-    deferred: Deferred[None],
+    told: Told,
     calls: Calls,
     script: Script,
     command: bytes,
@@ -215,8 +218,7 @@ def _written(
     @param about: See L{_said}.
     """
     done = calls.resume(reply, script, command).addCallback(calls.written)
-    _ = done.addCallbacks(_said, odd, (calls, *about), errbackArgs=(calls,))
-    _ = done.chainDeferred(deferred)
+    passOn(done.addCallbacks(_said, odd, (calls, *about), errbackArgs=(calls,)), told)
 
 
 _WRITTEN, _REPLICATED = Reading(usual=DONE, read=_written), Reading(read=_written)
@@ -242,7 +244,7 @@ def _said(
     if type(reply) is list and again is not None:
         record = _asThere(again[0], reply[0])
         if record is not None:
-            return replace(calls, record, *again[1:])
+            return deferredOf(replace, calls, record, *again[1:])
     elif reply != GONE:
         _conflict(calls, key, reply)
     raise SessionGone(tagOf(key))

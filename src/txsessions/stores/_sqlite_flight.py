@@ -15,10 +15,10 @@ from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txsessions.core.telling import Told
 from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores import _sqlite_ending, _sqlite_principals
 from txsessions.stores._sqlite_connection import WriteConnection
@@ -62,7 +62,7 @@ class Operation(Struct, eq=False):
     final: bool
     heavy: bool
     due: float
-    deferred: Deferred[Any]
+    told: Told
     result: Any = None
     error: Exception | None = None
 
@@ -87,9 +87,9 @@ def fire(operations: Sequence[Operation]) -> None:
     for operation in operations:
         error = operation.error
         if error is None:
-            operation.deferred.callback(operation.result)
+            operation.told.callback(operation.result)
         else:
-            operation.deferred.errback(error)
+            operation.told.errback(error)
 
 
 class Flight:

@@ -16,6 +16,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 
 from txsessions.core.forks import Forks
+from txsessions.core.telling import Told
 from txsessions.errors import ConfigurationError, StoreCorrupt, StoreUnavailable
 from txsessions.stores import _sqlite_rows, _sqlite_schema
 from txsessions.stores._opening import Openable
@@ -24,6 +25,7 @@ from txsessions.stores._sqlite_changes import Changes
 from txsessions.stores._sqlite_database import Database
 from txsessions.stores._sqlite_errors import ENGINE_ERRORS, forked
 from txsessions.stores._sqlite_glance import glanceAt
+from txsessions.stores._telling import deferredOf
 from txsessions.stores._worker import IWorker, WorkerThread
 
 _DURABILITY = {
@@ -89,7 +91,7 @@ class Opening(Openable[Database]):
         self._find: _sqlite_rows.Execute | None = None
         # Has a verb run in the next transaction; the writer's own, for each write
         # calls it.
-        self._submit: Callable[..., Deferred[Any]] = self._refuse
+        self._tell: Callable[..., None] = self._refuse
         self._changes: Changes | None = None
         self._forks = 0
         self._generation = 0
@@ -103,7 +105,7 @@ class Opening(Openable[Database]):
         if self._changes is not None:
             self._changes.forget()
         self._find = self._changes = None
-        self._submit = self._refuse
+        self._tell = self._refuse
         return super().close()
 
     def changes(self) -> int | None:
@@ -122,12 +124,21 @@ class Opening(Openable[Database]):
         except ENGINE_ERRORS:
             return None
 
-    def _refuse(self, *args: object, **options: object) -> Deferred[Any]:
+    def _refuse(self, told: Told, *args: object, **options: object) -> None:
         """
-        Stand in for L{Writer.submit <txsessions.stores._sqlite_writer.Writer.submit>}
+        Stand in for L{Writer.tell <txsessions.stores._sqlite_writer.Writer.tell>}
         while the store is not open.
         """
-        return fail(self._notOpen())
+        told.errback(self._notOpen())
+
+    def _submit(self, *args: Any, **options: Any) -> Deferred[Any]:
+        """
+        Have a verb run in the next transaction: see L{Writer.tell
+        <txsessions.stores._sqlite_writer.Writer.tell>}.
+
+        @return: What the verb returns, once it is committed.
+        """
+        return deferredOf(self._tell, *args, **options)
 
     def _aside(
         self, work: Callable[[sqlite3.Connection], Any], what: str
@@ -167,7 +178,7 @@ class Opening(Openable[Database]):
         self._find = reader.cursor().execute
         database = self._database
         assert database is not None
-        self._submit = database.writer.submit
+        self._tell = database.writer.tell
         self._generation += 1 << 32
         self._changes = Changes(
             reader.cursor().execute,
@@ -183,7 +194,7 @@ class Opening(Openable[Database]):
         See L{Openable._disown}.
         """
         self._find = self._changes = None
-        self._submit = self._refuse
+        self._tell = self._refuse
         database.writer.disown()
 
     def _look(self, now: float) -> None:

@@ -23,11 +23,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from txsessions.core.forks import Forks
+from txsessions.core.telling import Told
 from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores import _sqlite_verbs
 from txsessions.stores._reactor import IStoreReactor, handled
@@ -46,6 +47,7 @@ from txsessions.stores._sqlite_flight import (
     recover,
     takeBatch,
 )
+from txsessions.stores._telling import deferredOf
 from txsessions.stores._worker import IWorker
 
 QUEUE_LIMIT = 10000
@@ -121,13 +123,12 @@ class Writer:
 
         @return: The connection for reading.
         """
-        never = float("inf")
-        operation = Operation(
-            self._connection.open, (self._deadline,), 0, False, True, never, Deferred()
-        )
+        verb, never = self._connection.open, float("inf")
+        opened: Deferred[sqlite3.Connection] = Deferred()
+        operation = Operation(verb, (self._deadline,), 0, False, True, never, opened)
         flight = self._flight = Flight([operation], never)
         self._worker.do(lambda: self._openInThread(flight, operation))
-        return operation.deferred.addCallback(self._ready)
+        return opened.addCallback(self._ready)
 
     def _ready(self, reader: sqlite3.Connection) -> sqlite3.Connection:
         """
@@ -137,30 +138,30 @@ class Writer:
             self._refusal = None
         return reader
 
-    def submit(
+    def tell(
         self,
+        told: Told,
         verb: Callable[..., Any],
         args: tuple[Any, ...] = (),
         pages: int = 1,
         final: bool = False,
         heavy: bool = False,
-    ) -> Deferred[Any]:
+    ) -> None:
         """
         Have a verb run in the next transaction.  See L{Operation}.
 
-        @return: What the verb returns, once it is committed.
+        @param told: Is told what the verb returns, once it is committed.
         """
-        if self._forks != Forks.count:
-            return fail(forked(self._connection.path))
         queue = self._queue
-        if self._refusal is not None or len(queue) >= QUEUE_LIMIT:
-            return fail(StoreUnavailable(self._refusal or tooMany(QUEUE_LIMIT)))
-        due = self._seconds() + self._deadline
-        deferred: Deferred[Any] = Deferred()
-        queue.append(Operation(verb, args, pages, final, heavy, due, deferred))
-        if self._planned is None and self._flight is None:
-            self._plan()
-        return deferred
+        if self._forks != Forks.count:
+            told.errback(forked(self._connection.path))
+        elif self._refusal is not None or len(queue) >= QUEUE_LIMIT:
+            told.errback(StoreUnavailable(self._refusal or tooMany(QUEUE_LIMIT)))
+        else:
+            due = self._seconds() + self._deadline
+            queue.append(Operation(verb, args, pages, final, heavy, due, told))
+            if self._planned is None and self._flight is None:
+                self._plan()
 
     def close(self) -> Deferred[None]:
         """
@@ -298,7 +299,7 @@ class Writer:
             self._log.info("The session database answers again")
         if self._connection.surplus and self._refusal is None:
             self._connection.surplus = False
-            again = self.submit(_sqlite_verbs.giveBack, (), 256, heavy=True)
+            again = deferredOf(self.tell, _sqlite_verbs.giveBack, (), 256, heavy=True)
             handled(again.addErrback(notGivenBack))
         self._tell(flight)
         if self._flight is None:
@@ -317,7 +318,7 @@ class Writer:
             self._abandon(flight)
         while self._queue and self._queue[0].due <= now:
             error = late(self._connection.path, self._deadline)
-            self._queue.popleft().deferred.errback(error)
+            self._queue.popleft().told.errback(error)
         dues = [self._queue[0].due] if self._queue else []
         if flight is not None and now < flight.due < float("inf"):
             dues.append(flight.due)
@@ -337,7 +338,7 @@ class Writer:
         flight.operations = ()
         self._queue.clear()
         for operation in waiting:
-            operation.deferred.errback(late(self._connection.path, self._deadline))
+            operation.told.errback(late(self._connection.path, self._deadline))
 
     def _finish(self) -> None:
         """

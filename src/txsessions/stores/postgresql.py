@@ -27,11 +27,13 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from txsessions.core.record import Answer, Record, SignInLimit
+from txsessions.core.telling import Told, shortBy
 from txsessions.errors import AddressError, ConfigurationError, StoreUnavailable
 from txsessions.interfaces import ROTATION_MARKER, IReconnectingStore, ISessionStore
 from txsessions.stores import _postgresql_address
 from txsessions.stores._postgresql_opening import Opening
 from txsessions.stores._reactor import handled
+from txsessions.stores._telling import deferredOf
 
 SLICE = 128
 """How many rows one transaction of a sweep looks at."""
@@ -55,21 +57,37 @@ class PostgreSQLStore(Opening):
         verb = self._verbs.insert
         return self._call(now, partial(verb, record, now, limit), writes=True)
 
+    def _load(
+        self, told: Told, key: bytes, now: float, known: int | None = None
+    ) -> None:
+        """
+        See L{load}.
+        """
+        make = partial(self._verbs.load, key, now, known)
+        self._tell(told, now, make, writes=False)
+
+    @shortBy(_load)
     def load(
         self, key: bytes, now: float, known: int | None = None
     ) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.load}.
         """
-        verb = self._verbs.load
-        return self._call(now, partial(verb, key, now, known), writes=False)
+        return deferredOf(self._load, key, now, known)
 
+    def _replace(self, told: Told, record: Record, expected: int, now: float) -> None:
+        """
+        See L{replace}.
+        """
+        make = partial(self._verbs.replace, record, expected, now)
+        self._tell(told, now, make, writes=True)
+
+    @shortBy(_replace)
     def replace(self, record: Record, expected: int, now: float) -> Deferred[None]:
         """
         See L{ISessionStore.replace}.
         """
-        verb = self._verbs.replace
-        return self._call(now, partial(verb, record, expected, now), writes=True)
+        return deferredOf(self._replace, record, expected, now)
 
     def touch(
         self, key: bytes, touchedAt: float, expiresAt: float, now: float

@@ -29,16 +29,15 @@ L{RedisStore.endEverybody}.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from txsessions.core.forks import Forks
 from txsessions.core.record import Answer, Record, SignInLimit
-from txsessions.errors import StoreUnavailable
+from txsessions.core.telling import Told, shortBy
 from txsessions.interfaces import ROTATION_MARKER, IReconnectingStore, ISessionStore
 from txsessions.stores import (
     _redis_anonymous,
@@ -48,102 +47,16 @@ from txsessions.stores import (
     _redis_sweeping,
     _redis_verbs,
 )
-from txsessions.stores._reactor import globalReactor
-from txsessions.stores._reconnecting import Reconnecting
-from txsessions.stores._redis_address import Settings, readAddress
-from txsessions.stores._redis_calls import Calls, odd
-from txsessions.stores._redis_greeting import Promises
+from txsessions.stores._redis_address import readAddress
+from txsessions.stores._redis_opening import Opening
+from txsessions.stores._telling import deferredOf, passOn
 
 
 @implementer(ISessionStore, IReconnectingStore)
-class RedisStore(Reconnecting):
+class RedisStore(Opening):
     """
     A session store in a Redis or Valkey server.
-
-    @ivar address: See L{ISessionStore.address}; without user and password.
     """
-
-    def __init__(self, settings: Settings, reactor: Any = None) -> None:
-        """
-        Nothing is connected yet, so a store may be made before a fork.
-
-        @param settings: See L{fromAddress}.
-        @param reactor: Provides what Twisted's reactors provide; by default the
-            program's own, looked up by L{open}.
-        """
-        self.address = settings.where
-        self._settings = settings
-        self._reactor = reactor
-        self._calls: Calls | None = None
-        self._isOpen = False
-        self._promises: Promises | None = None
-        self._waiting: list[Deferred[None]] = []
-        self._closing: Deferred[None] | None = None
-
-    @property
-    def durability(self) -> str:
-        """
-        See L{ISessionStore.durability}: what the server said when it was last
-        connected.
-        """
-        if self._calls is not None:
-            self._promises = self._calls.client.promises or self._promises
-        if self._promises is None:
-            return "what the Redis server promises: it was not asked yet"
-        text, replicas = self._promises.durability, self._settings.wait
-        return f"{text}; {replicas} replicas have it as well" if replicas else text
-
-    def open(self) -> Deferred[None]:
-        """
-        See L{ISessionStore.open}.  Fails if the first attempt to connect does, and
-        leaves nothing behind then; once it has succeeded, a connection that breaks
-        is made again until L{close}.
-        """
-        calls = self._calls
-        if calls is not None and calls.fork != Forks.count:
-            self._calls = calls = None
-            self._isOpen, self._waiting = False, []
-        if self._closing is not None:
-            return self._afterClosing().addCallback(lambda _: self.open())
-        if self._isOpen:
-            return succeed(None)
-        opened: Deferred[None] = Deferred()
-        self._waiting.append(opened)
-        if calls is None:
-            if self._reactor is None:
-                self._reactor = globalReactor()
-            try:
-                heard = self._tellConnected
-                self._calls = calls = Calls(self._settings, self._reactor, heard)
-            except Exception:
-                self._waiting.clear()
-                return fail(Failure())
-            _ = calls.client.start().addCallbacks(self._opened, self._notOpened)
-        return opened
-
-    def close(self) -> Deferred[None]:
-        """
-        See L{ISessionStore.close}.
-        """
-        if self._closing is not None:
-            return self._afterClosing()
-        calls, self._calls = self._calls, None
-        if calls is None or calls.fork != Forks.count:
-            return succeed(None)
-        self._promises = calls.client.promises or self._promises
-        self._isOpen = False
-        self._closing = Deferred()
-        closed = self._afterClosing()
-        connection = calls.client.connection
-        drained = connection.drain() if connection else succeed(None)
-        _ = drained.addCallback(lambda _: calls.client.stop()).addCallback(self._closed)
-        return closed
-
-    def changes(self) -> int | None:
-        """
-        See L{ISessionStore.changes}: only L{load} can tell.
-        """
-        return None
 
     def insert(
         self, record: Record, now: float, limit: SignInLimit | None = None
@@ -154,25 +67,45 @@ class RedisStore(Reconnecting):
         """
         return self._run(now, _redis_verbs.insert, record, now, limit)
 
+    def _load(
+        self, told: Told, key: bytes, now: float, known: int | None = None
+    ) -> None:
+        """
+        See L{load}.
+        """
+        calls = self._calls
+        if calls is None or calls.mustLook():
+            verb = partial(deferredOf, _redis_loading.load)
+            passOn(self._run(now, verb, key, now, known), told)
+        else:
+            _redis_loading.load(told, calls, key, now, known)
+
+    @shortBy(_load)
     def load(
         self, key: bytes, now: float, known: int | None = None
     ) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.load}.
         """
+        return deferredOf(self._load, key, now, known)
+
+    def _replace(self, told: Told, record: Record, expected: int, now: float) -> None:
+        """
+        See L{replace}.
+        """
         calls = self._calls
         if calls is None or calls.mustLook():
-            return self._run(now, _redis_loading.load, key, now, known)
-        return _redis_loading.load(calls, key, now, known)
+            verb = partial(deferredOf, _redis_verbs.replace)
+            passOn(self._run(now, verb, record, expected, now), told)
+        else:
+            _redis_verbs.replace(told, calls, record, expected, now)
 
+    @shortBy(_replace)
     def replace(self, record: Record, expected: int, now: float) -> Deferred[None]:
         """
         See L{ISessionStore.replace}.
         """
-        calls = self._calls
-        if calls is None or calls.mustLook():
-            return self._run(now, _redis_verbs.replace, record, expected, now)
-        return _redis_verbs.replace(calls, record, expected, now)
+        return deferredOf(self._replace, record, expected, now)
 
     def touch(
         self, key: bytes, touchedAt: float, expiresAt: float, now: float
@@ -297,83 +230,6 @@ class RedisStore(Reconnecting):
         See L{ISessionStore.verifyIndex}.  It walks over all keys of the database.
         """
         return self._run(None, self._walk, _redis_principals.verify, cursor, limit)
-
-    def _run(
-        self, now: float | None, call: Callable[..., Deferred[Any]], *args: Any
-    ) -> Deferred[Any]:
-        """
-        Make a call, once the server's clock is known.
-
-        @param now: The caller's clock, if it told.
-        @param call: Gets the opening, then the arguments.
-        """
-        calls = self._calls
-        if calls is None or not self._isOpen or calls.fork != Forks.count:
-            return fail(self._notOpen())
-        if calls.clock.mustWait(now):
-            return calls.clock.hold(lambda: call(calls, *args))
-        return call(calls, *args)
-
-    def _walk(
-        self, calls: Calls, walk: Callable[..., Any], *args: Any
-    ) -> Deferred[Any]:
-        """
-        Do something with many sessions.
-        """
-        return Deferred.fromCoroutine(walk(calls, *args)).addErrback(odd, calls)
-
-    def _opened(self, _: None) -> None:
-        """
-        There is a connection.
-        """
-        self._isOpen = self._calls is not None
-        self._tell(None)
-
-    def _notOpened(self, failure: Failure) -> None:
-        """
-        There is none.
-        """
-        calls, self._calls = self._calls, None
-        done = calls.client.stop() if calls else succeed(None)
-        _ = done.addCallback(lambda _: self._tell(failure))
-
-    def _tell(self, failure: Failure | None) -> None:
-        """
-        Tell those who wait for the opening.
-        """
-        waiting, self._waiting = self._waiting, []
-        for opened in waiting:
-            opened.callback(failure)
-
-    def _afterClosing(self) -> Deferred[None]:
-        """
-        Wait for the end of a closing.
-        """
-        waited: Deferred[None] = Deferred()
-        assert self._closing is not None
-        _ = self._closing.addCallback(lambda _: waited.callback(None))
-        return waited
-
-    def _closed(self, _: None) -> None:
-        """
-        The connection is gone.
-        """
-        closing, self._closing = self._closing, None
-        assert closing is not None
-        closing.callback(None)
-
-    def _notOpen(self) -> StoreUnavailable:
-        """
-        Say that the store is not open.
-        """
-        if self._calls is not None and self._calls.fork != Forks.count:
-            return StoreUnavailable(
-                f"the session store {self.address} was opened before this process "
-                "was forked: open stores after the fork"
-            )
-        return StoreUnavailable(
-            f"the session store {self.address} is not open: call open() first"
-        )
 
 
 def fromAddress(

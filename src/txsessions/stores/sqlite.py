@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from txsessions.core.forks import Forks
 from txsessions.core.record import Answer, Record, SignInLimit
+from txsessions.core.telling import Told, shortBy
 from txsessions.interfaces import ROTATION_MARKER, ISessionStore
 from txsessions.stores import (
     _sqlite_anonymous,
@@ -35,6 +36,7 @@ from txsessions.stores import (
 from txsessions.stores._sqlite_aside import copyInto
 from txsessions.stores._sqlite_errors import ENGINE_ERRORS, isBusy, storeError
 from txsessions.stores._sqlite_opening import Opening
+from txsessions.stores._telling import deferredOf
 
 SLICE = 256
 """How many rows one transaction of a sweep looks at."""
@@ -50,25 +52,39 @@ class SQLiteStore(Opening):
     A session store in a SQLite database.
     """
 
+    def _load(
+        self, told: Told, key: bytes, now: float, known: int | None = None
+    ) -> None:
+        """
+        See L{load}.
+        """
+        find = self._find
+        if find is None or self._forks != Forks.count:
+            told.errback(self._notOpen())
+            return
+        if not 0.0 < self._lookAgainAt - now <= 1.0:
+            self._look(now)
+        if self._replaced:
+            told.errback(self._otherFile())
+            return
+        try:
+            found = _sqlite_rows.read(find, key, now, known)
+        except ENGINE_ERRORS as error:
+            if isBusy(error) or "readonly" in str(error):
+                self._tell(told, _sqlite_verbs.load, (key, now, known))
+            else:
+                told.errback(storeError(error, self.path))
+        else:
+            told.callback(found)
+
+    @shortBy(_load)
     def load(
         self, key: bytes, now: float, known: int | None = None
     ) -> Deferred[Record | Answer | None]:
         """
         See L{ISessionStore.load}.
         """
-        find = self._find
-        if find is None or self._forks != Forks.count:
-            return fail(self._notOpen())
-        if not 0.0 < self._lookAgainAt - now <= 1.0:
-            self._look(now)
-        if self._replaced:
-            return fail(self._otherFile())
-        try:
-            return succeed(_sqlite_rows.read(find, key, now, known))
-        except ENGINE_ERRORS as error:
-            if isBusy(error) or "readonly" in str(error):
-                return self._submit(_sqlite_verbs.load, (key, now, known))
-            return fail(storeError(error, self.path))
+        return deferredOf(self._load, key, now, known)
 
     def insert(
         self, record: Record, now: float, limit: SignInLimit | None = None
@@ -83,12 +99,19 @@ class SQLiteStore(Opening):
         made = self._submit(_sqlite_verbs.signIn, args, pages + 1)
         return made.addCallback(self._signedIn)
 
+    def _replace(self, told: Told, record: Record, expected: int, now: float) -> None:
+        """
+        See L{replace}.
+        """
+        pages = 1 + (len(record.payload) >> 12)
+        self._tell(told, _sqlite_verbs.replace, (record, expected, now), pages)
+
+    @shortBy(_replace)
     def replace(self, record: Record, expected: int, now: float) -> Deferred[None]:
         """
         See L{ISessionStore.replace}.
         """
-        pages = 1 + (len(record.payload) >> 12)
-        return self._submit(_sqlite_verbs.replace, (record, expected, now), pages)
+        return deferredOf(self._replace, record, expected, now)
 
     def touch(
         self, key: bytes, touchedAt: float, expiresAt: float, now: float

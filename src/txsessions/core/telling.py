@@ -1,0 +1,54 @@
+"""
+Answers without a Deferred, on the hot path.
+
+Owns how a verb of a store says that it can also tell its answer to an object that is
+there anyway: making a Deferred, giving it a callback and having it call that takes as
+long as a store's whole work with an unchanged session.  Whoever calls such a verb
+finds the short way by the method itself, so a subclass or a stand-in that has a method
+of its own in its place is asked by that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+_Verb = TypeVar("_Verb", bound=Callable[..., Any])
+
+
+class Told(Protocol):
+    """
+    Whoever waits for an answer.  A Deferred is one.
+
+    @ivar called: Whether it was told already, or waits no more.
+    """
+
+    called: bool
+
+    def callback(self, result: Any) -> object:
+        """
+        Take the answer; does not raise.
+        """
+
+    def errback(self, fail: Any) -> object:
+        """
+        Take what went wrong, an exception or a C{Failure}; does not raise.
+        """
+
+
+def shortBy(tell: Callable[..., None]) -> Callable[[_Verb], _Verb]:
+    """
+    Decorate a verb that answers by a Deferred.
+
+    @param tell: Does the same, but takes L{Told} before the verb's own arguments, tells
+        it once, maybe at once, and returns nothing.
+    """
+
+    def decorate(verb: _Verb) -> _Verb:
+        verb.tell = tell  # type: ignore[attr-defined]
+        return verb
+
+    return decorate
+
+
+__all__ = ["Told", "shortBy"]
