@@ -15,7 +15,9 @@ from attrs import define
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from txsessions.core.telling import Told, shortBy
 from txsessions.interfaces import ROTATION_MARKER, ISessionStore
+from txsessions.stores._telling import passOn
 
 
 @define(eq=False)
@@ -40,7 +42,8 @@ class SlowStore:
 
     A call is carried out when it is released, so that one that is failed never
     was, unless C{fail} is told otherwise; or at once, so that only its answer is on
-    its way for long.  Opening and closing are not held.
+    its way for long.  Opening and closing are not held.  It tells by the short way, as
+    the product's stores do: L{PlainSlowStore} does not.
 
     @ivar inner: The store inside.
     @ivar holding: Which methods are held; all others pass at once.  Empty at
@@ -189,12 +192,26 @@ class SlowStore:
         """
         return self._call("insert", record, now, limit)
 
+    def _load(self, told: Told, *args: Any) -> None:
+        """
+        See L{load}.
+        """
+        passOn(self._call("load", *args), told)
+
+    @shortBy(_load)
     def load(self, key: bytes, now: float, known: int | None = None) -> Deferred[Any]:
         """
         See L{ISessionStore.load}.
         """
         return self._call("load", key, now, known)
 
+    def _replace(self, told: Told, *args: Any) -> None:
+        """
+        See L{replace}.
+        """
+        passOn(self._call("replace", *args), told)
+
+    @shortBy(_replace)
     def replace(self, record: Any, expected: int, now: float) -> Deferred[None]:
         """
         See L{ISessionStore.replace}.
@@ -312,4 +329,22 @@ class SlowStore:
         return self._call("verifyIndex", cursor, limit)
 
 
-__all__ = ["Held", "SlowStore"]
+class PlainSlowStore(SlowStore):
+    """
+    One that answers by Deferreds alone, as somebody else's does.
+    """
+
+    def load(self, key: bytes, now: float, known: int | None = None) -> Deferred[Any]:
+        """
+        See L{ISessionStore.load}.
+        """
+        return self._call("load", key, now, known)
+
+    def replace(self, record: Any, expected: int, now: float) -> Deferred[None]:
+        """
+        See L{ISessionStore.replace}.
+        """
+        return self._call("replace", record, expected, now)
+
+
+__all__ = ["Held", "PlainSlowStore", "SlowStore"]

@@ -138,7 +138,10 @@ class LiveCase(SynchronousTestCase):
     @ivar inner: The store.
     @ivar store: The first process's way to it.
     @ivar logged: The log, with all that its events hold.
+    @cvar kind: Of what kind the ways to the store are.
     """
+
+    kind = SlowStore
 
     def setUp(self):
         """
@@ -147,7 +150,7 @@ class LiveCase(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(NOW)
         self.inner = MemoryStore()
-        self.store = SlowStore(self.inner)
+        self.store = self.kind(self.inner)
         self.heard = Listener()
         self.logged = []
         self.drawn = set()
@@ -206,7 +209,7 @@ class LiveCase(SynchronousTestCase):
         Make another process on the same store.
         """
         self.store.sharedWithOthers = True
-        store = SlowStore(self.inner)
+        store = self.kind(self.inner)
         store.sharedWithOthers = True
         # The others go on with the store.
         store.close = lambda: succeed(None)

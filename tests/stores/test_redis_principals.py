@@ -30,11 +30,11 @@ class CostTests(PrincipalsCase):
         @return: How many commands were sent, and which the server ran in them.
         """
         sent, client = [], store._calls.client
-        send = client.send
-        client.send = lambda *args: (sent.append(args), send(*args))[1]
+        tell = client.tell
+        client.tell = lambda *args: (sent.append(args), tell(*args))[1]
         self.command("CONFIG", "RESETSTAT")
         await call()
-        client.send = send
+        client.tell = tell
         done = self.commands()
         for aside in ("config|resetstat", "config", "info", "time"):
             done.pop(aside, None)

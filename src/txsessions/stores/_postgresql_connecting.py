@@ -24,6 +24,23 @@ from txsessions.stores._worker import IWorker
 
 Ready = Callable[["psycopg.Connection"], object]
 
+FIRST_DELAY, LAST_DELAY = 0.1, 5.0
+"""Seconds between two attempts to connect, at first and at last; the very first
+attempt comes at once.  Each is varied by half, so that processes spread out."""
+
+
+def delayAfter(failures: int, chance: Callable[[], float]) -> float:
+    """
+    How long to wait before the next attempt, in seconds.
+
+    @param failures: How many have failed since there was a connection.
+    @param chance: Gives numbers from 0 to 1.
+    """
+    delay = 0.0
+    if failures:
+        delay = min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 10))
+    return delay * (0.5 + chance()) + 0.01 * chance()
+
 
 class Connector:
     """
@@ -143,4 +160,4 @@ class Connector:
         )
 
 
-__all__ = ["Connector", "Ready"]
+__all__ = ["FIRST_DELAY", "LAST_DELAY", "Connector", "Ready", "delayAfter"]

@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from txsessions.core.forks import Forks
 from txsessions.core.telling import Told
 from txsessions.errors import StoreError, StoreUnavailable
-from txsessions.stores._postgresql_connecting import Connector
+from txsessions.stores._postgresql_connecting import Connector, delayAfter
 from txsessions.stores._postgresql_errors import (
     endsConnection,
     late,
@@ -43,10 +43,6 @@ from txsessions.stores._telling import deferredOf
 
 QUEUE_LIMIT = 10000
 """How many calls may wait or be under way."""
-
-FIRST_DELAY, LAST_DELAY = 0.1, 5.0
-"""Seconds between two attempts to connect, at first and at last; the very first
-attempt comes at once.  Each is varied by half, so that processes spread out."""
 
 _NO_ROOM = float("-inf")
 _keysOf, _commitOf = attrgetter("keys"), attrgetter("commit")
@@ -308,10 +304,7 @@ class Line:
         """
         Connect again, in a moment.
         """
-        delay = 0.0
-        if self._failures:
-            delay = min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(self._failures - 1, 10))
-        delay = delay * (0.5 + self._chance()) + 0.01 * self._chance()
+        delay = delayAfter(self._failures, self._chance)
         self._failures += 1
         self._retry = self._reactor.callLater(delay, self._attempt)
 
@@ -400,9 +393,4 @@ class Line:
             closing.callback(None)
 
 
-__all__ = [
-    "FIRST_DELAY",
-    "LAST_DELAY",
-    "QUEUE_LIMIT",
-    "Line",
-]
+__all__ = ["QUEUE_LIMIT", "Line"]

@@ -46,7 +46,9 @@ def arrive(request: Any, site: Any, table: LiveTable, headers: Sequence[bytes]) 
             if entry is None or entry.isCurrent():
                 visit.take(session)
                 return True
-            return Arrival(exchange).load([visit], request._processLoaded)
+            table.loader.ask(uid, partial(_soleAnswered, exchange))
+            exchange.isLoading = not exchange.isLoaded
+            return exchange.isLoaded
     visits = readNamed(site, site._cookieNames, header)
     if not visits:
         return True
@@ -116,6 +118,44 @@ def load(exchange: Exchange, resume: Callable[[], None]) -> bool:
     return missing is None or Arrival(exchange).load(missing, resume)
 
 
+def _soleAnswered(exchange: Exchange, answer: Any) -> None:
+    """
+    The store has answered, or could not, about the one session of a request.
+    """
+    _note(exchange, exchange.visits[0], answer)
+    exchange.isLoaded = True
+    if exchange.isLoading:
+        _goOn(exchange)
+
+
+def _note(exchange: Exchange, visit: Visit, answer: Any) -> None:
+    """
+    Note what the store says of a session, which a client who is gone holds no more.
+    """
+    if isinstance(answer, Failure):
+        visit.failure = answer
+    elif exchange.state != LOST:
+        visit.take(answer)
+
+
+def _goOn(exchange: Exchange, resume: Callable[[], None] | None = None) -> None:
+    """
+    All that was waited for is there.
+
+    @param resume: How the request goes on, if not as usual.
+    """
+    exchange.isLoading = False
+    if exchange.state != LOST:
+        # Which the exchange does not know any more when the response is over.
+        request = exchange.request
+        try:
+            (resume or request._processLoaded)()
+        except Exception:
+            failing.giveUp(request)
+    if exchange.afterwards is not None:
+        exchange.goOn()
+
+
 class Arrival:
     """
     The loading of sessions that are not live, or not as the store has them.
@@ -147,10 +187,7 @@ class Arrival:
         """
         The store has answered, or could not.
         """
-        if isinstance(answer, Failure):
-            visit.failure = answer
-        elif self._exchange.state != LOST:
-            visit.take(answer)
+        _note(self._exchange, visit, answer)
         self._oneLoaded()
 
     def _oneLoaded(self) -> None:
@@ -159,20 +196,9 @@ class Arrival:
         """
         self._left -= 1
         resume = self._resume
-        if self._left or resume is None:
-            return
-        self._resume = None
-        exchange = self._exchange
-        exchange.isLoading = False
-        if exchange.state != LOST:
-            # Which the exchange does not know any more when the response is over.
-            request = exchange.request
-            try:
-                resume()
-            except Exception:
-                failing.giveUp(request)
-        if exchange.afterwards is not None:
-            exchange.goOn()
+        if not self._left and resume is not None:
+            self._resume = None
+            _goOn(self._exchange, resume)
 
 
 __all__ = ["arrive", "load", "readByHand", "readNamed"]

@@ -36,6 +36,7 @@ class Visits:
     @ivar state: Where the response is.
     @ivar frozen: Whether the headers can no longer change.
     @ivar isLoading: Whether the sessions are being loaded.
+    @ivar isLoaded: Whether its only one was, if the store was asked.
     @ivar afterwards: Called once when the store is no longer asked.
     """
 
@@ -48,6 +49,7 @@ class Visits:
     # What is seldom changed is the class's until it is.
     frozen: bool = False
     isLoading: bool = False
+    isLoaded: bool = False
     afterwards: Callable[[], None] | None = None
     _cacheControl: Sequence[bytes] | None = None
     _sitepath: Sequence[bytes] = ()

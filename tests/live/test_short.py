@@ -1,0 +1,241 @@
+"""
+Tests of L{txsessions.core.telling}: stores that tell without a Deferred, and those
+that do not.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+
+from tests.live import test_flight, test_loading_answers
+from tests.live.sites import LiveCase, Waits
+from tests.slowstore import PlainSlowStore, SlowStore
+from txsessions import openStore
+from txsessions.core.record import UNCHANGED
+from txsessions.core.telling import shortBy
+from txsessions.errors import SessionUnavailable, StoreUnavailable
+from txsessions.live.questions import Question
+from txsessions.stores.memory import MemoryStore
+from txsessions.stores.postgresql import PostgreSQLStore
+from txsessions.stores.redis import RedisStore
+from txsessions.stores.sqlite import SQLiteStore
+
+
+class PlainAnswerTests(test_loading_answers.JoinTests):
+    """
+    The same with a store that knows Deferreds alone.
+    """
+
+    kind = PlainSlowStore
+
+
+class PlainMeanwhileTests(test_loading_answers.MeanwhileTests):
+    """
+    The same with a store that knows Deferreds alone.
+    """
+
+    kind = PlainSlowStore
+
+
+class PlainFlightTests(test_flight.FlightTests):
+    """
+    The same with a store that knows Deferreds alone.
+    """
+
+    kind = PlainSlowStore
+
+
+class PlainLateRequestTests(test_flight.LateRequestTests):
+    """
+    The same with a store that knows Deferreds alone.
+    """
+
+    kind = PlainSlowStore
+
+
+class WayTests(LiveCase):
+    """
+    Which way is taken.
+    """
+
+    def ways(self, store):
+        """
+        Save, load and change a session by another process's way to the store.
+
+        @return: It, as it is there.
+        """
+        session = self.saved(self.site(), a=1)
+        self.store.sharedWithOthers = store.sharedWithOthers = True
+        store.close = lambda: succeed(None)
+        there = self.site(store)
+        found = self.load(there, session)
+        found["a"] = 2
+        self.successResultOf(found.save())
+        self.assertEqual(self.record(session).version, 2)
+        return found
+
+    def test_short(self):
+        """
+        A verb that can tell is not asked for a Deferred.
+        """
+        test, told = self, []
+
+        class Telling(SlowStore):
+            def _load(self, whom, *args):
+                told.append("load")
+                SlowStore._load(self, whom, *args)
+
+            @shortBy(_load)
+            def load(self, *args):
+                test.fail("asked for a Deferred")
+
+            def _replace(self, whom, *args):
+                told.append("replace")
+                SlowStore._replace(self, whom, *args)
+
+            @shortBy(_replace)
+            def replace(self, *args):
+                test.fail("asked for a Deferred")
+
+        self.ways(Telling(self.inner))
+        self.assertEqual(set(told), {"load", "replace"})
+
+    def test_overridden(self):
+        """
+        A subclass that has a verb of its own is asked by that.
+        """
+        store = PlainSlowStore(self.inner)
+        store._load = store._replace = lambda *args: self.fail("gone around")
+        self.ways(store)
+        self.assertIn("load", store.calls)
+        self.assertIn("replace", store.calls)
+
+    def test_standIn(self):
+        """
+        So is a store for whose verb something else stands.
+        """
+        store = SlowStore(self.inner)
+        store._load = store._replace = lambda *args: self.fail("gone around")
+        store.load = lambda *args: store._call("load", *args)
+        store.replace = lambda *args: store._call("replace", *args)
+        self.ways(store)
+        self.assertIn("load", store.calls)
+        self.assertIn("replace", store.calls)
+
+    def test_ours(self):
+        """
+        The stores that have something to wait for tell, and the one in memory, which is
+        the model for others, does not.
+        """
+        for kind in (SQLiteStore, RedisStore, PostgreSQLStore):
+            self.assertIs(kind.load.tell, kind._load)
+            self.assertIs(kind.replace.tell, kind._replace)
+        self.assertFalse(hasattr(MemoryStore.load, "tell"))
+
+    def test_alike(self):
+        """
+        Who asks for a Deferred gets what is told.
+        """
+        path = self.mktemp()
+        store = openStore(f"sqlite:{path}")
+        failed = self.failureResultOf(store.load(b"k" * 32, 1.0), StoreUnavailable)
+        told: Deferred[object] = Deferred()
+        type(store).load.tell(store, told, b"k" * 32, 1.0)
+        also = self.failureResultOf(told, StoreUnavailable)
+        self.assertEqual(str(failed.value), str(also.value))
+
+
+class UnexpectedTests(LiveCase):
+    """
+    What should never be.
+    """
+
+    def setUp(self):
+        """
+        Have a session that the store has.
+        """
+        super().setUp()
+        self.live = self.site()
+        self.store.sharedWithOthers = True
+        self.session = self.saved(self.live, a=1)
+
+    def raising(self, name):
+        """
+        Let a verb raise what no store should.
+        """
+
+        def tell(store, told, *args):
+            raise RuntimeError("never")
+
+        self.patch(self.store, name, shortBy(tell)(lambda *args: self.fail("asked")))
+
+    def test_loadRaises(self):
+        """
+        A load that raises is one that failed.
+        """
+        self.raising("load")
+        failed = self.live.loadSession(self.session._uid)
+        self.failureResultOf(failed, SessionUnavailable)
+        self.assertEqual(self.live._live.loader.asked, {})
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_replaceRaises(self):
+        """
+        A write that raises is one of which nobody knows what became.
+        """
+        self.raising("replace")
+        self.session["a"] = 2
+        waiter = Waits()
+        self.assertFalse(self.session._entry.settle(waiter))
+        self.assertEqual(waiter.heard, ["RuntimeError"])
+        self.assertEqual(self.live._live.writes.underWay, 0)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_whoAskedRaises(self):
+        """
+        A store's connection outlives those who raise when they are told; the operator
+        hears of it.
+        """
+
+        def wrong(answer):
+            raise RuntimeError("never")
+
+        loader = self.live._live.loader
+        question = Question(loader, self.session._uid, b"key", [wrong], self.session)
+        question.callback(UNCHANGED)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        question.errback(Failure(StoreUnavailable("gone")))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_whoWaitsRaises(self):
+        """
+        So it is with those who wait for a write.
+        """
+
+        class Wrong(Waits):
+            def sessionSaved(self):
+                raise RuntimeError("never")
+
+            def saveFailed(self, failure):
+                raise RuntimeError("never")
+
+        for error in (None, StoreUnavailable("gone")):
+            self.session["a"] += 1
+            self.store.hold("replace")
+            self.session._entry.settle(Wrong())
+            if error is None:
+                self.store.release()
+            else:
+                self.store.fail(error)
+            self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+
+__all__ = [
+    "PlainAnswerTests",
+    "PlainFlightTests",
+    "PlainLateRequestTests",
+    "PlainMeanwhileTests",
+    "UnexpectedTests",
+    "WayTests",
+]
