@@ -5,7 +5,11 @@ that do not.
 
 from __future__ import annotations
 
+from functools import wraps
+from unittest import mock
+
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.components import proxyForInterface
 from twisted.python.failure import Failure
 
 from tests.live import test_flight, test_loading_answers
@@ -13,8 +17,9 @@ from tests.live.sites import LiveCase, Waits
 from tests.slowstore import PlainSlowStore, SlowStore
 from txsessions import openStore
 from txsessions.core.record import UNCHANGED
-from txsessions.core.telling import shortBy
+from txsessions.core.telling import SHORT, shortBy
 from txsessions.errors import SessionUnavailable, StoreUnavailable
+from txsessions.interfaces import ISessionStore
 from txsessions.live.questions import Question
 from txsessions.stores.memory import MemoryStore
 from txsessions.stores.postgresql import PostgreSQLStore
@@ -123,15 +128,61 @@ class WayTests(LiveCase):
         self.assertIn("load", store.calls)
         self.assertIn("replace", store.calls)
 
+    def test_wrapped(self):
+        """
+        So is one whose verbs are wrapped, though wrappers take over what is noted at
+        the functions inside, or have everything that they are asked for.
+        """
+        asked = []
+
+        def counted(verb):
+            @wraps(verb)
+            def call(*args):
+                asked.append(verb.__name__)
+                return verb(*args)
+
+            return call
+
+        class Counted(SlowStore):
+            load = counted(SlowStore.load)
+            replace = counted(SlowStore.replace)
+
+        self.ways(Counted(self.inner))
+        self.assertEqual(set(asked), {"load", "replace"})
+        asked.clear()
+        store = SlowStore(self.inner)
+        store.load, store.replace = counted(store.load), counted(store.replace)
+        self.ways(store)
+        self.assertEqual(set(asked), {"load", "replace"})
+        store = SlowStore(self.inner)
+        store.load = mock.Mock(wraps=store.load)
+        store.replace = mock.MagicMock(wraps=store.replace)
+        self.ways(store)
+        self.assertTrue(store.load.called and store.replace.called)
+
+    def test_proxied(self):
+        """
+        One that hands out the methods of a store inside has that asked.
+        """
+
+        class Proxy(proxyForInterface(ISessionStore)):
+            sharedWithOthers = True
+
+        inside = SlowStore(self.inner)
+        inside.sharedWithOthers = True
+        self.ways(Proxy(inside))
+        self.assertIn("load", inside.calls)
+        self.assertIn("replace", inside.calls)
+
     def test_ours(self):
         """
         The stores that have something to wait for tell, and the one in memory, which is
         the model for others, does not.
         """
         for kind in (SQLiteStore, RedisStore, PostgreSQLStore):
-            self.assertIs(kind.load.tell, kind._load)
-            self.assertIs(kind.replace.tell, kind._replace)
-        self.assertFalse(hasattr(MemoryStore.load, "tell"))
+            self.assertIs(SHORT[kind.load], kind._load)
+            self.assertIs(SHORT[kind.replace], kind._replace)
+        self.assertNotIn(MemoryStore.load, SHORT)
 
     def test_alike(self):
         """
@@ -141,7 +192,7 @@ class WayTests(LiveCase):
         store = openStore(f"sqlite:{path}")
         failed = self.failureResultOf(store.load(b"k" * 32, 1.0), StoreUnavailable)
         told: Deferred[object] = Deferred()
-        type(store).load.tell(store, told, b"k" * 32, 1.0)
+        SHORT[type(store).load](store, told, b"k" * 32, 1.0)
         also = self.failureResultOf(told, StoreUnavailable)
         self.assertEqual(str(failed.value), str(also.value))
 
@@ -168,7 +219,9 @@ class UnexpectedTests(LiveCase):
         def tell(store, told, *args):
             raise RuntimeError("never")
 
-        self.patch(self.store, name, shortBy(tell)(lambda *args: self.fail("asked")))
+        asked = shortBy(tell)(lambda *args: self.fail("asked"))
+        self.addCleanup(SHORT.pop, asked)
+        self.patch(SlowStore, name, asked)
 
     def test_loadRaises(self):
         """

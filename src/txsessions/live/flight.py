@@ -18,6 +18,7 @@ from txsessions.core.lifetime import storedDeadline
 from txsessions.core.record import Record, tagOf
 from txsessions.core.settle import Need
 from txsessions.core.state import packHead, packParts
+from txsessions.core.telling import SHORT
 from txsessions.errors import (
     CannotBeKept,
     SessionConflict,
@@ -95,14 +96,13 @@ class Flight(Struct, eq=False):
                 self._record = record
                 entry.isKnown = True
                 if self._need is _REPLACE:
-                    now, store = table.reactor.seconds(), table.store
-                    replace = store.replace
-                    tell = getattr(replace, "tell", None)
+                    now, replace = table.reactor.seconds(), table.store.replace
+                    tell = SHORT.get(getattr(replace, "__func__", None))
                     if tell is not None:
                         entry.flight = self
                         table.writes.underWay += 1
                         try:
-                            tell(store, self, record, entry.version, now)
+                            tell(replace.__self__, self, record, entry.version, now)
                         except Exception:
                             self.errback(Failure())
                         return
