@@ -21,6 +21,7 @@ from txsessions.core.telling import SHORT, shortBy
 from txsessions.errors import SessionUnavailable, StoreUnavailable
 from txsessions.interfaces import ISessionStore
 from txsessions.live.questions import Question
+from txsessions.stores._sqlite_flight import Operation, fire
 from txsessions.stores.memory import MemoryStore
 from txsessions.stores.postgresql import PostgreSQLStore
 from txsessions.stores.redis import RedisStore
@@ -211,6 +212,14 @@ class UnexpectedTests(LiveCase):
         self.store.sharedWithOthers = True
         self.session = self.saved(self.live, a=1)
 
+    def telling(self, name, tell):
+        """
+        Let a verb tell like this.
+        """
+        asked = shortBy(tell)(lambda *args: self.fail("asked"))
+        self.addCleanup(SHORT.pop, asked)
+        self.patch(SlowStore, name, asked)
+
     def raising(self, name):
         """
         Let a verb raise what no store should.
@@ -219,9 +228,7 @@ class UnexpectedTests(LiveCase):
         def tell(store, told, *args):
             raise RuntimeError("never")
 
-        asked = shortBy(tell)(lambda *args: self.fail("asked"))
-        self.addCleanup(SHORT.pop, asked)
-        self.patch(SlowStore, name, asked)
+        self.telling(name, tell)
 
     def test_loadRaises(self):
         """
@@ -247,41 +254,68 @@ class UnexpectedTests(LiveCase):
 
     def test_whoAskedRaises(self):
         """
-        A store's connection outlives those who raise when they are told; the operator
-        hears of it.
+        A store's connection outlives those who raise when they are told, even if they
+        want the program to end; the operator hears of it.
         """
-
-        def wrong(answer):
-            raise RuntimeError("never")
-
         loader = self.live._live.loader
-        question = Question(loader, self.session._uid, b"key", [wrong], self.session)
-        question.callback(UNCHANGED)
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-        question.errback(Failure(StoreUnavailable("gone")))
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        for kind in (RuntimeError, SystemExit):
+
+            def wrong(answer, kind=kind):
+                raise kind("never")
+
+            uid, asked = self.session._uid, [wrong]
+            question = Question(loader, uid, b"key", asked, self.session)
+            question.callback(UNCHANGED)
+            self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
+            question.errback(Failure(StoreUnavailable("gone")))
+            self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
 
     def test_whoWaitsRaises(self):
         """
-        So it is with those who wait for a write.
+        So it is with those who wait for a write; and the site can be closed.
         """
 
         class Wrong(Waits):
             def sessionSaved(self):
-                raise RuntimeError("never")
+                raise kind("never")
 
             def saveFailed(self, failure):
-                raise RuntimeError("never")
+                raise kind("never")
 
         for error in (None, StoreUnavailable("gone")):
-            self.session["a"] += 1
-            self.store.hold("replace")
-            self.session._entry.settle(Wrong())
-            if error is None:
-                self.store.release()
-            else:
-                self.store.fail(error)
-            self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+            for kind in (RuntimeError, SystemExit):
+                session = self.saved(self.live, a=1)
+                session["a"] = 2
+                self.store.hold("replace")
+                session._entry.settle(Wrong())
+                if error is None:
+                    self.store.release()
+                else:
+                    self.store.fail(error)
+                self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
+                self.assertEqual(self.live._live.writes.underWay, 0)
+        self.store.pass_()
+        self.successResultOf(self.live.closed())
+
+    def test_oneOfSeveralRaises(self):
+        """
+        Those whose writes were committed with it are told all the same.
+        """
+
+        class Wrong(Waits):
+            def sessionSaved(self):
+                raise SystemExit
+
+        sessions = [self.saved(self.live, a=1) for _ in range(2)]
+        waiters = [Wrong(), Waits()]
+        flown = []
+        self.telling("replace", lambda store, told, *args: flown.append(told))
+        for session, waiter in zip(sessions, waiters, strict=True):
+            session["a"] = 2
+            session._entry.settle(waiter)
+        fire([Operation(None, (), 0, False, False, 0.0, told) for told in flown])
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+        self.assertEqual(waiters[1].heard, ["saved"])
 
 
 __all__ = [

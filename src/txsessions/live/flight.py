@@ -162,9 +162,10 @@ class Flight(Struct, eq=False):
                     waiter.sessionSaved()
                 if again is not None:
                     self._entry.resettle(again)
-            self._entry.table.writes.oneEnded()
-        except Exception:
+        except BaseException:
+            # As a Deferred does: the store has others to tell.
             _log.failure("A session that was saved met an unexpected error")
+        self._entry.table.writes.oneEnded()
 
     def errback(self, error: Any) -> None:
         """
@@ -173,9 +174,9 @@ class Flight(Struct, eq=False):
         failure = error if isinstance(error, Failure) else Failure(error)
         try:
             self._refused(failure, self.waiters + (self._land() or []))
-            self._entry.table.writes.oneEnded()
-        except Exception:
+        except BaseException:
             _log.failure("A session that was not saved met an unexpected error")
+        self._entry.table.writes.oneEnded()
 
     def _land(self) -> list[Waiter] | None:
         """
