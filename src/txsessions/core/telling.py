@@ -26,7 +26,9 @@ class Told(Protocol):
     """
     Whoever waits for an answer.  A Deferred is one.
 
-    @ivar called: Whether it was told already, or waits no more.
+    @ivar called: Whether it waits no more: a Deferred that was cancelled, or told.  What
+        cannot be cancelled says no even then, so each is told once, and not because of
+        this.
     """
 
     called: bool
