@@ -5,7 +5,11 @@ that do not.
 
 from __future__ import annotations
 
+from functools import wraps
+from unittest import mock
+
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.components import proxyForInterface
 from twisted.python.failure import Failure
 
 from tests.live import test_flight, test_loading_answers
@@ -13,9 +17,11 @@ from tests.live.sites import LiveCase, Waits
 from tests.slowstore import PlainSlowStore, SlowStore
 from txsessions import openStore
 from txsessions.core.record import UNCHANGED
-from txsessions.core.telling import shortBy
+from txsessions.core.telling import SHORT, shortBy
 from txsessions.errors import SessionUnavailable, StoreUnavailable
+from txsessions.interfaces import ISessionStore
 from txsessions.live.questions import Question
+from txsessions.stores._sqlite_flight import Operation, fire
 from txsessions.stores.memory import MemoryStore
 from txsessions.stores.postgresql import PostgreSQLStore
 from txsessions.stores.redis import RedisStore
@@ -123,15 +129,61 @@ class WayTests(LiveCase):
         self.assertIn("load", store.calls)
         self.assertIn("replace", store.calls)
 
+    def test_wrapped(self):
+        """
+        So is one whose verbs are wrapped, though wrappers take over what is noted at
+        the functions inside, or have everything that they are asked for.
+        """
+        asked = []
+
+        def counted(verb):
+            @wraps(verb)
+            def call(*args):
+                asked.append(verb.__name__)
+                return verb(*args)
+
+            return call
+
+        class Counted(SlowStore):
+            load = counted(SlowStore.load)
+            replace = counted(SlowStore.replace)
+
+        self.ways(Counted(self.inner))
+        self.assertEqual(set(asked), {"load", "replace"})
+        asked.clear()
+        store = SlowStore(self.inner)
+        store.load, store.replace = counted(store.load), counted(store.replace)
+        self.ways(store)
+        self.assertEqual(set(asked), {"load", "replace"})
+        store = SlowStore(self.inner)
+        store.load = mock.Mock(wraps=store.load)
+        store.replace = mock.MagicMock(wraps=store.replace)
+        self.ways(store)
+        self.assertTrue(store.load.called and store.replace.called)
+
+    def test_proxied(self):
+        """
+        One that hands out the methods of a store inside has that asked.
+        """
+
+        class Proxy(proxyForInterface(ISessionStore)):
+            sharedWithOthers = True
+
+        inside = SlowStore(self.inner)
+        inside.sharedWithOthers = True
+        self.ways(Proxy(inside))
+        self.assertIn("load", inside.calls)
+        self.assertIn("replace", inside.calls)
+
     def test_ours(self):
         """
         The stores that have something to wait for tell, and the one in memory, which is
         the model for others, does not.
         """
         for kind in (SQLiteStore, RedisStore, PostgreSQLStore):
-            self.assertIs(kind.load.tell, kind._load)
-            self.assertIs(kind.replace.tell, kind._replace)
-        self.assertFalse(hasattr(MemoryStore.load, "tell"))
+            self.assertIs(SHORT[kind.load], kind._load)
+            self.assertIs(SHORT[kind.replace], kind._replace)
+        self.assertNotIn(MemoryStore.load, SHORT)
 
     def test_alike(self):
         """
@@ -141,7 +193,7 @@ class WayTests(LiveCase):
         store = openStore(f"sqlite:{path}")
         failed = self.failureResultOf(store.load(b"k" * 32, 1.0), StoreUnavailable)
         told: Deferred[object] = Deferred()
-        type(store).load.tell(store, told, b"k" * 32, 1.0)
+        SHORT[type(store).load](store, told, b"k" * 32, 1.0)
         also = self.failureResultOf(told, StoreUnavailable)
         self.assertEqual(str(failed.value), str(also.value))
 
@@ -160,6 +212,14 @@ class UnexpectedTests(LiveCase):
         self.store.sharedWithOthers = True
         self.session = self.saved(self.live, a=1)
 
+    def telling(self, name, tell):
+        """
+        Let a verb tell like this.
+        """
+        asked = shortBy(tell)(lambda *args: self.fail("asked"))
+        self.addCleanup(SHORT.pop, asked)
+        self.patch(SlowStore, name, asked)
+
     def raising(self, name):
         """
         Let a verb raise what no store should.
@@ -168,7 +228,7 @@ class UnexpectedTests(LiveCase):
         def tell(store, told, *args):
             raise RuntimeError("never")
 
-        self.patch(self.store, name, shortBy(tell)(lambda *args: self.fail("asked")))
+        self.telling(name, tell)
 
     def test_loadRaises(self):
         """
@@ -194,41 +254,68 @@ class UnexpectedTests(LiveCase):
 
     def test_whoAskedRaises(self):
         """
-        A store's connection outlives those who raise when they are told; the operator
-        hears of it.
+        A store's connection outlives those who raise when they are told, even if they
+        want the program to end; the operator hears of it.
         """
-
-        def wrong(answer):
-            raise RuntimeError("never")
-
         loader = self.live._live.loader
-        question = Question(loader, self.session._uid, b"key", [wrong], self.session)
-        question.callback(UNCHANGED)
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-        question.errback(Failure(StoreUnavailable("gone")))
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        for kind in (RuntimeError, SystemExit):
+
+            def wrong(answer, kind=kind):
+                raise kind("never")
+
+            uid, asked = self.session._uid, [wrong]
+            question = Question(loader, uid, b"key", asked, self.session)
+            question.callback(UNCHANGED)
+            self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
+            question.errback(Failure(StoreUnavailable("gone")))
+            self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
 
     def test_whoWaitsRaises(self):
         """
-        So it is with those who wait for a write.
+        So it is with those who wait for a write; and the site can be closed.
         """
 
         class Wrong(Waits):
             def sessionSaved(self):
-                raise RuntimeError("never")
+                raise kind("never")
 
             def saveFailed(self, failure):
-                raise RuntimeError("never")
+                raise kind("never")
 
         for error in (None, StoreUnavailable("gone")):
-            self.session["a"] += 1
-            self.store.hold("replace")
-            self.session._entry.settle(Wrong())
-            if error is None:
-                self.store.release()
-            else:
-                self.store.fail(error)
-            self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+            for kind in (RuntimeError, SystemExit):
+                session = self.saved(self.live, a=1)
+                session["a"] = 2
+                self.store.hold("replace")
+                session._entry.settle(Wrong())
+                if error is None:
+                    self.store.release()
+                else:
+                    self.store.fail(error)
+                self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
+                self.assertEqual(self.live._live.writes.underWay, 0)
+        self.store.pass_()
+        self.successResultOf(self.live.closed())
+
+    def test_oneOfSeveralRaises(self):
+        """
+        Those whose writes were committed with it are told all the same.
+        """
+
+        class Wrong(Waits):
+            def sessionSaved(self):
+                raise SystemExit
+
+        sessions = [self.saved(self.live, a=1) for _ in range(2)]
+        waiters = [Wrong(), Waits()]
+        flown = []
+        self.telling("replace", lambda store, told, *args: flown.append(told))
+        for session, waiter in zip(sessions, waiters, strict=True):
+            session["a"] = 2
+            session._entry.settle(waiter)
+        fire([Operation(None, (), 0, False, False, 0.0, told) for told in flown])
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+        self.assertEqual(waiters[1].heard, ["saved"])
 
 
 __all__ = [

@@ -9,6 +9,7 @@ import time
 
 from msgspec.structs import replace as evolve
 from twisted.internet import reactor
+from twisted.internet.defer import CancelledError
 from twisted.logger import capturedLogs
 
 from tests.stores.postgres_case import DEADLINE, PostgresCase, record
@@ -429,6 +430,22 @@ class ClockTests(PostgresCase):
         await self.until(lambda: not clock.isKnown)
         await self.healed(store)
         self.assertTrue(clock.isKnown)
+
+    @steps
+    async def test_cancelledWhileHeld(self) -> None:
+        """
+        What is cancelled before the offset is known is never done.
+        """
+        store = await self.open()
+        there = record(createdAt=self.now, touchedAt=self.now, expiresAt=self.now + 900)
+        inserted = store.insert(there, self.now)
+        replaced = store.replace(there, 1, self.now)
+        loaded = store.load(there.key, self.now)
+        for call in (inserted, replaced):
+            call.addErrback(lambda failure: failure.trap(CancelledError))
+            call.cancel()
+        self.assertIsNone(await loaded)
+        self.assertIsNone(await store.load(there.key, self.now))
 
     @steps
     async def test_firstCallsAreHeld(self) -> None:

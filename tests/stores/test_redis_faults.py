@@ -12,6 +12,7 @@ import threading
 
 from msgspec.structs import replace as evolve
 from twisted.internet import reactor
+from twisted.internet.defer import CancelledError
 
 from tests.stores.redis_case import RedisTestCase
 from tests.stores.valkeys import freePort, shared
@@ -172,6 +173,22 @@ class ServerTests(FaultCase):
         await self.allFail(calls[:3] + calls[4:])
         server.resume()
         await self.until(lambda: store.load(b"x", self.now))
+
+    @steps
+    async def test_cancelledWhileHeld(self):
+        """
+        What is cancelled before the clock of a new connection is known is never done.
+        """
+        server = self.server()
+        record = await self.keep(await self.quick(server.address))
+        store = await self.quick(server.address)
+        changed = evolve(record, version=2, payload=b"changed")
+        replaced = store.replace(changed, 1, self.now)
+        loaded = store.load(record.key, self.now)
+        replaced.addErrback(lambda failure: failure.trap(CancelledError))
+        replaced.cancel()
+        self.assertEqual(await loaded, record)
+        self.assertEqual(await store.load(record.key, self.now), record)
 
     @steps
     async def test_tooManyClients(self):

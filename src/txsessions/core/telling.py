@@ -4,8 +4,11 @@ Answers without a Deferred, on the hot path.
 Owns how a verb of a store says that it can also tell its answer to an object that is
 there anyway: making a Deferred, giving it a callback and having it call that takes as
 long as a store's whole work with an unchanged session.  Whoever calls such a verb
-finds the short way by the method itself, so a subclass or a stand-in that has a method
-of its own in its place is asked by that.
+finds the short way in L{SHORT}, by the function of the method that he would call, and
+takes it with the object whose method that is.  So a subclass, a wrapper or a stand-in
+that has something of its own in its place is asked by that, even if it passes for what
+it covers, as C{functools.wraps} and C{unittest.mock} have it; and one that hands out
+the methods of another store has that asked.
 """
 
 from __future__ import annotations
@@ -15,12 +18,17 @@ from typing import Any, Protocol, TypeVar
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
+SHORT: dict[object, Callable[..., None]] = {}
+"""What L{shortBy} was told, by the functions that it decorated."""
+
 
 class Told(Protocol):
     """
     Whoever waits for an answer.  A Deferred is one.
 
-    @ivar called: Whether it was told already, or waits no more.
+    @ivar called: Whether it waits no more: a Deferred that was cancelled, or told.  What
+        cannot be cancelled says no even then, so each is told once, and not because of
+        this.
     """
 
     called: bool
@@ -45,10 +53,10 @@ def shortBy(tell: Callable[..., None]) -> Callable[[_Verb], _Verb]:
     """
 
     def decorate(verb: _Verb) -> _Verb:
-        verb.tell = tell  # type: ignore[attr-defined]
+        SHORT[verb] = tell
         return verb
 
     return decorate
 
 
-__all__ = ["Told", "shortBy"]
+__all__ = ["SHORT", "Told", "shortBy"]

@@ -18,6 +18,7 @@ from txsessions.core.lifetime import storedDeadline
 from txsessions.core.record import Record, tagOf
 from txsessions.core.settle import Need
 from txsessions.core.state import packHead, packParts
+from txsessions.core.telling import SHORT
 from txsessions.errors import (
     CannotBeKept,
     SessionConflict,
@@ -95,14 +96,13 @@ class Flight(Struct, eq=False):
                 self._record = record
                 entry.isKnown = True
                 if self._need is _REPLACE:
-                    now, store = table.reactor.seconds(), table.store
-                    replace = store.replace
-                    tell = getattr(replace, "tell", None)
+                    now, replace = table.reactor.seconds(), table.store.replace
+                    tell = SHORT.get(getattr(replace, "__func__", None))
                     if tell is not None:
                         entry.flight = self
                         table.writes.underWay += 1
                         try:
-                            tell(store, self, record, entry.version, now)
+                            tell(replace.__self__, self, record, entry.version, now)
                         except Exception:
                             self.errback(Failure())
                         return
@@ -162,9 +162,10 @@ class Flight(Struct, eq=False):
                     waiter.sessionSaved()
                 if again is not None:
                     self._entry.resettle(again)
-            self._entry.table.writes.oneEnded()
-        except Exception:
+        except BaseException:
+            # As a Deferred does: the store has others to tell.
             _log.failure("A session that was saved met an unexpected error")
+        self._entry.table.writes.oneEnded()
 
     def errback(self, error: Any) -> None:
         """
@@ -173,9 +174,9 @@ class Flight(Struct, eq=False):
         failure = error if isinstance(error, Failure) else Failure(error)
         try:
             self._refused(failure, self.waiters + (self._land() or []))
-            self._entry.table.writes.oneEnded()
-        except Exception:
+        except BaseException:
             _log.failure("A session that was not saved met an unexpected error")
+        self._entry.table.writes.oneEnded()
 
     def _land(self) -> list[Waiter] | None:
         """

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from txsessions.core import lifetime as rules
 from txsessions.core.record import DELETED, FORMER, ROTATED, UNCHANGED, Record
 from txsessions.core.state import State, unpackState
+from txsessions.core.telling import SHORT
 from txsessions.core.uid import storeKeyOf
 from txsessions.errors import RecordDamaged, StoreError, StoreUnavailable
 from txsessions.live import applying
@@ -158,8 +159,9 @@ class Loader:
         question.seen = store.changes()
         now, load = table.reactor.seconds(), store.load
         try:
-            if (tell := getattr(load, "tell", None)) is not None:
-                tell(store, question, question.key, now, question.known)
+            tell = SHORT.get(getattr(load, "__func__", None))
+            if tell is not None:
+                tell(load.__self__, question, question.key, now, question.known)
                 return
             loaded = load(question.key, now, question.known)
         except Exception:

@@ -92,7 +92,8 @@ class Question(Struct, eq=False):
                 answered(session)
             if loader.next:
                 loader.sendNext(self.uid)
-        except Exception:
+        except BaseException:
+            # As a Deferred does: the store has others to tell.
             _log.failure("A store's answer about a session met an unexpected error")
 
     def errback(self, error: Any) -> None:
@@ -102,7 +103,7 @@ class Question(Struct, eq=False):
         failure = error if isinstance(error, Failure) else Failure(error)
         try:
             self.loader.notLoaded(failure, self)
-        except Exception:
+        except BaseException:
             _log.failure("A store's failure about a session met an unexpected error")
 
     def isOutdatedBy(self, answer: object) -> bool:

@@ -11,12 +11,12 @@ waits.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txsessions.core.telling import Told
 from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores._postgresql_exchange import Call
 from txsessions.stores._postgresql_line import QUEUE_LIMIT, Line
@@ -55,7 +55,7 @@ class ServerClock:
         self._reactor = reactor
         self.isKnown = False
         self.nextAt = float("-inf")
-        self._held: list[tuple[Deferred[Any], Callable[[], Deferred[Any]]]] = []
+        self._held: list[tuple[Told, Callable[[], None]]] = []
 
     def forget(self) -> None:
         """
@@ -65,38 +65,45 @@ class ServerClock:
         self.nextAt = float("-inf")
 
     def when(
-        self, line: Line, now: float, due: float, make: Callable[[int, float], Call]
-    ) -> Deferred[Any]:
+        self,
+        told: Told,
+        line: Line,
+        now: float,
+        due: float,
+        make: Callable[[int, float], Call],
+    ) -> None:
         """
         Measure, if nobody else does already, and make a call: at once, if the
-        offset was known before.
+        offset was known before; else not if it is cancelled until then.
 
+        @param told: Who waits for the call.
         @param line: Where the server is asked, and the call made.
         @param now: The caller's clock.
         @param due: When it is too late.
         @param make: Takes the offset and when it is too late.
         """
         if not self.isKnown and len(self._held) >= QUEUE_LIMIT:
-            return fail(
+            told.errback(
                 StoreUnavailable(
                     f"{QUEUE_LIMIT} calls are waiting for the clock of the session "
                     "database already"
                 )
             )
+            return
 
-        def call() -> Deferred[Any]:
-            return line.submit(make(self.offset, due))
+        def call() -> None:
+            line.tell(told, make(self.offset, due))
 
-        held: Deferred[Any] | None = None
-        if not self.isKnown:
-            held = Deferred()
-            self._held.append((held, call))
+        isHeld = not self.isKnown
+        if isHeld:
+            self._held.append((told, call))
         seconds = self._reactor.seconds()
         if seconds >= self.nextAt:
             self.nextAt = seconds + INTERVAL
             asked = line.submit(Call(self._statement, [], _read, due))
             handled(asked.addCallbacks(self._found, self._unknown, (now, seconds)))
-        return call() if held is None else held
+        if not isHeld:
+            call()
 
     def _found(self, theirs: int, now: float, asked: float) -> None:
         """
@@ -113,9 +120,9 @@ class ServerClock:
             )
         self.isKnown = True
         held, self._held = self._held, []
-        for deferred, call in held:
-            if not deferred.called:
-                handled(call().chainDeferred(deferred))
+        for told, call in held:
+            if not told.called:
+                call()
 
     def _unknown(self, failure: Failure) -> None:
         """
@@ -125,9 +132,9 @@ class ServerClock:
         held, self._held = self._held, []
         error = failure.value
         kind = type(error) if isinstance(error, StoreError) else StoreUnavailable
-        for deferred, _ in held:
-            if not deferred.called:
-                deferred.errback(kind(str(error)))
+        for told, _ in held:
+            if not told.called:
+                told.errback(kind(str(error)))
 
 
 def _read(result: PGresult) -> int:

@@ -25,7 +25,7 @@ from txsessions.stores._postgresql_statements import Statements, namesOf
 from txsessions.stores._postgresql_verbs import Verbs
 from txsessions.stores._reactor import IStoreReactor
 from txsessions.stores._reconnecting import Reconnecting
-from txsessions.stores._telling import deferredOf, passOn
+from txsessions.stores._telling import deferredOf
 from txsessions.stores._worker import IWorker, WorkerThread
 
 _DURABILITY = ("server", "full", "normal")
@@ -169,7 +169,7 @@ class Opening(Reconnecting, Openable[Database]):
         if now is None or (seconds < clock.nextAt and clock.isKnown):
             line.tell(told, make(clock.offset, due))
         else:
-            passOn(clock.when(line, now, due, make), told)
+            clock.when(told, line, now, due, make)
 
     async def _aside(
         self, now: float | None, make: Callable[[int, float], Call]
@@ -182,7 +182,7 @@ class Opening(Reconnecting, Openable[Database]):
         clock, due = database.clock, database.seconds() + self._deadline
         if now is None:
             return await line.submit(make(clock.offset, due))
-        return await clock.when(line, now, due, make)
+        return await deferredOf(clock.when, line, now, due, make)
 
     def _opened(self) -> Database:
         """

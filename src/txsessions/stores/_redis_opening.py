@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from txsessions.core.forks import Forks
+from txsessions.core.telling import Told
 from txsessions.errors import StoreUnavailable
 from txsessions.stores._reactor import globalReactor
 from txsessions.stores._reconnecting import Reconnecting
 from txsessions.stores._redis_address import Settings
 from txsessions.stores._redis_calls import Calls, odd
 from txsessions.stores._redis_greeting import Promises
+from txsessions.stores._telling import deferredOf, passOn
 
 
 class Opening(Reconnecting):
@@ -126,6 +128,23 @@ class Opening(Reconnecting):
         if calls.clock.mustWait(now):
             return calls.clock.hold(lambda: call(calls, *args))
         return call(calls, *args)
+
+    def _runTelling(
+        self, told: Told, now: float, tell: Callable[..., None], *args: Any
+    ) -> None:
+        """
+        Do what L{_run} does, for a verb that tells; and not at all if the call is
+        cancelled before the server's clock is known.
+
+        @param tell: Gets whom to tell, the opening, then the arguments.
+        """
+
+        def call(calls: Calls) -> Deferred[Any]:
+            if told.called:
+                return fail(CancelledError())
+            return deferredOf(tell, calls, *args)
+
+        passOn(self._run(now, call), told)
 
     def _walk(
         self, calls: Calls, walk: Callable[..., Any], *args: Any

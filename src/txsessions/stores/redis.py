@@ -30,7 +30,6 @@ L{RedisStore.endEverybody}.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -49,7 +48,7 @@ from txsessions.stores import (
 )
 from txsessions.stores._redis_address import readAddress
 from txsessions.stores._redis_opening import Opening
-from txsessions.stores._telling import deferredOf, passOn
+from txsessions.stores._telling import deferredOf
 
 
 @implementer(ISessionStore, IReconnectingStore)
@@ -75,8 +74,7 @@ class RedisStore(Opening):
         """
         calls = self._calls
         if calls is None or calls.mustLook():
-            verb = partial(deferredOf, _redis_loading.load)
-            passOn(self._run(now, verb, key, now, known), told)
+            self._runTelling(told, now, _redis_loading.load, key, now, known)
         else:
             _redis_loading.load(told, calls, key, now, known)
 
@@ -95,8 +93,8 @@ class RedisStore(Opening):
         """
         calls = self._calls
         if calls is None or calls.mustLook():
-            verb = partial(deferredOf, _redis_verbs.replace)
-            passOn(self._run(now, verb, record, expected, now), told)
+            verb = _redis_verbs.replace
+            self._runTelling(told, now, verb, record, expected, now)
         else:
             _redis_verbs.replace(told, calls, record, expected, now)
 
