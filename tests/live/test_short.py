@@ -240,6 +240,23 @@ class UnexpectedTests(LiveCase):
         self.assertEqual(self.live._live.loader.asked, {})
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
+    def test_changesRaises(self):
+        """
+        So is one before which the store cannot even say whether there are changes:
+        whoever comes next asks again.
+        """
+
+        def wrong():
+            raise RuntimeError("never")
+
+        loader = self.live._live.loader
+        with mock.patch.object(self.store, "changes", wrong):
+            failed = loader.fetch(self.session._uid)
+        self.failureResultOf(failed, StoreUnavailable)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        found = self.successResultOf(loader.fetch(self.session._uid))
+        self.assertIs(found, self.session)
+
     def test_replaceRaises(self):
         """
         A write that raises is one of which nobody knows what became.

@@ -156,9 +156,9 @@ class Loader:
                 entry = None if live._hasOutlived() else entry
             question.known = None if entry is None else entry.version
         store = table.store
-        question.seen = store.changes()
-        now, load = table.reactor.seconds(), store.load
         try:
+            question.seen = store.changes()
+            now, load = table.reactor.seconds(), store.load
             tell = SHORT.get(getattr(load, "__func__", None))
             if tell is not None:
                 tell(load.__self__, question, question.key, now, question.known)

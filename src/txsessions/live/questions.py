@@ -73,7 +73,7 @@ class Question(Struct, eq=False):
                 and table.sessions.get(self.uid) is live
                 and not table.rotated.at.noted
             ):
-                # As by far most are: of all that L{Loader.take} looks at, nothing has
+                # As by far most are: of all that the loader would look at, nothing has
                 # happened.  What is in the table has not ended.
                 session: Any = live
                 if entry.flight is None:
