@@ -5,6 +5,7 @@ What the PostgreSQL store does beyond the contract.
 from __future__ import annotations
 
 import os
+import struct
 import time
 
 from msgspec.structs import replace as evolve
@@ -446,6 +447,20 @@ class ClockTests(PostgresCase):
             call.cancel()
         self.assertIsNone(await loaded)
         self.assertIsNone(await store.load(there.key, self.now))
+
+    @steps
+    async def test_cannotBeMade(self) -> None:
+        """
+        A call that is held and cannot be made fails, and those behind it are made.
+        """
+        store = await self.open()
+        there = record(createdAt=self.now, touchedAt=self.now, expiresAt=self.now + 900)
+        wrong = store.insert(evolve(there, version=1 << 70), self.now)
+        right = store.insert(there, self.now)
+        await right
+        with self.assertRaises(struct.error):
+            await wrong
+        self.assertEqual(await store.load(there.key, self.now), there)
 
     @steps
     async def test_firstCallsAreHeld(self) -> None:

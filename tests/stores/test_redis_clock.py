@@ -69,6 +69,17 @@ class MeasuringTests(SynchronousTestCase):
         self.assertEqual(self.clock.offset, 1000.0)
         self.assertFalse(self.clock.mustWait(70.0))
 
+    def test_cannotBeMade(self):
+        """
+        A call that cannot be made fails, and those behind it are made.
+        """
+        self.assertTrue(self.clock.mustWait(50.0))
+        wrong = self.clock.hold(lambda: 1 // 0)
+        right = self.clock.hold(lambda: succeed("made"))
+        self.say(1050)
+        self.failureResultOf(wrong, ZeroDivisionError)
+        self.assertEqual(self.successResultOf(right), "made")
+
     def test_againEachMinute(self):
         """
         After that it is measured once a minute, beside what goes on.

@@ -122,7 +122,11 @@ class ServerClock:
         held, self._held = self._held, []
         for told, call in held:
             if not told.called:
-                call()
+                try:
+                    call()
+                except Exception:
+                    # It cannot be made, which is not the others' fault.
+                    told.errback(Failure())
 
     def _unknown(self, failure: Failure) -> None:
         """

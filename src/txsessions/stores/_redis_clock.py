@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -141,7 +141,8 @@ class ServerClock:
         held, self._held = self._held, None
         for deferred, call in held or ():
             if not deferred.called:
-                _ = call().chainDeferred(deferred)
+                # One that cannot be made is not the others' fault.
+                _ = maybeDeferred(call).chainDeferred(deferred)
 
 
 __all__ = ["INTERVAL", "STEP", "TOLERANCE", "ServerClock"]
