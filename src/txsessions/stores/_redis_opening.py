@@ -109,7 +109,7 @@ class Opening(Reconnecting):
 
     def changes(self) -> int | None:
         """
-        See L{txsessions.interfaces.ISessionStore.changes}: only L{load} can tell.
+        See L{txsessions.interfaces.ISessionStore.changes}: only C{load} can tell.
         """
         return None
 
