@@ -83,10 +83,6 @@ REFERENCE: Final = 64.0
 targets were set: on another, a target is the same share of what bare takes there."""
 
 
-BUILTIN: Final = 5.0
-"""Microseconds that the builtin's sessions took over bare on that machine."""
-
-
 @frozen(kw_only=True)
 class Target:
     """
@@ -101,14 +97,6 @@ class Target:
     alternative: Alternative
     microseconds: float
     overBuiltin: bool = False
-
-    @property
-    def builtins(self) -> float:
-        """
-        The same as a multiple of what the builtin's sessions take over bare.
-        """
-        base = BUILTIN if self.overBuiltin else 0
-        return (base + self.microseconds) / BUILTIN
 
 
 TARGETS: Final = (
@@ -164,7 +152,6 @@ def chosen(text: str) -> tuple[Alternative, ...]:
 __all__ = [
     "ALL",
     "BARE",
-    "BUILTIN",
     "CLIENTS",
     "CONNECTIONS",
     "KINDS",

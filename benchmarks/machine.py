@@ -22,7 +22,17 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from benchmarks import ROOT
-from benchmarks.alternatives import ALL, BARE, TARGETS, Alternative, chosen
+from benchmarks.alternatives import (
+    ALL,
+    BARE,
+    CONNECTIONS,
+    SIZES,
+    TARGETS,
+    Alternative,
+    Cell,
+    chosen,
+)
+from benchmarks.figures import Book, Figure, judge
 from benchmarks.inprocess import BATCHES, TOGETHER
 from benchmarks.tables import align
 
@@ -97,27 +107,35 @@ def count(alternative: Alternative, folder: str) -> float:
 
 def render(counts: Mapping[Alternative, float]) -> str:
     """
-    The table, in thousands, with what is known of the targets.
+    The table, in thousands, with what is known of the targets: they are judged as those
+    of the timed run, with instructions for microseconds.
     """
-    most = {target.alternative: target.builtins for target in TARGETS}
-    rows = [("", "thousands a request", "over bare", "of the builtin's", "at most", "")]
-    bare = counts.get(BARE)
+    book = Book()
     for alternative, each in counts.items():
-        over = share = allowed = verdict = ""
-        if bare is not None and alternative != BARE:
-            over = f"{(each - bare) / 1000:+.1f}"
-            builtin = counts.get(Alternative("builtin", alternative.mode))
-            if builtin is not None and alternative.kind != "builtin":
-                times = (each - bare) / (builtin - bare)
-                share = f"{times:.1f} times"
-                if alternative in most:
-                    allowed = f"{most[alternative]:.1f}"
-                    isReached = times <= most[alternative]
-                    verdict = "reached" if isReached else "MISSED"
+        book.add(_cellOf(alternative), Figure(cpu=each, rate=0))
+    targets = {target.alternative: target for target in TARGETS}
+    rows = [("", "thousands a request", "over bare", "as us", "at most", "")]
+    for alternative, each in counts.items():
+        over = share = most = verdict = ""
+        scaled = book.scaled(_cellOf(alternative))
+        if scaled is not None and alternative != BARE:
+            over, share = f"{(each - counts[BARE]) / 1000:+.1f}", f"{scaled.median:.1f}"
+            if alternative in targets:
+                judgement = judge(book, targets[alternative])
+                if judgement.allowed is not None:
+                    most = f"{judgement.allowed:.1f}"
+                    verdict = "reached" if judgement.isReached else "MISSED"
         rows.append(
-            (str(alternative), f"{each / 1000:.1f}", over, share, allowed, verdict)
+            (str(alternative), f"{each / 1000:.1f}", over, share, most, verdict)
         )
     return "\n".join(align(rows))
+
+
+def _cellOf(alternative: Alternative) -> Cell:
+    """
+    Where the figure of an alternative stands that has a target.
+    """
+    return Cell(alternative=alternative, size=SIZES[0], connections=CONNECTIONS[0])
 
 
 def main(arguments: Sequence[str]) -> int:
