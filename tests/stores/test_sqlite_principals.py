@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from types import SimpleNamespace
 
 from msgspec.structs import replace as evolve
 from twisted.logger import capturedLogs
@@ -158,8 +159,25 @@ class SignedInTests(SynchronousTestCase):
         self.assertEqual(self.result(self.store.verifyIndex()), (0, None))
         self.outside.execute("DROP INDEX sessions_principal")
         self.assertEqual(self.result(self.store.verifyIndex()), (3, None))
-        listed, _ = self.result(self.store.sessionsOf(SOMEBODY, NOW))
-        self.assertEqual(len(listed), 3)
+
+    def test_verifiedAtOneMoment(self) -> None:
+        """
+        Sessions that end while it is looked are no misfits.
+        """
+        for name in ("one", "two", "three"):
+            self.result(self.store.insert(signedIn(name), NOW))
+        looking = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(looking.close)
+
+        end = "DELETE FROM sessions WHERE rowid = (SELECT min(rowid) FROM sessions)"
+
+        class Busy:
+            def execute(_, query: str) -> SimpleNamespace:
+                rows = looking.execute(query).fetchall()
+                self.outside.execute(end)
+                return SimpleNamespace(fetchone=lambda: rows[0])
+
+        self.assertEqual(_sqlite_principals.misfits(Busy()), 0)
 
     def test_aDamagedSessionIsNotListed(self) -> None:
         """

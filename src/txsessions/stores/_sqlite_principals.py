@@ -194,14 +194,17 @@ def readSessionsOf(
 
 def misfits(connection: sqlite3.Connection) -> int:
     """
-    See L{txsessions.interfaces.ISessionStore.verifyIndex}.
+    See L{txsessions.interfaces.ISessionStore.verifyIndex}.  All of it is asked of one
+    moment, while others write.
     """
 
     def ask(query: str) -> Any:
         return connection.execute(query).fetchone()[0]
 
+    connection.execute("BEGIN")
     indexed: int = ask(_INDEXED) if ask(_HAS_INDEX) else 0
     signedIn: int = ask(_SIGNED_IN)
+    connection.execute("COMMIT")
     return abs(signedIn - indexed)
 
 
