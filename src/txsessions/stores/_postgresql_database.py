@@ -16,7 +16,6 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.python.failure import Failure
 
-from txsessions.core.forks import Forks
 from txsessions.stores import _postgresql_schema
 from txsessions.stores._opening import Opening
 from txsessions.stores._postgresql_clock import ServerClock
@@ -90,22 +89,6 @@ class Database(Opening):
         self.writes.onLost = lambda code: self._lost(self.reads, code)
         opening = self.writes.open().addCallback(lambda _: self.reads.open())
         handled(opening.addCallbacks(self._opened, self._failed))
-
-    def isUsual(self, seconds: float) -> bool:
-        """
-        Whether a call that brings a time can simply be made: it is open, was not opened
-        before a fork, and the server's clock need not be asked.  The verbs of each
-        request ask this first.
-
-        @param seconds: The reactor's.
-        """
-        clock = self.clock
-        return (
-            seconds < clock.nextAt
-            and clock.isKnown
-            and self.isOpen
-            and self.fork == Forks.count
-        )
 
     def _line(
         self, writes: bool, ready: Callable[[psycopg.Connection], object]

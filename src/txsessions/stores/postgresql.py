@@ -63,13 +63,8 @@ class PostgreSQLStore(Opening):
         """
         See L{load}.
         """
-        verb, database = self._verbs.load, self._database
-        if database is not None and database.isUsual(seconds := database.seconds()):
-            due = seconds + self._deadline
-            call = verb(key, now, known, database.clock.offset, due)
-            database.reads.tell(told, call)
-        else:
-            self._tell(told, now, partial(verb, key, now, known), writes=False)
+        make = partial(self._verbs.load, key, now, known)
+        self._tell(told, now, make, writes=False)
 
     @shortBy(_load)
     def load(
@@ -84,13 +79,8 @@ class PostgreSQLStore(Opening):
         """
         See L{replace}.
         """
-        verb, database = self._verbs.replace, self._database
-        if database is not None and database.isUsual(seconds := database.seconds()):
-            due = seconds + self._deadline
-            call = verb(record, expected, now, database.clock.offset, due)
-            database.writes.tell(told, call)
-        else:
-            self._tell(told, now, partial(verb, record, expected, now), writes=True)
+        make = partial(self._verbs.replace, record, expected, now)
+        self._tell(told, now, make, writes=True)
 
     @shortBy(_replace)
     def replace(self, record: Record, expected: int, now: float) -> Deferred[None]:
