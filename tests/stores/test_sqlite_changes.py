@@ -15,6 +15,9 @@ class ChangesTests(SQLiteTestCase):
     What the cheap question says while this process writes.
     """
 
+    # What is told of a commit of ours that the reactor has not heard of.
+    toldEarly: int | None
+
     def setUp(self) -> None:
         """
         Another store at the same database, and a session in it.
@@ -22,7 +25,7 @@ class ChangesTests(SQLiteTestCase):
         super().setUp()
         self.kept = self.insert()
         self.other = self.open()
-        self.before = self.store.changes()
+        self.before = self.toldEarly = self.store.changes()
 
     def write(self) -> None:
         """
@@ -80,16 +83,40 @@ class ChangesTests(SQLiteTestCase):
         self.land()
         self.assertEqual(said, [self.before])
 
-    def test_notToldApart(self) -> None:
+    def test_notHeardOf(self) -> None:
         """
-        Between the commit and the reactor's hearing of it others may write, and
-        it cannot be told whose the change is.
+        Between the commit and the reactor's hearing of it others may write: nobody
+        has, or it cannot be told whose the change is.
         """
+        self.write()
+        self.stage.workers[0].step()
+        self.assertEqual(self.store.changes(), self.toldEarly)
+        touched = self.other.store.touch(self.kept.key, NOW + 1, NOW + 900, NOW)
+        self.other.result(self, touched)
+        self.assertIsNone(self.store.changes())
+        self.land()
+        self.assertEqual(self.store.changes(), self.before + 1)
+
+    def test_withoutTheGate(self) -> None:
+        """
+        Where no gate can be had, anybody may write as soon as ours is committed, and
+        before it is looked at.
+        """
+        connection = self.stage.writer._connection
+        connection.gate.works = False
+        commit = connection.commit
+
+        def outrun():
+            commit()
+            touched = self.other.store.touch(self.kept.key, NOW + 1, NOW + 900, NOW)
+            self.other.result(self, touched)
+
+        self.patch(connection, "commit", outrun)
         self.write()
         self.stage.workers[0].step()
         self.assertIsNone(self.store.changes())
         self.land()
-        self.assertEqual(self.store.changes(), self.before)
+        self.assertEqual(self.store.changes(), self.before + 1)
 
     def test_othersJustBefore(self) -> None:
         """

@@ -5,7 +5,7 @@ Owns the telling apart of other processes' commits from our own.  SQLite counts
 changes for each connection as that connection sees them: the reading one sees all,
 the writing one all but its own.  So where the first has moved and the second has
 not, the change was ours.  As long as a glance at what all connections share shows
-that nothing was committed at all, neither is asked.
+that nothing was committed at all, or nothing since a commit of ours, neither is asked.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Changes:
         self._writers: tuple[int, int] | None = None
         writer.onBegin = self._askWriter
         writer.onGive = self._settle
+        writer.onCommit = self._committed
 
     def count(self) -> int | None:
         """
@@ -102,6 +103,15 @@ class Changes:
         if version is None or version != self._writers:
             self._writers = version
             self.total += 1
+
+    def _committed(self) -> None:
+        """
+        In the thread: what all connections share is as our commit has left it, if
+        nobody else can have made another since L{_askWriter}.
+        """
+        glance = self.glance
+        if glance is not None and self._writer.holdsOthersOff:
+            self.shown = glance.raw
 
     def _settle(self) -> None:
         """

@@ -180,9 +180,16 @@ def flyAll(
         flyHome(connection, flight, tell)
 
 
-def flyHome(connection: WriteConnection, flight: Flight, tell: Tell) -> None:
+def flyHome(
+    connection: WriteConnection,
+    flight: Flight,
+    tell: Tell,
+    committed: Callable[[], None] = lambda: None,
+) -> None:
     """
     Commit a batch whose statements have run, tell, then do what can wait.
+
+    @param committed: Called when it is, with the gate held.
     """
     operations = flight.operations
     heavy = len(operations) == 1 and operations[0].heavy
@@ -191,6 +198,7 @@ def flyHome(connection: WriteConnection, flight: Flight, tell: Tell) -> None:
     except ENGINE_ERRORS as error:
         recover(connection, flight, tell, error)
         return
+    committed()
     if heavy or connection.checkpointDue():
         tell()
         if heavy:

@@ -66,6 +66,7 @@ class Writer:
     @ivar begunHere: Whether the flight was begun in the reactor's thread.
     @ivar onBegin: Called when one has begun there.
     @ivar onGive: Called before the thread is given one that has yet to begin.
+    @ivar onCommit: Called in the thread when it has committed one that had begun.
     """
 
     _log = Logger()
@@ -92,8 +93,7 @@ class Writer:
         self._closing: Deferred[None] | None = None
         self._closed = False
         self._limit: IDelayedCall | None = None
-        self.onBegin: Callable[[], None] = lambda: None
-        self.onGive: Callable[[], None] = lambda: None
+        self.onBegin = self.onGive = self.onCommit = lambda: None
         self.begunHere = False
 
     @property
@@ -262,7 +262,7 @@ class Writer:
         self.onBegin()
         self.begunHere = True
         if connection.perform(operations):
-            self._give(flyHome, flight)
+            self._give(flyHome, flight, self.onCommit)
         else:
             connection.commit()
             connection.gate.release()
