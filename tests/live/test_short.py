@@ -18,7 +18,7 @@ from tests.slowstore import PlainSlowStore, SlowStore
 from txsessions import openStore
 from txsessions.core.record import UNCHANGED
 from txsessions.core.telling import SHORT, shortBy
-from txsessions.errors import SessionUnavailable, StoreUnavailable
+from txsessions.errors import SessionGone, SessionUnavailable, StoreUnavailable
 from txsessions.interfaces import ISessionStore
 from txsessions.live.questions import Question
 from txsessions.stores._sqlite_flight import Operation, fire
@@ -313,6 +313,66 @@ class UnexpectedTests(LiveCase):
                 self.assertEqual(self.live._live.writes.underWay, 0)
         self.store.pass_()
         self.successResultOf(self.live.closed())
+
+    def test_oneWhoAskedRaises(self):
+        """
+        Those who asked with it are answered all the same, and so are those who came
+        later.
+        """
+        loader, uid = self.live._live.loader, self.session._uid
+
+        def wrong(answer):
+            raise SystemExit
+
+        for error in (None, StoreUnavailable("gone")):
+            heard = []
+            self.store.hold("load")
+            for _ in range(2):
+                # The first is asked at once, and all others together after that.
+                loader.ask(uid, wrong)
+                loader.ask(uid, heard.append)
+            if error is None:
+                self.store.release()
+                self.store.release()
+                self.assertEqual(heard, [self.session, self.session])
+            else:
+                self.store.fail(error)
+                self.assertEqual([told.value for told in heard], [error, error])
+            self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 2)
+            self.assertEqual((loader.asked, loader.next), ({}, {}))
+
+    def test_oneWhoWaitsRaises(self):
+        """
+        So it is with those who wait for one write, and for the one after it.
+        """
+
+        class Wrong(Waits):
+            def sessionSaved(self):
+                raise SystemExit
+
+            sessionGone = sessionSaved
+
+            def saveFailed(self, failure):
+                raise SystemExit
+
+        for error in (None, StoreUnavailable("gone"), SessionGone()):
+            session = self.saved(self.live, a=1)
+            self.store.hold("replace")
+            waiters = []
+            for count in (2, 2, 3, 3):
+                session["a"] = count
+                waiters += [Wrong(), Waits()]
+                for waiter in waiters[-2:]:
+                    session._entry.settle(waiter)
+            if error is None:
+                self.store.release()
+                self.store.release()
+            else:
+                self.store.fail(error)
+            heard = {None: ["saved"], SessionGone: ["gone"]}
+            told = heard.get(error and type(error), ["StoreUnavailable"])
+            self.assertEqual([each.heard for each in waiters[1::2]], [told] * 4)
+            self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 4)
 
     def test_oneOfSeveralRaises(self):
         """

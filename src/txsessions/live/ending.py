@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from txsessions.core.lifetime import storedDeadline
-from txsessions.live.waiting import DeferredWaiter, Waiter
+from txsessions.live.waiting import (
+    GONE,
+    DeferredWaiter,
+    Waiter,
+    tellAll,
+    tellFailed,
+)
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -98,8 +104,7 @@ class Ending:
         if removed is not None and wasThere:
             removed()
         waiters, self._waiters = self._waiters or [], None
-        for waiter in waiters:
-            waiter.sessionGone()
+        tellAll(waiters, GONE)
 
     def _notDeleted(self, failure: Failure) -> None:
         """
@@ -110,8 +115,7 @@ class Ending:
         if removed is not None:
             removed()
         waiters, self._waiters = self._waiters or [], None
-        for waiter in waiters:
-            waiter.saveFailed(failure)
+        tellFailed(waiters, failure)
 
     def wait(self, waiter: Waiter) -> bool:
         """

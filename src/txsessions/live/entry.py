@@ -33,7 +33,7 @@ from txsessions.live.flight import Flight
 from txsessions.live.gathering import areSame, fixedObjects, plainParts
 from txsessions.live.phases import ENDED, NEW, STALE
 from txsessions.live.touching import askElsewhere, tellOfUse, usedOutside
-from txsessions.live.waiting import Waiter
+from txsessions.live.waiting import GONE, SAVED, Waiter, tellAll, tellFailed
 
 if TYPE_CHECKING:
     from txsessions.live.session import Session
@@ -271,12 +271,10 @@ class Entry:
         for waiter in waiters:
             try:
                 if self.settle(waiter, tries):
-                    if self.session._phase == ENDED:
-                        waiter.sessionGone()
-                    else:
-                        waiter.sessionSaved()
+                    isGone = self.session._phase == ENDED
+                    tellAll([waiter], GONE if isGone else SAVED)
             except SessionError:
-                waiter.saveFailed(Failure())
+                tellFailed([waiter], Failure())
 
     def drop(self) -> None:
         """

@@ -31,6 +31,7 @@ from txsessions.live import signin
 from txsessions.live.adopting import adopt
 from txsessions.live.events import EventKind
 from txsessions.live.phases import ENDED, NEW, STORED
+from txsessions.live.waiting import GONE, SAVED, tellAll, tellFailed
 
 if TYPE_CHECKING:
     from txsessions.live.entry import Entry
@@ -158,8 +159,7 @@ class Flight(Struct, eq=False):
                 self._entry.resettle(self.waiters + (again or []))
             else:
                 self._note(record)
-                for waiter in self.waiters:
-                    waiter.sessionSaved()
+                tellAll(self.waiters, SAVED)
                 if again is not None:
                     self._entry.resettle(again)
         except BaseException:
@@ -248,15 +248,13 @@ class Flight(Struct, eq=False):
                 # The store is as it was, and finds the session by its old uid.
                 entry.table.tell(EventKind.REFUSED, entry, "limit")
                 entry.drop()
-                for waiter in waiters:
-                    waiter.saveFailed(failure)
+                tellFailed(waiters, failure)
             elif isinstance(error, SessionGone) and renewing is not None:
                 was = self._from if self._need is Need.RENAME else self.key
                 renewing.pursue(entry, was, waiters)
             elif isinstance(error, SessionGone):
                 entry.endedElsewhere()
-                for waiter in waiters:
-                    waiter.sessionGone()
+                tellAll(waiters, GONE)
             else:
                 self._failed(waiters, failure)
         except SessionError:
@@ -270,8 +268,7 @@ class Flight(Struct, eq=False):
         entry = self._entry
         entry.table.broken(failure, entry)
         entry.drop()
-        for waiter in waiters:
-            waiter.saveFailed(failure)
+        tellFailed(waiters, failure)
 
 
 def sealed(

@@ -25,7 +25,7 @@ from txsessions.interfaces import ROTATION_MARKER
 from txsessions.live.adopting import adopt
 from txsessions.live.phases import ENDED
 from txsessions.live.rotating import TRAIL
-from txsessions.live.waiting import DeferredWaiter
+from txsessions.live.waiting import GONE, DeferredWaiter, tellAll, tellFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -165,15 +165,13 @@ class Following:
             table.broken(answer, entry)
             if entry.session._phase < ENDED:
                 entry.drop()
-            for waiter in waiters:
-                waiter.saveFailed(answer)
+            tellFailed(waiters, answer)
         elif answer:
             entry.resettle(waiters)
         else:
             if entry.session._phase < ENDED:
                 entry.endedElsewhere()
-            for waiter in waiters:
-                waiter.sessionGone()
+            tellAll(waiters, GONE)
         table.writes.oneEnded()
 
     def lookFor(self, session: Session, key: bytes) -> Deferred[None]:

@@ -12,6 +12,7 @@ and all these share it.
 
 from __future__ import annotations
 
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -29,6 +30,7 @@ from txsessions.live.entry import Entry
 from txsessions.live.events import EventKind
 from txsessions.live.phases import ENDED, STORED
 from txsessions.live.questions import Answered, Question
+from txsessions.live.waiting import tellAll
 
 if TYPE_CHECKING:
     from txsessions.live.session import Session
@@ -205,10 +207,10 @@ class Loader:
         # Who has come meanwhile need not find out for himself: nobody is served on
         # the strength of a failure.
         following = self.next.pop(question.uid, None)
-        for answered in question.waiting:
-            answered(failure)
-        for answered in [] if following is None else following.waiting:
-            answered(failure)
+        waiting = question.waiting
+        if following is not None:
+            waiting = waiting + following.waiting
+        tellAll(waiting, methodcaller("__call__", failure))
 
     def _take(self, answer: Any, question: Question) -> Session | None:
         """

@@ -89,7 +89,11 @@ class Question(Struct, eq=False):
                 if session is not None and session._uid != self.uid:
                     # Whoever was answered before gave it another id: this one is dead.
                     session = None
-                answered(session)
+                try:
+                    answered(session)
+                except BaseException:
+                    # What tellAll does, without a step for each.
+                    _log.failure("A request for a session met an unexpected error")
             if loader.next:
                 loader.sendNext(self.uid)
         except BaseException:

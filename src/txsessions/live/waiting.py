@@ -6,12 +6,17 @@ Owns what it is to wait: for a reply, for who called C{save()}, for nobody.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from operator import methodcaller
+from typing import Any, Protocol
 
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsessions.errors import SessionGone
 from txsessions.live.ignorable import IgnorableDeferred
+
+_log = Logger()
 
 
 class Waiter(Protocol):
@@ -33,6 +38,30 @@ class Waiter(Protocol):
         """
         Whether it was saved is unknown.
         """
+
+
+SAVED: Callable[[Waiter], object] = methodcaller("sessionSaved")
+GONE: Callable[[Waiter], object] = methodcaller("sessionGone")
+"""What to tell: see L{tellAll}."""
+
+
+def tellFailed(waiters: Iterable[Waiter], failure: Failure) -> None:
+    """
+    Tell all of these that it is unknown whether the session was saved.
+    """
+    tellAll(waiters, methodcaller("saveFailed", failure))
+
+
+def tellAll(waiters: Iterable[Any], tell: Callable[[Any], object]) -> None:
+    """
+    Tell all of these, also if telling one of them raises, even that the program is to
+    end: the others must not wait for ever because of that.
+    """
+    for waiter in waiters:
+        try:
+            tell(waiter)
+        except BaseException:
+            _log.failure("Somebody who waited for a session met an unexpected error")
 
 
 class DeferredWaiter:
@@ -86,4 +115,12 @@ class _NobodyWaits:
 NOBODY = _NobodyWaits()
 
 
-__all__ = ["NOBODY", "DeferredWaiter", "Waiter"]
+__all__ = [
+    "GONE",
+    "NOBODY",
+    "SAVED",
+    "DeferredWaiter",
+    "Waiter",
+    "tellAll",
+    "tellFailed",
+]
