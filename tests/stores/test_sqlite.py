@@ -527,7 +527,7 @@ class NoGateTests(SQLiteTestCase):
         """
         The bug is in 3.7.0 to 3.51.2, but for what was mended backwards.
         """
-        affected = _sqlite_connection.affectedByWalReset
+        affected = _gate.affectedByWalReset
         for version in ((3, 7, 0), (3, 40, 1), (3, 44, 5), (3, 45, 0), (3, 50, 6)):
             self.assertTrue(affected(version), version)
         for version in ((3, 6, 9), (3, 44, 6), (3, 50, 7), (3, 51, 3), (3, 52, 0)):

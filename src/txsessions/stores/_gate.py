@@ -4,7 +4,7 @@ The gate: one process at a time writes to a database and checkpoints it.
 SQLite's own waiting for a busy database polls, and starves one process of four.
 A lock of its own on a side file is fair enough and cheap, and it is the guard
 against SQLite's WAL-reset bug (3.7.0 to 3.51.2: rare corruption when one
-connection checkpoints while another commits).  Knows nothing of SQLite.
+connection checkpoints while another commits).  Knows nothing else of SQLite.
 
 Whoever has just let go of the lock is the quickest to take it again, so those who
 wait for it leave a mark in the side file, and whoever meets a mark too often gives
@@ -34,6 +34,19 @@ TRIES = 12
 """How often one tries in vain, giving way, before a mark is taken for a dead one's."""
 
 _NOBODY = bytes(8)
+
+
+def affectedByWalReset(version: tuple[int, ...]) -> bool:
+    """
+    Does this SQLite have the WAL-reset bug?
+
+    @param version: Such as C{sqlite3.sqlite_version_info}.
+    """
+    if version[:2] == (3, 44):
+        return version < (3, 44, 6)
+    if version[:2] == (3, 50):
+        return version < (3, 50, 7)
+    return (3, 7, 0) <= version < (3, 51, 3)
 
 
 class Gate:
@@ -171,4 +184,4 @@ def _lock(descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-__all__ = ["SUFFIX", "Gate"]
+__all__ = ["SUFFIX", "Gate", "affectedByWalReset"]

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores import _sqlite_files, _sqlite_schema
-from txsessions.stores._gate import SUFFIX, Gate
+from txsessions.stores._gate import SUFFIX, Gate, affectedByWalReset
 from txsessions.stores._sqlite_errors import ENGINE_ERRORS, isBusy, storeError
 
 if TYPE_CHECKING:
@@ -36,19 +36,6 @@ _FIRST_PAUSE = 0.0002
 _LONGEST_PAUSE = 0.002
 _BREATH = 0.0003
 _pagesOf = attrgetter("pages")
-
-
-def affectedByWalReset(version: tuple[int, ...]) -> bool:
-    """
-    Does this SQLite have the WAL-reset bug?
-
-    @param version: Such as C{sqlite3.sqlite_version_info}.
-    """
-    if version[:2] == (3, 44):
-        return version < (3, 44, 6)
-    if version[:2] == (3, 50):
-        return version < (3, 50, 7)
-    return (3, 7, 0) <= version < (3, 51, 3)
 
 
 class WriteConnection:
@@ -78,6 +65,7 @@ class WriteConnection:
         self.path = path
         self.ready = False
         self.surplus = False
+        self._begins = True
         self.stop = threading.Event()
         self.gate = Gate(path + SUFFIX)
         self.files: _sqlite_files.Files | None = None
@@ -208,6 +196,17 @@ class WriteConnection:
         """
         assert self._cursor is not None
         self._cursor.execute("COMMIT")
+        self._begins = False
+
+    @property
+    def endsSoon(self) -> bool:
+        """
+        Whether what is left of a transaction takes microseconds: its commit is not
+        synced, and no checkpoint comes afterwards.  The first commit after a
+        checkpoint may begin the write-ahead log anew, whose head is always synced.
+        """
+        waits = self._synchronous == "FULL" or self._begins
+        return not waits and not self.checkpointDue()
 
     def recover(self) -> None:
         """
@@ -243,6 +242,7 @@ class WriteConnection:
         of its pages is set right by that: verbs on few sessions share pages.
         """
         guessed, self._pages = self._pages, 0
+        self._begins = True
         if self._connection is None:
             return
         try:
@@ -392,5 +392,4 @@ __all__ = [
     "CHECKPOINT_PAGES",
     "SURPLUS_PAGES",
     "WriteConnection",
-    "affectedByWalReset",
 ]

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 from operator import attrgetter
+from threading import Lock
 from typing import Any
 
 from msgspec import Struct
@@ -99,14 +100,19 @@ class Flight:
     @ivar operations: Its verbs; empty once everybody was told.
     @ivar due: When the reactor gives it up.
     @ivar abandoned: Whether it has.
+    @ivar over: Let go of by the thread when that has done its part.
+    @ivar isOver: Whether it has.
+    @ivar isAwaited: Whether the reactor waits for that.
     """
 
-    __slots__ = ("abandoned", "due", "operations")
+    __slots__ = ("abandoned", "due", "isAwaited", "isOver", "operations", "over")
 
     def __init__(self, operations: Sequence[Operation], due: float) -> None:
         self.operations = operations
         self.due = due
-        self.abandoned = False
+        self.abandoned = self.isOver = self.isAwaited = False
+        self.over = Lock()
+        self.over.acquire()
 
 
 def takeBatch(queue: deque[Operation]) -> list[Operation]:

@@ -9,7 +9,8 @@ thread, SQLite gives up the interpreter's lock at every step, and everything cos
 twice.  Only the commit, which waits for the disk, goes to the writer's thread,
 which answers with one call for the whole batch.  Where another process is writing,
 or the work is long (a sweep), the whole batch goes to the thread.  What comes
-meanwhile is the next batch.
+meanwhile is the next batch.  A commit that does not wait for the disk is waited for,
+a moment: see L{txsessions.stores._sqlite_handover}.
 
 Deadlines run in the reactor, so they hold when the thread is stuck in a hung disk:
 what waits fails, later calls fail at once, and all is well again when the thread
@@ -47,6 +48,7 @@ from txsessions.stores._sqlite_flight import (
     recover,
     takeBatch,
 )
+from txsessions.stores._sqlite_handover import Handover
 from txsessions.stores._telling import deferredOf
 from txsessions.stores._worker import IWorker
 
@@ -80,6 +82,7 @@ class Writer:
     ) -> None:
         self._connection = connection
         self._worker = worker
+        self._handover = Handover(connection, worker, reactor, self._tell, self._landed)
         self._reactor = reactor
         self._seconds = reactor.seconds
         self._deadline = deadline
@@ -216,7 +219,7 @@ class Writer:
         try:
             self._depart(flight)
         except ENGINE_ERRORS as error:
-            self._give(recover, flight, error)
+            self._handover.give(recover, flight, error)
         except StoreError as error:
             failAll(operations, error)
             self._landed(flight)
@@ -225,25 +228,8 @@ class Writer:
             self._connection.gate.release()
             self._landed(flight)
             raise
-
-    def _give(self, work: Callable[..., None], flight: Flight, *args: object) -> None:
-        """
-        Have the thread go on with a flight, and land it whatever happens.
-        """
-        connection = self._connection
-        inReactor = self._reactor.callFromThread
-
-        def inThread() -> None:
-            try:
-                work(connection, flight, lambda: inReactor(self._tell, flight), *args)
-            except BaseException as error:
-                crash(connection, flight, error)
-                raise
-            finally:
-                connection.gate.release()
-                inReactor(self._landed, flight)
-
-        self._worker.do(inThread)
+        if flight.isAwaited:
+            self._handover.wait(flight)
 
     def _depart(self, flight: Flight) -> None:
         """
@@ -257,12 +243,13 @@ class Writer:
         if not quick or not connection.tryBegin(final):
             self.onGive()
             patience = max(0.0, flight.due - self._seconds()) * _THREADS_SHARE
-            self._give(flyAll, flight, final, patience)
+            self._handover.give(flyAll, flight, final, patience)
             return
         self.onBegin()
         self.begunHere = True
         if connection.perform(operations):
-            self._give(flyHome, flight, self.onCommit)
+            soon = connection.endsSoon
+            self._handover.give(flyHome, flight, self.onCommit, isShort=soon)
         else:
             connection.commit()
             connection.gate.release()
@@ -292,6 +279,8 @@ class Writer:
         """
         The thread is free again.
         """
+        if flight is not self._flight:
+            return
         self._flight = None
         self.begunHere = False
         if flight.abandoned and self._closing is None:
