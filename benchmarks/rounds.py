@@ -5,6 +5,7 @@ Owns the order of things.  All servers of one size are started together, for one
 that is not asked takes no time; so those that are compared with each other are
 measured one right after the other, many times for a short while: a machine that is
 shared is slower for seconds at a time, and that hits each of them now and then.
+Servers have a processor to themselves, see L{benchmarks.placing}.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from benchmarks.alternatives import Alternative, Cell
 from benchmarks.figures import Book, Figure
 from benchmarks.generating import generate
 from benchmarks.load import Order, drive
+from benchmarks.placing import apart
 from benchmarks.serving import Server
 
 WARMING = 1_000
@@ -83,11 +85,14 @@ def _measureSize(plan: Plan, size: int, book: Book, say: Callable[[str], None]) 
     Measure all alternatives at one size.
     """
     with ExitStack() as stack:
+        theirs = stack.enter_context(apart())
         servers = [
             stack.enter_context(Server(alternative, size, plan.folder))
             for alternative in plan.alternatives
         ]
         cookies = [warm(server.ready()) for server in servers]
+        for server in servers:
+            server.confine(theirs)
         for turn in range(1, plan.rounds + 1):
             for connections in plan.connections:
                 where = f"{size} bytes, {connections} connections"

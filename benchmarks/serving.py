@@ -22,6 +22,7 @@ from typing import IO, Final
 
 from benchmarks import ROOT
 from benchmarks.alternatives import Alternative
+from benchmarks.placing import confine
 
 PATIENCE: Final = 30.0
 """Seconds that a server has to start and to end."""
@@ -133,6 +134,12 @@ class Server:
             raise ServerFailed(f"{self.alternative} did not start: {self._lastWords()}")
         self.port = int(found[1])
         return self
+
+    def confine(self, processors: frozenset[int]) -> None:
+        """
+        Have it run on some processors only, but not the engine that it has started.
+        """
+        confine(self._process.pid, processors)
 
     def _lastWords(self) -> str:
         """

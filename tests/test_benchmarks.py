@@ -33,6 +33,7 @@ from benchmarks.figures import Book, Figure, Spread, judge, spreadOf
 from benchmarks.generating import readWrk
 from benchmarks.load import LoadFailed, Order, drive
 from benchmarks.machine import CountFailed, main, render, totalIn
+from benchmarks.placing import apart, confine
 from benchmarks.serving import Server, ticksOf
 from benchmarks.tables import show
 from tests.served import ROOT, Program, Visitor
@@ -386,6 +387,69 @@ class MachineTests(SynchronousTestCase):
         self.patch(os, "environ", {**os.environ, "PATH": "/nonexistent"})
         self.assertEqual(main(["--only", "bare"]), 1)
         self.assertIn("install it", said.getvalue())
+
+
+class PlacingTests(SynchronousTestCase):
+    """
+    Who has which processor.
+    """
+
+    def setUp(self) -> None:
+        """
+        Whatever comes of it, this process has those again that it had.
+        """
+        self.before = os.sched_getaffinity(0)
+        self.addCleanup(os.sched_setaffinity, 0, self.before)
+
+    def test_apart(self) -> None:
+        """
+        One is kept free of those who ask, and given back.
+        """
+        with apart() as kept:
+            ours = os.sched_getaffinity(0)
+            self.assertEqual(len(kept), 1)
+            self.assertEqual(ours | kept, self.before)
+            if len(self.before) > 1:
+                self.assertFalse(ours & kept)
+        self.assertEqual(os.sched_getaffinity(0), self.before)
+
+    def test_onlyOne(self) -> None:
+        """
+        Where there is only one, all have it.
+        """
+        only = {min(self.before)}
+        os.sched_setaffinity(0, only)
+        with apart() as kept:
+            self.assertEqual(kept, only)
+            self.assertEqual(os.sched_getaffinity(0), only)
+
+    def test_confine(self) -> None:
+        """
+        All threads of a server are where it is to be, and what it has started is not.
+        """
+        only = frozenset({max(self.before)})
+        code = (
+            "import subprocess, sys, threading\n"
+            "wait = threading.Event().wait\n"
+            "threading.Thread(target=wait, daemon=True).start()\n"
+            "child = subprocess.Popen(['cat'], stdin=subprocess.PIPE)\n"
+            "print(child.pid, flush=True)\n"
+            "sys.stdin.read()\n"
+            "child.communicate()\n"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as process:
+            child = int(process.stdout.readline())
+            confine(process.pid, only)
+            tasks = os.listdir(f"/proc/{process.pid}/task")
+            self.assertEqual(len(tasks), 2)
+            for task in tasks:
+                self.assertEqual(os.sched_getaffinity(int(task)), only)
+            self.assertEqual(os.sched_getaffinity(child), self.before)
+            process.stdin.close()
 
 
 class GeneratorTests(SynchronousTestCase):
