@@ -285,7 +285,9 @@ class ProcessTests(TestCase):
             (("--site-name", b"\xff"), 5, 4),
         ):
             said = self.run_("end", address, "sessions.key", *name)
-            self.assertTrue(said.startswith(f"{there} sessions before, {left} after:"))
+            self.assertTrue(
+                said.startswith(f"sessions before: {there}, and after: {left},")
+            )
         self.assertEqual(self.keys.read_bytes(), before)
         said = self.run_("end", "sqlite:missing", "sessions.key", status=1)
         self.assertIn("there is no database at", said)

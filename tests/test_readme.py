@@ -125,7 +125,8 @@ class ExampleTests(TestCase):
             listens,
             listens.replace("tcp:8080", "tcp:0:interface=127.0.0.1").rstrip()
             + ".addCallback(lambda it: print("
-            "f'http://127.0.0.1:{it.getHost().port}/', flush=True))\n",
+            "f'http://127.0.0.1:{it.getHost().port}/', "
+            "file=sys.__stdout__, flush=True))\n",
         )
         folder = Path(self.mktemp())
         folder.mkdir(parents=True)

@@ -243,8 +243,8 @@ class _Steps:
 
         before, after = _inStore(self._given.store, end)
         self._say(
-            f"{before} sessions before, {after} after: of visitors who are not signed "
-            "in, of sites with another name or key, and of who has just signed in"
+            f"sessions before: {before}, and after: {after}, of visitors who are not "
+            "signed in, of sites with another name or key, and of who has just signed in"
         )
 
     def _change(self, change: Callable[[bytes], bytes]) -> None:

@@ -14,11 +14,18 @@ import attrs
 import msgspec
 from twisted.python import reflect
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import Interface
 
 from tests.live.sites import ICart, LiveCase
 from txsessions import keep
 from txsessions.errors import ConfigurationError
 from txsessions.live import classes
+
+
+class IOwn(Interface):
+    """
+    What nothing else is known by.
+    """
 
 
 class Plain:
@@ -247,6 +254,19 @@ KEPT = (
     Counted,
     Broken,
 )
+
+
+class DecoratorTests(SynchronousTestCase):
+    """
+    C{keep} before a class.
+    """
+
+    def test_class(self):
+        """
+        The class is what it was.
+        """
+        self.assertIs(keep(Plain), Plain)
+        self.assertIs(keep(IOwn, Plain), Plain)
 
 
 class KeepCase(LiveCase):

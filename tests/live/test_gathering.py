@@ -352,6 +352,18 @@ class StayingTests(GatherCase):
         self.assertEqual(self.logs("session.mine stays in this process"), 1)
         self.assertEqual(self.logs("declared with txsessions.keep()"), 2)
 
+    def test_allOfIt(self):
+        """
+        All that stays because of one value is named, and that value.
+        """
+        self.session["cart"] = {"tea": 1, "wait": [Deferred()]}
+        self.successResultOf(self.session.save())
+        said = (
+            "sessionNamespaces['cart'], all of it, because of ['wait'][0], "
+            "stays in this process"
+        )
+        self.assertEqual(self.logs(said), 1)
+
     def test_others(self):
         """
         What can be kept beside it is.

@@ -164,7 +164,11 @@ def _open(path: str) -> int:
         # A pipe that nobody writes to would be waited for otherwise.
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise _fault(path, "is missing: put back the one that was there") from None
+        raise _fault(
+            path,
+            "is missing: put back the one that was there; if there never was one, "
+            f"python -m txsessions.keys new {path} makes it",
+        ) from None
     except (OSError, ValueError) as error:
         raise _fault(path, f"cannot be opened ({_said(error)})") from None
 

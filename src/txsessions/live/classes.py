@@ -48,7 +48,11 @@ class Unkeepable(CannotBeKept):
     A value is of a class that cannot be kept, so that it stays in this process.
 
     @ivar found: The class.
+    @ivar part: What stays here because of it: a key of the namespaces, an attribute, a
+        component.
     """
+
+    part = ""
 
     def __init__(self, found: type, reason: str) -> None:
         self.found = found
@@ -62,14 +66,16 @@ class NotHere(LookupError):
     """
 
 
-def keep(interfaceOrClass: Any, componentClass: type | None = None) -> None:
+def keep(interfaceOrClass: Any, componentClass: type | None = None) -> Any:
     """
-    Declare a class whose instances are to be kept with sessions.
+    Declare a class whose instances are to be kept with sessions.  With a class alone
+    it is also a decorator.
 
     @param interfaceOrClass: The interface under which C{session.setComponent}
         puts instances of C{componentClass}; or, given alone, a class whose
         instances are attributes of sessions or lie in their namespaces.
     @param componentClass: The class for that interface.
+    @return: The class.
     @raise ConfigurationError: What is to be kept is not a class.
     """
     kept = interfaceOrClass if componentClass is None else componentClass
@@ -81,6 +87,7 @@ def keep(interfaceOrClass: Any, componentClass: type | None = None) -> None:
     if componentClass is not None:
         noteInterface(interfaceOrClass)
         _keptFor[reflect.qual(interfaceOrClass)] = componentClass
+    return kept
 
 
 def noteInterface(interface: Any) -> str:

@@ -154,7 +154,7 @@ class Announcer:
         details: dict[str, Any] = {"kind": kind.value, "tag": tag, "reason": reason}
         _log.emit(
             LogLevel.debug if reason == EVICTED else LEVELS[kind],
-            "session {tag} {kind}: {reason}" if reason else "session {tag} {kind}",
+            f"session {'{tag} ' if tag else ''}{{kind}}{': {reason}' if reason else ''}",
             **details,
         )
         if self._listeners:

@@ -252,6 +252,7 @@ def _notKept(
     stuck, reduce.stuck = reduce.stuck, None
     if stuck is None:
         raise CannotBeKept(where + error.where, error.reason) from None
+    stuck.part = where
     gathered.unkeepable.append((where + error.where, stuck))
 
 
@@ -302,9 +303,12 @@ def report(gathered: Gathered) -> None:
     for where, error in gathered.unkeepable:
         if error.found not in _reported:
             _reported.add(error.found)
+            part = error.part
+            if where != part:
+                part += f", all of it, because of {where.removeprefix(part)},"
             _log.warn(
                 "{where} stays in this process and is lost with it: {reason}",
-                where=where,
+                where=part,
                 reason=error.reason,
             )
 

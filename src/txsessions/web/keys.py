@@ -60,7 +60,8 @@ def keySource(
     if mustHaveKeys(store):
         raise ConfigurationError(
             f"{store.address} may be shared by many processes, which need the same "
-            "keys: give the path of a key file, Site(..., keys='sessions.key')"
+            "keys: give the path of a key file, Site(..., keys='sessions.key'), which "
+            "python -m txsessions.keys new sessions.key makes, once"
         )
     database: Any = store.path  # type: ignore[attr-defined]
     file = os.fspath(database) + SUFFIX
