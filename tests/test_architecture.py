@@ -51,7 +51,7 @@ def undocumented(node, inside=""):
     """
     Find what has no docstring: classes, functions and methods.  Methods with
     underscores on both sides mean what Python says, a setter is explained by its
-    getter, and functions in functions are explained where they stand.
+    getter, overloads by what they are of, and functions in functions where they stand.
     """
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -59,10 +59,8 @@ def undocumented(node, inside=""):
                 yield from undocumented(child, inside)
             continue
         name = f"{inside}{child.name}"
-        if any(
-            isinstance(mark, ast.Attribute) and mark.attr in {"setter", "deleter"}
-            for mark in child.decorator_list
-        ):
+        marks = {ast.unparse(mark) for mark in child.decorator_list}
+        if any(re.fullmatch(r"overload|.*\.(setter|deleter)", mark) for mark in marks):
             continue
         if not re.fullmatch(r"__\w+__", child.name) and not ast.get_docstring(child):
             yield name

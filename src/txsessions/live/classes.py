@@ -12,7 +12,7 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import attrs
 import msgspec
@@ -23,6 +23,8 @@ from txsessions.errors import CannotBeKept, ConfigurationError
 
 if TYPE_CHECKING:
     from txsessions.live.session import Session
+
+_Kept = TypeVar("_Kept")
 
 keptByName: dict[str, type] = {}
 """The declared classes by their qualified names."""
@@ -64,6 +66,14 @@ class NotHere(LookupError):
     Something was kept by a program that knows more classes than this one, or a
     newer version of one.
     """
+
+
+@overload
+def keep(interfaceOrClass: type[_Kept]) -> type[_Kept]: ...
+
+
+@overload
+def keep(interfaceOrClass: Any, componentClass: type[_Kept]) -> type[_Kept]: ...
 
 
 def keep(interfaceOrClass: Any, componentClass: type | None = None) -> Any:
