@@ -99,7 +99,9 @@ class EmbeddedContractTests(StoreContract, TestCase):
         """
         See L{StoreContract.makeStore}.
         """
-        options: ClassVar[dict[str, object]] = {"table": self.table, **self.options}
+        # Tables are made and dropped all the time, on a disk that others use too.
+        usual = {"table": self.table, "deadline": "20"}
+        options: dict[str, object] = {**usual, **self.options}
         store = fromAddress(self.address, self.reactor, options)
         self.stores.append(store)
         return store
