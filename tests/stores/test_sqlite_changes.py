@@ -4,6 +4,9 @@ Tests for L{txsessions.stores._sqlite_changes}: whose a change is.
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 from msgspec.structs import replace as evolve
 
 from tests.stores.stepping import NOW
@@ -43,6 +46,24 @@ class ChangesTests(SQLiteTestCase):
         """
         self.stage.hung = False
         self.result(self.written)
+
+    def test_besideTheGate(self) -> None:
+        """
+        What somebody commits who does not know the gate, right after a commit of ours,
+        is seen, too.
+        """
+        connection = self.stage.writer._connection
+        commit = connection.commit
+
+        def commitBoth() -> None:
+            commit()
+            with contextlib.closing(sqlite3.connect(self.path)) as beside, beside:
+                beside.execute("DELETE FROM sessions")
+
+        self.patch(connection, "commit", commitBoth)
+        self.write()
+        self.land()
+        self.assertNotEqual(self.store.changes(), self.before)
 
     def test_ours(self) -> None:
         """

@@ -57,6 +57,8 @@ class HandoverCase(SynchronousTestCase):
         PlayedLock.waits = self.waits = []
         PlayedLock.meanwhile = staticmethod(self.workInThread)
         self.patch(_sqlite_flight, "Lock", PlayedLock)
+        self.time = 0.0
+        self.patch(_sqlite_handover, "perf_counter", lambda: self.time)
         path = os.path.join(self.mktemp(), "sessions.sqlite")
         self.stage = Stage(path, durability=self.durability)
         self.store = self.stage.store
@@ -81,19 +83,22 @@ class HandoverCase(SynchronousTestCase):
 
     def workInThread(self) -> None:
         """
-        The thread does what it was given.
+        The thread does what it was given, in a tenth of a moment.
         """
+        self.time += _sqlite_handover.MOMENT / 10
         self.stage.workers[0].step()
 
     def hang(self) -> None:
         """
         The thread does nothing while the reactor waits.
         """
+        self.time += _sqlite_handover.MOMENT
 
     def write(self):
         """
-        Begin to write, as far as that goes in one turn.
+        Begin to write, as far as that goes in one turn, long after the time before.
         """
+        self.time += 1
         before = self.kept
         self.kept = evolve(before, version=before.version + 1)
         written = self.store.replace(self.kept, before.version, NOW)
@@ -237,22 +242,27 @@ class HangingTests(HandoverCase):
 
     def test_itComesBack(self) -> None:
         """
-        It is told when it comes back, and not waited for again for a while, so that
-        a slow disk takes a hundredth of the reactor's time at most.
+        It is told when it comes back.
         """
         written = self.write()
         self.assertNoResult(written)
         self.result(written)
         self.assertEqual(len(self.waits), 1)
-        PlayedLock.meanwhile = staticmethod(self.workInThread)
-        written = self.write()
-        self.assertNoResult(written)
-        self.result(written)
-        self.assertEqual(len(self.waits), 1)
-        self.stage.pass_(_sqlite_handover.PAUSE)
-        self.successResultOf(self.write())
-        self.assertEqual(len(self.waits), 2)
-        self.assertLessEqual(_sqlite_handover.MOMENT, _sqlite_handover.PAUSE / 100)
+
+    def test_howOften(self) -> None:
+        """
+        However long it has waited, in vain or not, the reactor does not wait again for
+        twenty times as long.
+        """
+        for meanwhile, share in ((self.hang, 1.0), (self.workInThread, 0.1)):
+            PlayedLock.meanwhile = staticmethod(meanwhile)
+            self.result(self.write())
+            count = len(self.waits)
+            took = share * _sqlite_handover.MOMENT
+            for passes, waits in ((19, 0), (2, 1)):
+                self.time += passes * took - 1
+                self.result(self.write())
+                self.assertEqual(len(self.waits), count + waits)
 
     def test_itDoesNot(self) -> None:
         """
@@ -281,6 +291,19 @@ class HangingTests(HandoverCase):
         self.stage.run()
         self.assertFalse(self.stage.writer.isBusy)
         self.assertEqual(self.result(self.store.load(self.kept.key, NOW)), self.kept)
+
+    def test_interruptedBefore(self) -> None:
+        """
+        The same where it is raised before the reactor waits.
+        """
+
+        def interrupt(flight: object) -> None:
+            raise KeyboardInterrupt
+
+        self.patch(self.stage.writer._handover, "wait", interrupt)
+        self.assertRaises(KeyboardInterrupt, self.write)
+        self.stage.run()
+        self.assertFalse(self.stage.writer.isBusy)
 
     def test_bothSayThatItIsOver(self) -> None:
         """

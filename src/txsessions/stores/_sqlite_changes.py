@@ -107,11 +107,16 @@ class Changes:
     def _committed(self) -> None:
         """
         In the thread: what all connections share is as our commit has left it, if
-        nobody else can have made another since L{_askWriter}.
+        nobody else has made another since L{_askWriter}, as a program may that does
+        not know the gate.
         """
         glance = self.glance
-        if glance is not None and self._writer.holdsOthersOff:
-            self.shown = glance.raw
+        if glance is not None:
+            # What comes after the glance is seen by the next one.
+            shown = glance.raw
+            with contextlib.suppress(*ENGINE_ERRORS):
+                if self._writer.dataVersion() == self._writers:
+                    self.shown = shown
 
     def _settle(self) -> None:
         """

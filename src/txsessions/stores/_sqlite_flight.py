@@ -102,15 +102,19 @@ class Flight:
     @ivar abandoned: Whether it has.
     @ivar over: Let go of by the thread when that has done its part.
     @ivar isOver: Whether it has.
-    @ivar isAwaited: Whether the reactor waits for that.
+    @ivar isShort: Whether the reactor is to wait for that, a moment.
+    @ivar isAwaited: Whether it does.
     """
 
-    __slots__ = ("abandoned", "due", "isAwaited", "isOver", "operations", "over")
+    __slots__ = (
+        *("abandoned", "due", "isAwaited", "isOver", "isShort", "operations"),
+        "over",
+    )
 
     def __init__(self, operations: Sequence[Operation], due: float) -> None:
         self.operations = operations
         self.due = due
-        self.abandoned = self.isOver = self.isAwaited = False
+        self.abandoned = self.isOver = self.isShort = self.isAwaited = False
         self.over = Lock()
         self.over.acquire()
 

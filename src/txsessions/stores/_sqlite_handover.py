@@ -7,12 +7,14 @@ of a transaction takes microseconds, as a commit does that is not synced, waitin
 cheaper than going on: two threads that want the interpreter's lock take it from each
 other at every system call, about twenty times a batch, and that costs more than the
 commit.  The thread is there for the disk that hangs, and then the reactor goes on
-after a millisecond, and does not wait again for a while.
+after a millisecond.  However long it has waited, it does not wait again for a multiple
+of that, so that a slow disk, or a busy machine, takes a small share of its time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 
 from txsessions.stores._reactor import IStoreReactor
 from txsessions.stores._sqlite_connection import WriteConnection
@@ -22,8 +24,8 @@ from txsessions.stores._worker import IWorker
 MOMENT = 0.001
 """How long the reactor waits for the thread, in seconds."""
 
-PAUSE = 0.1
-"""How long it does not wait again, where that was in vain, in seconds."""
+PAUSES = 20
+"""How many times as long as it has waited it does not wait again."""
 
 
 class Handover:
@@ -46,7 +48,6 @@ class Handover:
         """
         self._connection = connection
         self._worker = worker
-        self._seconds = reactor.seconds
         self._inReactor = reactor.callFromThread
         self._tell = tell
         self._landed = landed
@@ -63,10 +64,10 @@ class Handover:
         Have the thread go on with a flight, and land it whatever happens.
 
         @param isShort: Whether it takes microseconds.  Then L{wait} is to be called
-            where C{flight.isAwaited} says so.
+            where C{flight.isShort} says so.
         """
         connection, inReactor = self._connection, self._inReactor
-        flight.isAwaited = isShort and self._seconds() >= self._waitsFrom
+        flight.isShort = isShort and perf_counter() >= self._waitsFrom
 
         def inThread() -> None:
             try:
@@ -87,15 +88,17 @@ class Handover:
         """
         Wait a moment for a flight that is in the thread, and land it.
         """
+        began = perf_counter()
         try:
+            flight.isAwaited = True
             flight.over.acquire(timeout=MOMENT)
         finally:
             # In this order: the thread looks after it has said that it is over.
             flight.isAwaited = False
+            now = perf_counter()
+            self._waitsFrom = now + PAUSES * (now - began)
             if flight.isOver:
                 self._landed(flight)
-            else:
-                self._waitsFrom = self._seconds() + PAUSE
 
 
-__all__ = ["MOMENT", "PAUSE", "Handover"]
+__all__ = ["MOMENT", "PAUSES", "Handover"]

@@ -228,7 +228,7 @@ class Writer:
             self._connection.gate.release()
             self._landed(flight)
             raise
-        if flight.isAwaited:
+        if flight.isShort:
             self._handover.wait(flight)
 
     def _depart(self, flight: Flight) -> None:
