@@ -252,14 +252,14 @@ class HangingTests(HandoverCase):
     def test_howOften(self) -> None:
         """
         However long it has waited, in vain or not, the reactor does not wait again for
-        twenty times as long.
+        eight times as long.
         """
         for meanwhile, share in ((self.hang, 1.0), (self.workInThread, 0.1)):
             PlayedLock.meanwhile = staticmethod(meanwhile)
             self.result(self.write())
             count = len(self.waits)
             took = share * _sqlite_handover.MOMENT
-            for passes, waits in ((19, 0), (2, 1)):
+            for passes, waits in ((7, 0), (2, 1)):
                 self.time += passes * took - 1
                 self.result(self.write())
                 self.assertEqual(len(self.waits), count + waits)

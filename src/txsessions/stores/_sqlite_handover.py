@@ -24,7 +24,7 @@ from txsessions.stores._worker import IWorker
 MOMENT = 0.001
 """How long the reactor waits for the thread, in seconds."""
 
-PAUSES = 20
+PAUSES = 8
 """How many times as long as it has waited it does not wait again."""
 
 
