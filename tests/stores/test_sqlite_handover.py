@@ -57,8 +57,6 @@ class HandoverCase(SynchronousTestCase):
         PlayedLock.waits = self.waits = []
         PlayedLock.meanwhile = staticmethod(self.workInThread)
         self.patch(_sqlite_flight, "Lock", PlayedLock)
-        self.time = 0.0
-        self.patch(_sqlite_handover, "perf_counter", lambda: self.time)
         path = os.path.join(self.mktemp(), "sessions.sqlite")
         self.stage = Stage(path, durability=self.durability)
         self.store = self.stage.store
@@ -85,20 +83,20 @@ class HandoverCase(SynchronousTestCase):
         """
         The thread does what it was given, in a tenth of a moment.
         """
-        self.time += _sqlite_handover.MOMENT / 10
+        self.stage.reactor.rightNow += _sqlite_handover.MOMENT / 10
         self.stage.workers[0].step()
 
     def hang(self) -> None:
         """
         The thread does nothing while the reactor waits.
         """
-        self.time += _sqlite_handover.MOMENT
+        self.stage.reactor.rightNow += _sqlite_handover.MOMENT
 
     def write(self):
         """
         Begin to write, as far as that goes in one turn, long after the time before.
         """
-        self.time += 1
+        self.stage.reactor.rightNow += 1
         before = self.kept
         self.kept = evolve(before, version=before.version + 1)
         written = self.store.replace(self.kept, before.version, NOW)
@@ -260,7 +258,7 @@ class HangingTests(HandoverCase):
             count = len(self.waits)
             took = share * _sqlite_handover.MOMENT
             for passes, waits in ((7, 0), (2, 1)):
-                self.time += passes * took - 1
+                self.stage.reactor.rightNow += passes * took - 1
                 self.result(self.write())
                 self.assertEqual(len(self.waits), count + waits)
 

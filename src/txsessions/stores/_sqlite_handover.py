@@ -14,7 +14,6 @@ of that, so that a slow disk, or a busy machine, takes a small share of its time
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
 
 from txsessions.stores._reactor import IStoreReactor
 from txsessions.stores._sqlite_connection import WriteConnection
@@ -48,6 +47,7 @@ class Handover:
         """
         self._connection = connection
         self._worker = worker
+        self._seconds = reactor.seconds
         self._inReactor = reactor.callFromThread
         self._tell = tell
         self._landed = landed
@@ -67,7 +67,7 @@ class Handover:
             where C{flight.isShort} says so.
         """
         connection, inReactor = self._connection, self._inReactor
-        flight.isShort = isShort and perf_counter() >= self._waitsFrom
+        flight.isShort = isShort and self._seconds() >= self._waitsFrom
 
         def inThread() -> None:
             try:
@@ -88,14 +88,14 @@ class Handover:
         """
         Wait a moment for a flight that is in the thread, and land it.
         """
-        began = perf_counter()
+        began = self._seconds()
         try:
             flight.isAwaited = True
             flight.over.acquire(timeout=MOMENT)
         finally:
             # In this order: the thread looks after it has said that it is over.
             flight.isAwaited = False
-            now = perf_counter()
+            now = self._seconds()
             self._waitsFrom = now + PAUSES * (now - began)
             if flight.isOver:
                 self._landed(flight)
