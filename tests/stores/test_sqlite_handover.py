@@ -113,12 +113,14 @@ class WaitingTests(HandoverCase):
         """
         What the thread did meanwhile is told at once, and once.
         """
+        posted: list[object] = []
+        handover = self.stage.writer._handover
+        self.patch(handover, "_inReactor", lambda *call: posted.append(call))
         written = self.write()
         self.successResultOf(written)
         self.assertEqual(self.waits, [_sqlite_handover.MOMENT])
         self.assertFalse(self.stage.writer.isBusy)
-        now, calls = self.stage.reactor.seconds(), self.stage.reactor.getDelayedCalls()
-        self.assertFalse([call for call in calls if call.getTime() <= now])
+        self.assertEqual(posted, [])
         self.assertEqual(self.result(self.store.load(self.kept.key, NOW)), self.kept)
 
     def test_whatComesNext(self) -> None:
