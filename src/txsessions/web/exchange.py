@@ -35,7 +35,6 @@ class Exchange(Holding):
 
     body: bytes | None = None
     _length: int | None = None
-    _undecided: bool = False
     _whole: bool = False
 
     def __init__(
@@ -191,19 +190,17 @@ class Exchange(Holding):
         @return: Whether Twisted's own C{finish} is to hear of it now.
         """
         state = self.state
-        if state == OPEN and self._whole:
-            self._end()
-            return True
         if state == FREE:
             request = self.request
             if not request.finished and not request._disconnected:
                 self.body = b""
                 request.write(self.body)
-        if self.state == OPEN and not self._whole:
+            state = self.state
+        if state == OPEN and not self._whole:
             self._whole = True
             if not self._settleAll():
                 return False
-        state = self.state
+            state = self.state
         if state == HELD:
             if not self._finishing:
                 self._finishing = True

@@ -7,7 +7,7 @@ that the application wrote, and ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.web.http_headers import Headers
@@ -33,16 +33,15 @@ _COOKIE, _LENGTH, _VARY = map(_spelt, (b"cookie", b"content-length", b"vary"))
 
 class _AsTold(Headers):
     """
-    Headers as another class tells them, with the spelling of that.
+    Headers as somebody else tells them, with the spelling of that.
     """
 
-    def __init__(self, headers: Headers) -> None:
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         super().__init__()
         self._told = {}
-        for name, values in headers.getAllRawHeaders():
+        for name, value in pairs:
             self._told[name.lower()] = name
-            for value in values:
-                self.addRawHeader(name, value)
+            self.addRawHeader(name, value)
 
     def getAllRawHeaders(self) -> Iterator[tuple[bytes, Sequence[bytes]]]:
         """
@@ -57,11 +56,19 @@ def copyOf(headers: Headers) -> Headers:
     Headers as they are at this moment, whatever becomes of the others.
     """
     if type(headers) is not _Known:
-        return _AsTold(headers)
+        told = headers.getAllRawHeaders()
+        return headersOf((name, value) for name, values in told for value in values)
     table = headers._rawHeaders
     made: Headers = Headers.__new__(Headers)
     made._rawHeaders = dict(zip(table, map(list, table.values()), strict=True))
     return made
+
+
+def headersOf(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """
+    Make headers of names and values, that keep these names.
+    """
+    return _AsTold(pairs)
 
 
 def cookieHeadersOf(headers: Headers) -> Sequence[bytes] | None:
@@ -148,26 +155,29 @@ def mergeCookies(request: Any) -> None:
 
 
 def correctCookies(
-    headers: Headers,
+    find: Callable[[], Headers | None],
     visits: Sequence[Visit],
     cacheControl: Sequence[bytes] | None,
 ) -> None:
     """
     Bring the cookies in held headers up to what has become of the sessions.
 
-    @param headers: The held headers.
+    @param find: Finds the held headers, if there are any.
     @param cacheControl: What the application had said of caching, if that was
         replaced because of the cookie.
     """
-    isChanged = isSaid = False
+    isSaid, changes = False, []
     for visit in visits:
         before = visit.heldLine
         visit.sayHow()
         after = visit.line
         isSaid = isSaid or after is not None
-        if after == before:
-            continue
-        isChanged = True
+        if after != before:
+            changes.append((before, after))
+    headers = find() if changes else None
+    if headers is None:
+        return
+    for before, after in changes:
         lines = headers.getRawHeaders(b"set-cookie", [])
         said: list[bytes | None]
         if before in lines:
@@ -175,13 +185,10 @@ def correctCookies(
         else:
             said = [*lines, after]
         _change(headers, b"Set-Cookie", [line for line in said if line])
-    if not isChanged:
-        return
-    if not isSaid:
-        if cacheControl is not None:
-            _change(headers, b"Cache-Control", cacheControl)
-    else:
+    if isSaid:
         _ = forbidStoring(headers)
+    elif cacheControl is not None:
+        _change(headers, b"Cache-Control", cacheControl)
 
 
 def _change(headers: Headers, name: bytes, values: Sequence[bytes]) -> None:
@@ -201,6 +208,7 @@ __all__ = [
     "copyOf",
     "correctCookies",
     "forbidStoring",
+    "headersOf",
     "mergeCookies",
     "varyByAuthorization",
     "varyByCookie",

@@ -47,6 +47,7 @@ class Holding(Visits):
     _pending: int = 0
     _recorder: Recorder | None = None
     _repeats: bool = False
+    _undecided: bool = False
 
     # -- holding
 
@@ -105,10 +106,11 @@ class Holding(Visits):
         See L{Waiter<txsessions.live.waiting.Waiter>}.
         """
         self._pending -= 1
-        if not self._pending and self.state == HELD:
-            for visit in self.visits:
-                if visit.undecided:
-                    return
+        if (
+            not self._pending
+            and self.state == HELD
+            and not (self._undecided and any(v.undecided for v in self.visits))
+        ):
             self._release()
 
     sessionGone = sessionSaved
@@ -132,21 +134,14 @@ class Holding(Visits):
             if not visit.acquired or session is None:
                 speaks = speaks or visit.heldLine is not None
                 continue
-            entry = session._entry
-            if session._phase >= ENDED:
-                speaks = True
-                if entry is not None:
-                    self.settleHeld(visit)
-            elif (
-                visit.rotatedHere
-                or visit.heldLine is not None
+            if (
+                visit.heldLine is not None
                 or visit.line is not None
+                or visit.rotatedHere
+                or session._phase >= ENDED
             ):
                 speaks = True
-                if entry is not None and entry.storedKey not in {None, entry.key}:
-                    # The application has given it one more id, and this reply is
-                    # to tell the last one: the store must have that too.
-                    self.settleHeld(visit)
+                self._settleLast(visit, session)
         if self._pending or self.state != HELD:
             return
         if self._repeats and self._finishing:
@@ -154,8 +149,8 @@ class Holding(Visits):
             return
         request, recorder = self.request, self._recorder
         assert recorder is not None
-        if speaks and recorder.head is not None:
-            correctCookies(recorder.head[3], self.visits, self._cacheControl)
+        if speaks:
+            correctCookies(recorder.headers, self.visits, self._cacheControl)
         self._recorder = None
         self.state = OPEN
         self._bytesAreOut = True
@@ -168,7 +163,20 @@ class Holding(Visits):
                 request._plainFinish()
         except Exception:
             failing.giveUp(request)
-        self.goOn()
+        if self.afterwards is not None:
+            self.goOn()
+
+    def _settleLast(self, visit: Visit, session: Session) -> None:
+        """
+        The reply is to tell what has become of a session: the store must have that.
+        """
+        entry = session._entry
+        if entry is not None and (
+            session._phase >= ENDED
+            # The application has given it one more id.
+            or entry.storedKey not in {None, entry.key}
+        ):
+            self.settleHeld(visit)
 
     def _end(self) -> None:
         """

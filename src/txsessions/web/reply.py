@@ -13,15 +13,62 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
-from txsessions.web.headers import copyOf
+from txsessions.web.headers import copyOf, headersOf
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProducer
+
+
+_FIRST, _EACH = 6, 4
+"""How many of the bytes that L{HTTPChannel} sends are the status line's, and how many
+each header's; an empty line follows."""
+
+
+class _Taker:
+    """
+    A channel, and its transport, as far as L{HTTPChannel.writeHeaders} knows either.
+    """
+
+    def __init__(self) -> None:
+        self.transport = self
+        self.taken: Sequence[bytes] = ()
+
+    def writeSequence(self, pieces: Sequence[bytes]) -> None:
+        """
+        See C{ITransport.writeSequence}.
+        """
+        self.taken = pieces
+
+
+def _cutsAsKnown() -> bool:
+    """
+    Whether L{HTTPChannel.writeHeaders} sends what the headers are found in again.
+    """
+    HTTPChannel.writeHeaders(_taker, b"v", b"c", b"r", Headers({b"n": [b"1", b"2"]}))
+    lines = b"v| |c| |r|\r\n|N|: |1|\r\n|N|: |2|\r\n|\r\n"
+    return b"|".join(_taker.taken) == lines
+
+
+_taker: Any = _Taker()
+_cuts = _cutsAsKnown()
+_usual: dict[type, bool] = {}
+_PARTS = ("writeHeaders", "write", "writeSequence")
+
+
+def _isUsual(channel: type) -> bool:
+    """
+    Find out whether channels of this class send what Twisted's for HTTP/1 does.
+    """
+    found = _usual[channel] = _cuts and all(
+        getattr(channel, name, None) is getattr(HTTPChannel, name) for name in _PARTS
+    )
+    return found
 
 
 class Recorder:
@@ -29,11 +76,14 @@ class Recorder:
     Stands in the place of a request's channel.
 
     @ivar channel: The real one.
-    @ivar head: The status line and headers, if they were written here: version,
-        code, reason and a copy of the headers.
+    @ivar _chunks: What is to be sent.  Where the channel is Twisted's for HTTP/1, that
+        begins with the status line and the headers as they were, in as many pieces as
+        C{_headPieces} says: nothing else has to be made of them.
+    @ivar _head: For any other channel: version, code, reason and a copy of the headers.
     """
 
-    head: tuple[bytes, bytes, bytes, Headers] | None = None
+    _head: tuple[bytes, bytes, bytes, Headers] | None = None
+    _headPieces = 0
     _closes = False
     _producer: Any = None
     _streaming = False
@@ -54,9 +104,29 @@ class Recorder:
         """
         See C{HTTPChannel.writeHeaders}.
         """
+        kind = type(self.channel)
+        if _usual[kind] if kind in _usual else _isUsual(kind):
+            HTTPChannel.writeHeaders(_taker, version, code, reason, headers)
+            pieces, _taker.taken = _taker.taken, ()
+            self._chunks[: self._headPieces] = pieces
+            self._headPieces = len(pieces)
+            return
         if not isinstance(headers, Headers):
             headers = Headers(_collect(headers))
-        self.head = version, code, reason, copyOf(headers)
+        self._head = version, code, reason, copyOf(headers)
+
+    def headers(self) -> Headers | None:
+        """
+        The headers that were written, if they were: what is changed in them is sent so.
+        """
+        count, self._headPieces = self._headPieces, 0
+        if count:
+            version, _, code, _, reason, *_ = head = self._chunks[: count - 1]
+            del self._chunks[:count]
+            names, values = head[_FIRST::_EACH], head[_FIRST + 2 :: _EACH]
+            told = headersOf(zip(names, values, strict=True))
+            self._head = version, code, reason, told
+        return None if self._head is None else self._head[3]
 
     def write(self, data: bytes) -> None:
         """
@@ -130,8 +200,9 @@ class Recorder:
         """
         Forget what was recorded.
         """
-        self.head = None
+        self._head = None
         self._chunks = []
+        self._headPieces = 0
         self._closes = False
 
     def replay(self) -> None:
@@ -143,12 +214,24 @@ class Recorder:
         since there are producers that count.
         """
         channel = self.channel
+        if self._headPieces and self._producer is None:
+            # By far most are so.
+            channel.writeSequence(self._chunks)
+        else:
+            self._sendAll(channel)
+        if self._closes:
+            channel.loseConnection()
+
+    def _sendAll(self, channel: Any) -> None:
+        """
+        Send what takes more than one call.
+        """
         producer, self._producer = self._producer, None
         comesFirst = producer is not None and getattr(channel, "producerFirst", False)
         if comesFirst:
             channel.registerProducer(producer, self._streaming)
-        if self.head is not None:
-            channel.writeHeaders(*self.head)
+        if self._head is not None:
+            channel.writeHeaders(*self._head)
         chunks = self._chunks
         if len(chunks) == 1:
             channel.write(chunks[0])
@@ -162,8 +245,6 @@ class Recorder:
                 channel.pauseProducing()
             elif self._streaming and not isFull:
                 producer.resumeProducing()
-        if self._closes:
-            channel.loseConnection()
 
 
 def _collect(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:

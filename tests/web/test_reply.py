@@ -1,0 +1,236 @@
+"""
+Tests of L{txsessions.web.reply}: what a recorder sends, and through what.  When it is
+asked to is in L{tests.web.test_hold} and L{tests.web.test_producers}.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http import HTTPChannel
+from twisted.web.http_headers import Headers
+
+from txsessions.web import reply
+from txsessions.web.reply import Recorder
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+class Counting(StringTransport):
+    """
+    A transport that counts.
+
+    @ivar calls: How often something was written.
+    """
+
+    calls = 0
+
+    def write(self, data):
+        """
+        See C{ITransport.write}.
+        """
+        self.calls += 1
+        super().write(data)
+
+    def writeSequence(self, data):
+        """
+        See C{ITransport.writeSequence}.
+        """
+        self.calls += 1
+        super().write(b"".join(data))
+
+
+class Telling(HTTPChannel):
+    """
+    A channel that adds a header to each response.
+    """
+
+    def writeHeaders(self, version, code, reason, headers):
+        """
+        See C{HTTPChannel.writeHeaders}.
+        """
+        headers.addRawHeader(b"Added", b"yes")
+        super().writeHeaders(version, code, reason, headers)
+
+
+class Shouting(HTTPChannel):
+    """
+    A channel that changes each body.
+    """
+
+    def write(self, data):
+        """
+        See C{HTTPChannel.write}.
+        """
+        super().write(data.upper())
+
+
+class Spelling(Headers):
+    """
+    Headers that are told in another spelling.
+    """
+
+    def getAllRawHeaders(self):
+        """
+        See C{Headers.getAllRawHeaders}.
+        """
+        for name, values in super().getAllRawHeaders():
+            yield name.lower(), values
+
+
+class RecorderTests(SynchronousTestCase):
+    """
+    What is recorded, and how it comes out.
+    """
+
+    def setUp(self):
+        """
+        What classes of channels are like is learned anew.
+        """
+        self.patch(reply, "_usual", {})
+        self.transport = Counting()
+
+    def recorder(self, kind=HTTPChannel):
+        """
+        A recorder before a channel of this class.
+        """
+        channel = kind()
+        channel.transport = self.transport
+        return Recorder(channel)
+
+    def record(self, recorder, headers, *chunks):
+        """
+        Write a response.
+        """
+        recorder.writeHeaders(b"HTTP/1.1", b"200", b"OK", headers)
+        for chunk in chunks:
+            recorder.write(chunk)
+
+    def test_asWritten(self):
+        """
+        What is sent is what was written, in order and in one call, whatever becomes of
+        the headers meanwhile.
+        """
+        headers = Headers({b"Vary": [b"Cookie"], b"Warning": [b"1", b"2"]})
+        recorder = self.recorder()
+        self.record(recorder, headers, b"a")
+        recorder.writeSequence([b"b", b"c"])
+        headers.addRawHeader(b"Vary", b"Origin")
+        headers.setRawHeaders(b"Late", [b"yes"])
+        self.assertEqual(self.transport.value(), b"")
+        recorder.replay()
+        self.assertEqual(
+            self.transport.value(),
+            HEAD + b"Vary: Cookie\r\nWarning: 1\r\nWarning: 2\r\n\r\nabc",
+        )
+        self.assertEqual(self.transport.calls, 1)
+
+    def test_keepsNothing(self):
+        """
+        Nothing of a response stays behind once it was sent.
+        """
+        self.record(self.recorder(), Headers({b"Set-Cookie": [b"secret"]}))
+        self.assertEqual(reply._taker.taken, ())
+
+    def test_pairs(self):
+        """
+        Headers may come as pairs, as Twisted's channel takes them.
+        """
+        for kind in (HTTPChannel, Telling):
+            recorder = self.recorder(kind)
+            self.record(recorder, [(b"One", b"1"), (b"Two", b"2")])
+            recorder.replay()
+            self.assertIn(HEAD + b"One: 1\r\nTwo: 2\r\n", self.transport.value())
+            self.transport.clear()
+
+    def test_ownHeaders(self):
+        """
+        A channel that writes headers in a way of its own writes them.
+        """
+        headers = Headers({b"One": [b"1"]})
+        recorder = self.recorder(Telling)
+        self.record(recorder, headers, b"body")
+        recorder.replay()
+        self.assertEqual(
+            self.transport.value(), HEAD + b"One: 1\r\nAdded: yes\r\n\r\nbody"
+        )
+        self.assertEqual(list(headers.getAllRawHeaders()), [(b"One", [b"1"])])
+
+    def test_ownWriting(self):
+        """
+        A channel that writes in a way of its own writes the body, and not the head.
+        """
+        recorder = self.recorder(Shouting)
+        self.record(recorder, Headers({b"One": [b"one"]}), b"body")
+        recorder.replay()
+        self.assertEqual(self.transport.value(), HEAD + b"One: one\r\n\r\nBODY")
+
+    def test_otherTwisted(self):
+        """
+        Where Twisted cuts a head in another way, its channel is left to.
+        """
+        self.patch(reply, "_cuts", False)
+        recorder = self.recorder()
+        self.record(recorder, Headers({b"One": [b"1"]}), b"body")
+        recorder.headers().setRawHeaders(b"Two", [b"2"])
+        recorder.replay()
+        self.assertEqual(self.transport.value(), HEAD + b"One: 1\r\nTwo: 2\r\n\r\nbody")
+        self.assertEqual(self.transport.calls, 2)
+
+    def test_changed(self):
+        """
+        Headers can be changed until they are sent, and keep their spelling.
+        """
+        for kind in (HTTPChannel, Telling):
+            for headers, spelt in (
+                (Headers, b"WWW-Authenticate"),
+                (Spelling, b"www-authenticate"),
+            ):
+                recorder = self.recorder(kind)
+                names = {b"www-authenticate": [b"Basic"], b"set-cookie": [b"a", b"b"]}
+                self.record(recorder, headers(names), b"body")
+                found = recorder.headers()
+                self.assertEqual(found.getRawHeaders(b"set-cookie"), [b"a", b"b"])
+                found.setRawHeaders(b"Set-Cookie", [b"c"])
+                self.assertIs(recorder.headers(), found)
+                recorder.replay()
+                lines = self.transport.value().split(b"\r\n")
+                self.assertIn(spelt + b": Basic", lines)
+                self.assertIn(b"set-cookie: c", [line.lower() for line in lines])
+                self.assertEqual(lines[0] + b"\r\n", HEAD)
+                self.assertEqual(lines[-2:], [b"", b"body"])
+                self.transport.clear()
+
+    def test_none(self):
+        """
+        A response without a head has no headers.
+        """
+        recorder = self.recorder()
+        recorder.write(b"raw")
+        self.assertIsNone(recorder.headers())
+        recorder.replay()
+        self.assertEqual(self.transport.value(), b"raw")
+
+    def test_bodyFirst(self):
+        """
+        The head comes first, and the last one counts, as a channel has one response.
+        """
+        recorder = self.recorder()
+        recorder.write(b"body")
+        self.record(recorder, Headers({b"One": [b"1"], b"Two": [b"2"]}))
+        self.record(recorder, Headers({b"Three": [b"3"]}))
+        recorder.replay()
+        self.assertEqual(self.transport.value(), HEAD + b"Three: 3\r\n\r\nbody")
+
+    def test_dropped(self):
+        """
+        What was dropped is not sent.
+        """
+        recorder = self.recorder()
+        self.record(recorder, Headers({b"One": [b"1"]}), b"one")
+        recorder.loseConnection()
+        recorder.drop()
+        self.record(recorder, Headers({b"Two": [b"2"]}), b"two")
+        recorder.replay()
+        self.assertEqual(self.transport.value(), HEAD + b"Two: 2\r\n\r\ntwo")
+        self.assertFalse(self.transport.disconnecting)
