@@ -5,8 +5,8 @@ Owns two differences to Twisted's own channel.  Plain Twisted runs a request in 
 moment in which it is read, before it can learn that the client is gone.  Where the
 store has to be asked first, the end of the connection is heeded when it has
 answered, so that such a request is run, and its client answered if it still
-listens.  And whether a connection is secure, which each request with a session wants
-to know, is found out once.
+listens.  And what each request wants to know of a connection, which is whether it is
+secure and where its ends are, is found out once.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from twisted.web.http import HTTPChannel
 from zope.interface import implementer, providedBy
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress
+
     from txsessions.web.exchange import Exchange
 
 _classes: dict[tuple[type, type], type] = {}
@@ -76,6 +78,34 @@ class _KnowingHow:
     _transport: Any = None
     _provided: Any = None
     _isSecure = False
+    _connected: Any = None
+    _host: IAddress
+    _peer: IAddress
+
+    def getHost(self: Any) -> IAddress:
+        """
+        See C{HTTPChannel.getHost}.  It does not change with the requests.
+        """
+        if self._connected is not self.transport:
+            self._learnEnds()
+        host: IAddress = self._host
+        return host
+
+    def getPeer(self: Any) -> IAddress:
+        """
+        See C{HTTPChannel.getPeer}, and L{getHost}.
+        """
+        if self._connected is not self.transport:
+            self._learnEnds()
+        peer: IAddress = self._peer
+        return peer
+
+    def _learnEnds(self: Any) -> None:
+        """
+        Ask the transport for the addresses.
+        """
+        self._host, self._peer = super().getHost(), super().getPeer()  # type: ignore[misc]
+        self._connected = self.transport
 
     def isSecure(self: Any) -> bool:
         """
