@@ -128,7 +128,7 @@ class Ending:
             return False
         if self._failure is None or self.isOver:
             return True
-        waiter.saveFailed(self._failure)
+        tellFailed([waiter], self._failure)
         return False
 
     def gone(self) -> Deferred[None]:
@@ -152,8 +152,12 @@ def endAsked(entry: Entry, tell: Callable[[], None], *, isTold: bool) -> Deferre
     """
     if isTold and not entry.ending.isOver:
         entry.table.rotated.noteEnd(entry.session._uid, entry.table.seconds())
-    tell()
-    return entry.end(marks=isTold)
+    try:
+        tell()
+    finally:
+        # Whoever raised: it has ended.
+        gone = entry.end(marks=isTold)
+    return gone
 
 
 def endByLimit(entry: Entry, tell: Callable[[], None]) -> Deferred[None]:

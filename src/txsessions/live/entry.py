@@ -20,6 +20,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsessions.core.lifetime import lifetimeOf, touchInterval
@@ -38,6 +39,8 @@ from txsessions.live.waiting import GONE, SAVED, Waiter, tellAll, tellFailed
 if TYPE_CHECKING:
     from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
+
+_log = Logger()
 
 _NEEDLESS, _TOUCH = Need.NOTHING, Need.TOUCH
 
@@ -273,7 +276,9 @@ class Entry:
                 if self.settle(waiter, tries):
                     isGone = self.session._phase == ENDED
                     tellAll([waiter], GONE if isGone else SAVED)
-            except SessionError:
+            except BaseException as error:
+                if not isinstance(error, SessionError):
+                    _log.failure("A session met an unexpected error")
                 tellFailed([waiter], Failure())
 
     def drop(self) -> None:

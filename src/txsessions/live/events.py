@@ -186,12 +186,13 @@ class Announcer:
 
     def _tellListeners(self, event: SessionEvent) -> None:
         """
-        Tell an event to each listener, undisturbed by the others.
+        Tell an event to each listener, undisturbed by the others; also if one wants the
+        program to end: what is being told of has to go on.
         """
         for listener in list(self._listeners):
             try:
                 listener.sessionEvent(event)
-            except Exception:
+            except BaseException:
                 _log.failure("a session listener raised")
 
 

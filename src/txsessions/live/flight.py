@@ -104,7 +104,7 @@ class Flight(Struct, eq=False):
                         table.writes.underWay += 1
                         try:
                             tell(replace.__self__, self, record, entry.version, now)
-                        except Exception:
+                        except BaseException:
                             self.errback(Failure())
                         return
                     done = replace(record, entry.version, now)
@@ -158,14 +158,18 @@ class Flight(Struct, eq=False):
             if record is None:
                 self._entry.resettle(self.waiters + (again or []))
             else:
-                self._note(record)
-                tellAll(self.waiters, SAVED)
-                if again is not None:
-                    self._entry.resettle(again)
+                try:
+                    self._note(record)
+                finally:
+                    # Whatever went wrong there: the store has it.
+                    tellAll(self.waiters, SAVED)
+                    if again is not None:
+                        self._entry.resettle(again)
         except BaseException:
             # As a Deferred does: the store has others to tell.
             _log.failure("A session that was saved met an unexpected error")
-        self._entry.table.writes.oneEnded()
+        finally:
+            self._entry.table.writes.oneEnded()
 
     def errback(self, error: Any) -> None:
         """
@@ -176,7 +180,8 @@ class Flight(Struct, eq=False):
             self._refused(failure, self.waiters + (self._land() or []))
         except BaseException:
             _log.failure("A session that was not saved met an unexpected error")
-        self._entry.table.writes.oneEnded()
+        finally:
+            self._entry.table.writes.oneEnded()
 
     def _land(self) -> list[Waiter] | None:
         """

@@ -166,7 +166,7 @@ class Loader:
                 tell(load.__self__, question, question.key, now, question.known)
                 return
             loaded = load(question.key, now, question.known)
-        except Exception:
+        except BaseException:
             question.errback(Failure())
             return
         loaded.addCallbacks(question.callback, question.errback)
@@ -183,7 +183,7 @@ class Loader:
                 self._send(question, self._inMemory(question.uid))
                 return question
             return self._take(answer, question)
-        except Exception:
+        except BaseException:
             self.notLoaded(Failure(), question)
             return question
 
