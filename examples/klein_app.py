@@ -22,16 +22,17 @@ def visit(request):
     """
     kept = request.getSession().sessionNamespaces
     kept["visits"] = kept.get("visits", 0) + 1
-    return f'visit {kept["visits"]} <a href="/leave">leave</a>\n'
+    return f'visit {kept["visits"]} <form action="/leave" method="post"><button>leave</button></form>\n'
 
 
-@app.route("/leave")
+@app.route("/leave", methods=["POST"])
 def leave(request):
     """
     Log out: the session ends in the store before the reply is sent.
     """
     request.getSession().expire()
-    request.redirect(b"/")
+    request.setResponseCode(303)
+    request.setHeader(b"Location", b"/")
 
 
 def main(port="8080"):

@@ -111,9 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     }
     for name in ("count", "end"):
         of[name].add_argument("store", metavar="STORE", help=_STORE)
+    of["retire"].add_argument("store", metavar="STORE", nargs="?", help=_STORE)
     for each in of.values():
         each.add_argument("file", metavar="FILE", help=_FILE)
-    of["retire"].add_argument("store", metavar="STORE", nargs="?", help=_STORE)
     of["retire"].add_argument(
         "--without-counting",
         action="store_true",

@@ -121,13 +121,13 @@ class StepsCase(ChangeCase):
             self.checkNew(new)
             self.until(lambda: len(self.sealedUnder(old)) == SLEEPERS)
             if kind == "sqlite":
-                said = self.run_("retire", self.keys, self.address, status=1)
+                said = self.run_("retire", self.address, self.keys, status=1)
                 self.assertIn(f"{SLEEPERS} records are under", said)
             self.checkSleepers(sleepers, old)
             if kind == "sqlite":
                 said = self.run_("count", self.address, self.keys)
                 self.assertIn(f"{old.hex()} old 0\n", said)
-            self.run_("retire", self.keys, self.address)
+            self.run_("retire", self.address, self.keys)
             self.fleet.restart()
             before = [client.answered for client in clients]
             self.until(

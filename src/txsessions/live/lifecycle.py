@@ -132,8 +132,9 @@ class Lifecycle:
         self.openFailure = failure
         if self._closing is None:
             _log.critical(
-                "the session store {address} cannot be opened: {error}; pages with "
-                "sessions answer 503, trying again in {delay} s",
+                # An error of a store says which.
+                "the session store cannot be opened: {error}; pages with sessions "
+                "answer 503, trying again in {delay} s",
                 address=self._table.store.address,
                 error=str(failure.value),
                 delay=self._delay,
