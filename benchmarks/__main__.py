@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--only", type=reading(chosen), default=ALL, metavar="KIND[:MODE],...")
-    add("--rounds", type=reading(whole), help="how often (9; quick: 5)")
+    add("--rounds", type=reading(whole), help="how often (5)")
     add("--seconds", type=reading(whole), default=1, help="how long each time (1)")
     add(
         "--quick",
@@ -132,7 +132,7 @@ def compare(options: argparse.Namespace, folder: str) -> tuple[Book, list[Counte
         alternatives=options.only,
         sizes=SIZES[:1] if quick else SIZES,
         connections=CONNECTIONS[:1] if quick else CONNECTIONS,
-        rounds=options.rounds or (5 if quick else 9),
+        rounds=options.rounds or 5,
         seconds=options.seconds,
         folder=folder,
     )

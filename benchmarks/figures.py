@@ -4,9 +4,9 @@ What was measured, and the arithmetic on it.
 Owns medians, spreads, differences and the judgement on the targets.  Starts nothing
 and prints nothing.
 
-What one alternative costs over another is taken within each round, where the two
-were measured one shortly after the other, and the median is that of the rounds: a
-machine that gets slower between two rounds then changes neither.
+What an alternative costs over bare is taken each time, for bare was measured just before
+and after it, and the median is that of the rounds: a machine that gets slower meanwhile
+then changes neither.
 """
 
 from __future__ import annotations
@@ -36,11 +36,20 @@ class Figure:
     @ivar cpu: Microseconds of the server's processor time for each request.
     @ivar rate: Requests a second.
     @ivar errors: How many answers were none.
+    @ivar bare: What a bare request took just before and after, where that was measured.
     """
 
     cpu: float
     rate: float
     errors: int = 0
+    bare: float | None = None
+
+    @property
+    def beyond(self) -> float:
+        """
+        Microseconds beyond bare, as far as that was measured.
+        """
+        return self.cpu - (self.bare or 0)
 
 
 @frozen
@@ -105,27 +114,28 @@ class Book:
         @return: L{None} where it was not measured, or is the same.
         """
         mine = cell.alternative
-        mode = BARE.mode if kind == BARE.kind else mine.mode
-        other = Alternative(kind, mode)
+        other = Alternative(kind, BARE.mode if kind == BARE.kind else mine.mode)
         if mine in {other, BARE}:
             return None
-        return spreadOf(mine - base for mine, base in self._pairs(cell, other))
+        if other == BARE:
+            return spreadOf(over for over, _ in self._overBare(cell))
+        place = Cell(alternative=other, size=cell.size, connections=cell.connections)
+        pairs = zip(self.of(cell), self.of(place), strict=False)
+        return spreadOf(each.beyond - base.beyond for each, base in pairs)
 
     def scaled(self, cell: Cell) -> Spread | None:
         """
         The same over bare, were bare what the targets take for it.
         """
-        return spreadOf(
-            (mine - base) / base * REFERENCE for mine, base in self._pairs(cell, BARE)
-        )
+        return spreadOf(over / bare * REFERENCE for over, bare in self._overBare(cell))
 
-    def _pairs(self, cell: Cell, other: Alternative) -> Iterator[tuple[float, float]]:
+    def _overBare(self, cell: Cell) -> Iterator[tuple[float, float]]:
         """
-        What was measured of two alternatives, round by round.
+        What something took beyond bare, and what bare took, time by time.
         """
-        place = Cell(alternative=other, size=cell.size, connections=cell.connections)
-        for mine, base in zip(self.of(cell), self.of(place), strict=False):
-            yield mine.cpu, base.cpu
+        for figure in self.of(cell):
+            if figure.bare is not None:
+                yield figure.beyond, figure.bare
 
     def errors(self) -> int:
         """

@@ -112,7 +112,7 @@ def render(counts: Mapping[Alternative, float]) -> str:
     """
     book = Book()
     for alternative, each in counts.items():
-        book.add(_cellOf(alternative), Figure(cpu=each, rate=0))
+        book.add(_cellOf(alternative), Figure(cpu=each, rate=0, bare=counts.get(BARE)))
     targets = {target.alternative: target for target in TARGETS}
     rows = [("", "thousands a request", "over bare", "as us", "at most", "")]
     for alternative, each in counts.items():

@@ -4,18 +4,20 @@ The timed run: rounds, in which the alternatives take their turns.
 Owns the order of things.  All servers of one size are started together, for one
 that is not asked takes no time; so those that are compared with each other are
 measured one right after the other, many times for a short while: a machine that is
-shared is slower for seconds at a time, and that hits each of them now and then.
+shared is slower for seconds at a time, and that hits each of them now and then.  Bare
+is measured between any two of the others, and each of these is compared with the mean of
+the two next to it: a round of fifteen takes half a minute, in which the machine changes.
 Servers have a processor to themselves, see L{benchmarks.placing}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from benchmarks.alternatives import Alternative, Cell
+from benchmarks.alternatives import BARE, Alternative, Cell
 from benchmarks.figures import Book, Figure
 from benchmarks.generating import generate
 from benchmarks.load import Order, drive
@@ -97,19 +99,44 @@ def _measureSize(plan: Plan, size: int, book: Book, say: Callable[[str], None]) 
             for connections in plan.connections:
                 where = f"{size} bytes, {connections} connections"
                 say(f"{where}: round {turn} of {plan.rounds}")
-                for server, kept in zip(servers, cookies, strict=True):
-                    order = Order(
-                        port=server.port,
-                        connections=connections,
-                        seconds=plan.seconds,
-                        cookies=kept,
+                asked = [
+                    (
+                        server,
+                        Order(
+                            port=server.port,
+                            connections=connections,
+                            seconds=plan.seconds,
+                            cookies=kept,
+                        ),
                     )
+                    for server, kept in zip(servers, cookies, strict=True)
+                ]
+                for alternative, figure in inTurn(asked):
                     cell = Cell(
-                        alternative=server.alternative,
-                        size=size,
-                        connections=connections,
+                        alternative=alternative, size=size, connections=connections
                     )
-                    book.add(cell, window(server, order))
+                    book.add(cell, figure)
+
+
+def inTurn(
+    asked: Sequence[tuple[Server, Order]],
+) -> Iterator[tuple[Alternative, Figure]]:
+    """
+    Measure each once, and bare before the first, between two, and after the last.
+    """
+    bare = [each for each in asked if each[0].alternative == BARE]
+    before = [window(*each) for each in bare]
+    yield from ((BARE, figure) for figure in before)
+    for server, order in asked:
+        if server.alternative == BARE:
+            continue
+        figure = window(server, order)
+        after = [window(*each) for each in bare]
+        for earlier, later in zip(before, after, strict=True):
+            figure = evolve(figure, bare=(earlier.cpu + later.cpu) / 2)
+            yield BARE, later
+        yield server.alternative, figure
+        before = after
 
 
 __all__ = ["Plan", "measure", "warm", "window"]

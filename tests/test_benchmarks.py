@@ -11,13 +11,16 @@ import subprocess
 import sys
 import tempfile
 from http.client import HTTPConnection
+from itertools import zip_longest
 from pathlib import Path
+from types import SimpleNamespace
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 import txsessions
+from benchmarks import rounds
 from benchmarks.alternatives import (
     ALL,
     BARE,
@@ -64,9 +67,10 @@ def bookOf(**costs):
     book = Book()
     for name, figures in costs.items():
         kind, _, mode = name.partition("_")
-        for cpu in figures:
+        bares = costs.get("bare", [None] * len(figures)) if kind != "bare" else []
+        for cpu, bare in zip_longest(figures, bares):
             cell = cellOf(kind.replace("X", "-"), mode or "read")
-            book.add(cell, Figure(cpu=cpu, rate=1e6 / cpu))
+            book.add(cell, Figure(cpu=cpu, rate=1e6 / cpu, bare=bare))
     return book
 
 
@@ -259,6 +263,34 @@ class ArithmeticTests(SynchronousTestCase):
                     "postgresql write": None,
                 },
             )
+
+    def test_inTurn(self):
+        """
+        Bare is measured between any two others, once, and what each took is compared
+        with the mean of the two next to it, however slow the machine gets.
+        """
+        costs = iter([50, 65, 70, 120, 150])
+        self.patch(
+            rounds, "window", lambda server, order: Figure(cpu=next(costs), rate=1)
+        )
+        asked = [
+            (SimpleNamespace(alternative=Alternative(kind, "read")), None)
+            for kind in ("bare", "builtin", "memory")
+        ]
+        found = list(rounds.inTurn(asked))
+        self.assertEqual(
+            [(str(alternative), each.cpu, each.bare) for alternative, each in found],
+            [
+                ("bare", 50, None),
+                ("bare", 70, None),
+                ("builtin read", 65, 60),
+                ("bare", 150, None),
+                ("memory read", 120, 110),
+            ],
+        )
+        costs = iter([65, 120])
+        found = list(rounds.inTurn(asked[1:]))
+        self.assertEqual([each.bare for _, each in found], [None, None])
 
     def test_scaled(self):
         """
@@ -538,4 +570,6 @@ class RunTests(SynchronousTestCase):
         for each in figures:
             self.assertGreater(each["cpu"][0], 0)
             self.assertGreater(each["rate"][0], 0)
-            self.assertEqual(each["errors"], [0, 0])
+            # Bare is measured before the first, and after each.
+            times = 2 * 3 if each["kind"] == "bare" else 2
+            self.assertEqual(each["errors"], [0] * times)
