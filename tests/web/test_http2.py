@@ -364,7 +364,8 @@ class HTTP2Tests(WebCase):
     def test_resetWhileLoading(self):
         """
         A stream that is reset while its session is loaded is not rendered: to
-        reset it is to call it off.
+        reset it is to call it off.  Nor does it hold the session, even if somebody keeps
+        the request.
         """
         rendered = []
 
@@ -379,11 +380,15 @@ class HTTP2Tests(WebCase):
         self.store.sharedWithOthers = True
         self.store.hold("load")
         first, second = client.send("/first"), client.send("/second")
+        kept = client.protocol._channel.streams[first]._request
         client.reset(first)
         self.store.pass_()
         client.receive()
         self.assertEqual(rendered, [b"/", b"/second"])
         self.assertEqual(client.streams[second].body, b"count 2")
+        (session,) = self.site.sessions.values()
+        self.assertFalse(session._entry.isHeld())
+        self.assertTrue(kept._disconnected)
 
     def test_unavailable(self):
         """

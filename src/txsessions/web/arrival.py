@@ -145,13 +145,11 @@ def _goOn(exchange: Exchange, resume: Callable[[], None] | None = None) -> None:
     @param resume: How the request goes on, if not as usual.
     """
     exchange.isLoading = False
-    if exchange.state != LOST:
-        # Which the exchange does not know any more when the response is over.
-        request = exchange.request
-        try:
-            (resume or request._processLoaded)()
-        except Exception:
-            failing.giveUp(request)
+    request = exchange.request
+    try:
+        (resume or request._processLoaded)()
+    except Exception:
+        failing.giveUp(request)
     if exchange.afterwards is not None:
         exchange.goOn()
 
