@@ -149,9 +149,9 @@ class LoadingTests(LiveCase):
         self.assertIs(self.load(live, session), session)
 
 
-class SavingTests(LiveCase):
+class SavedCase(LiveCase):
     """
-    What raises while a session is saved.
+    Has a session that the store has.
     """
 
     def setUp(self):
@@ -161,6 +161,12 @@ class SavingTests(LiveCase):
         super().setUp()
         self.live = self.site()
         self.session = self.saved(self.live, a=1)
+
+
+class SavingTests(SavedCase):
+    """
+    What raises while a session is saved.
+    """
 
     def settle(self, value, waiter=None):
         """
@@ -227,18 +233,10 @@ class SavingTests(LiveCase):
         self.successResultOf(self.live.closed())
 
 
-class EndingTests(LiveCase):
+class EndingTests(SavedCase):
     """
     What raises while a session is ended.
     """
-
-    def setUp(self):
-        """
-        Have a session that the store has.
-        """
-        super().setUp()
-        self.live = self.site()
-        self.session = self.saved(self.live, a=1)
 
     def test_telling(self):
         """
