@@ -5,8 +5,12 @@ asked to is in L{tests.web.test_hold} and L{tests.web.test_producers}.
 
 from __future__ import annotations
 
+from types import FunctionType
+from unittest import mock
+
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import http
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
@@ -85,9 +89,8 @@ class RecorderTests(SynchronousTestCase):
 
     def setUp(self):
         """
-        What classes of channels are like is learned anew.
+        Have a transport.
         """
-        self.patch(reply, "_usual", {})
         self.transport = Counting()
 
     def recorder(self, kind=HTTPChannel):
@@ -169,7 +172,7 @@ class RecorderTests(SynchronousTestCase):
         """
         Where Twisted cuts a head in another way, its channel is left to.
         """
-        self.patch(reply, "_cuts", False)
+        self.patch(reply, "_cuts", None)
         recorder = self.recorder()
         self.record(recorder, Headers({b"One": [b"1"]}), b"body")
         recorder.headers().setRawHeaders(b"Two", [b"2"])
@@ -200,6 +203,64 @@ class RecorderTests(SynchronousTestCase):
                 self.assertEqual(lines[0] + b"\r\n", HEAD)
                 self.assertEqual(lines[-2:], [b"", b"body"])
                 self.transport.clear()
+
+    def test_patched(self):
+        """
+        What a program puts before a channel's own methods is called, be it on the
+        channel, its class, or Twisted's, and whenever.
+        """
+        named = Headers({b"One": [b"1"]})
+        for name in ("writeHeaders", "write"):
+            recorder = self.recorder()
+            channel = recorder.channel
+            for where in (channel, type(channel), HTTPChannel):
+                recorder = self.recorder(type(channel))
+                recorder.channel = channel
+                with mock.patch.object(
+                    where, name, side_effect=getattr(channel, name)
+                ) as called:
+                    self.record(recorder, named, b"body")
+                    recorder.replay()
+                self.assertEqual(called.call_count, 1)
+                sent = HEAD + b"One: 1\r\n\r\nbody"
+                self.assertEqual(self.transport.value(), sent)
+                self.transport.clear()
+            recorder = self.recorder(type(channel))
+            self.record(recorder, named, b"body")
+            recorder.replay()
+            self.assertEqual(self.transport.value(), sent)
+            self.transport.clear()
+
+    def test_replacedBefore(self):
+        """
+        So is what has taken the place of Twisted's method before we come, or what a
+        later Twisted may have there.
+        """
+
+        def wants(channel, version, code, reason, headers):
+            channel.factory()
+
+        for other in (wants, Telling.writeHeaders, mock.Mock()):
+            self.patch(reply, "_USUAL", (other, HTTPChannel.write, HTTPChannel.write))
+            self.assertFalse(reply._cutsAsKnown())
+        real = HTTPChannel.writeHeaders
+        for other in (wants, lambda *args: real(*args[:3], b"other", args[4])):
+            moved = FunctionType(other.__code__, vars(http), closure=other.__closure__)
+            self.patch(reply, "_USUAL", (moved, HTTPChannel.write, HTTPChannel.write))
+            self.assertFalse(reply._cutsAsKnown())
+
+    def test_strangeName(self):
+        """
+        A header that got into the table past Twisted's checks goes out as it does there,
+        also where another one is changed.
+        """
+        headers = Headers({b"One": [b"1"]})
+        headers._rawHeaders[b"X y"] = [b"z"]
+        recorder = self.recorder()
+        self.record(recorder, headers)
+        recorder.headers().setRawHeaders(b"One", [b"2"])
+        recorder.replay()
+        self.assertEqual(self.transport.value(), HEAD + b"One: 2\r\nX y: z\r\n\r\n")
 
     def test_none(self):
         """

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.python.failure import Failure
+from twisted.web import http
 
 from txsessions.errors import SessionError
 from txsessions.live.phases import ENDED, STORED
@@ -193,8 +194,9 @@ class Exchange(Holding):
         if state == FREE:
             request = self.request
             if not request.finished and not request._disconnected:
+                # Nothing was written: decide, and leave the rest to Twisted.
                 self.body = b""
-                request.write(self.body)
+                _ = self.mayWrite(self.body)
             state = self.state
         if state == OPEN and not self._whole:
             self._whole = True
@@ -204,6 +206,8 @@ class Exchange(Holding):
         if state == HELD:
             if not self._finishing:
                 self._finishing = True
+                if not self.request.startedWriting:
+                    self._writeEnd()
                 self.request.finished = 1
                 self._finishHeld()
             return False
@@ -211,6 +215,19 @@ class Exchange(Holding):
             return False
         self._end()
         return True
+
+    def _writeEnd(self) -> None:
+        """
+        Record what Twisted's C{finish} is going to write where nothing was written, since
+        it is not to change any more.
+        """
+        request = self.request
+        encoder, request._encoder = request._encoder, None
+        rest = encoder.finish() if encoder else b""
+        if rest:
+            http.Request.write(request, rest)
+        if not request.startedWriting:
+            request._plainWrite(b"")
 
     def _finishHeld(self) -> None:
         """

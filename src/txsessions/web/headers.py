@@ -27,21 +27,22 @@ def _spelt(name: bytes) -> bytes:
 # To look into the table that Headers has takes a tenth of what its methods take, which
 # spell each name and clean each value anew, and each request with a session has four
 # such calls.  Where the table is not what it was, the methods are called.
-_Known: type | None = Headers if [*Headers.__slots__] == ["_rawHeaders"] else None
+KNOWN: type | None = Headers if [*Headers.__slots__] == ["_rawHeaders"] else None
 _COOKIE, _LENGTH, _VARY = map(_spelt, (b"cookie", b"content-length", b"vary"))
 
 
 class _AsTold(Headers):
     """
-    Headers as somebody else tells them, with the spelling of that.
+    Headers as another class tells them, with the spelling of that.
     """
 
-    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+    def __init__(self, headers: Headers) -> None:
         super().__init__()
         self._told = {}
-        for name, value in pairs:
+        for name, values in headers.getAllRawHeaders():
             self._told[name.lower()] = name
-            self.addRawHeader(name, value)
+            for value in values:
+                self.addRawHeader(name, value)
 
     def getAllRawHeaders(self) -> Iterator[tuple[bytes, Sequence[bytes]]]:
         """
@@ -55,9 +56,8 @@ def copyOf(headers: Headers) -> Headers:
     """
     Headers as they are at this moment, whatever becomes of the others.
     """
-    if type(headers) is not _Known:
-        told = headers.getAllRawHeaders()
-        return headersOf((name, value) for name, values in told for value in values)
+    if type(headers) is not KNOWN:
+        return _AsTold(headers)
     table = headers._rawHeaders
     made: Headers = Headers.__new__(Headers)
     made._rawHeaders = dict(zip(table, map(list, table.values()), strict=True))
@@ -66,16 +66,20 @@ def copyOf(headers: Headers) -> Headers:
 
 def headersOf(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
     """
-    Make headers of names and values, that keep these names.
+    Make headers of what L{KNOWN} ones have told, just as it is.
     """
-    return _AsTold(pairs)
+    made: Headers = Headers.__new__(Headers)
+    table = made._rawHeaders = {}
+    for name, value in pairs:
+        table.setdefault(name, []).append(value)
+    return made
 
 
 def cookieHeadersOf(headers: Headers) -> Sequence[bytes] | None:
     """
     The values of all C{Cookie} headers, in order; L{None} if there are none.
     """
-    if type(headers) is _Known:
+    if type(headers) is KNOWN:
         return headers._rawHeaders.get(_COOKIE) or None
     return headers.getRawHeaders(b"cookie")
 
@@ -84,7 +88,7 @@ def varyByCookie(headers: Headers) -> None:
     """
     Say that the response depends on the cookie.
     """
-    if type(headers) is _Known:
+    if type(headers) is KNOWN:
         table = headers._rawHeaders
         if _VARY not in table:
             table[_VARY] = [b"Cookie"]
@@ -126,7 +130,7 @@ def announceLength(headers: Headers, length: int) -> None:
     Tell the client how long the body will be.
     """
     text = b"%d" % length
-    if type(headers) is _Known:
+    if type(headers) is KNOWN:
         headers._rawHeaders[_LENGTH] = [text]
     else:
         headers.setRawHeaders(b"Content-Length", [text])
@@ -202,6 +206,7 @@ def _change(headers: Headers, name: bytes, values: Sequence[bytes]) -> None:
 
 
 __all__ = [
+    "KNOWN",
     "announceLength",
     "announcedLength",
     "cookieHeadersOf",

@@ -149,13 +149,13 @@ class Holding(Visits):
             return
         request, recorder = self.request, self._recorder
         assert recorder is not None
-        if speaks:
-            correctCookies(recorder.headers, self.visits, self._cacheControl)
         self._recorder = None
         self.state = OPEN
         self._bytesAreOut = True
         request.channel = recorder.channel
         try:
+            if speaks:
+                correctCookies(recorder.headers, self.visits, self._cacheControl)
             recorder.replay()
             if self._finishing:
                 request.finished = 0

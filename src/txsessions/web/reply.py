@@ -14,12 +14,14 @@ once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from twisted.web import http
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
-from txsessions.web.headers import copyOf, headersOf
+from txsessions.web.headers import KNOWN, copyOf, headersOf
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProducer
@@ -46,29 +48,40 @@ class _Taker:
         self.taken = pieces
 
 
+_taker: Any = _Taker()
+_WRITING = attrgetter(
+    "writeHeaders.__func__", "write.__func__", "writeSequence.__func__"
+)
+_USUAL: Any = HTTPChannel.writeHeaders, HTTPChannel.write, HTTPChannel.writeSequence
+
+
 def _cutsAsKnown() -> bool:
     """
-    Whether L{HTTPChannel.writeHeaders} sends what the headers are found in again.
+    Whether L{HTTPChannel.writeHeaders} is Twisted's, and sends pieces in which the headers
+    are found again.
     """
-    HTTPChannel.writeHeaders(_taker, b"v", b"c", b"r", Headers({b"n": [b"1", b"2"]}))
+    if any(getattr(each, "__globals__", None) is not vars(http) for each in _USUAL):
+        return False
+    try:
+        _USUAL[0](_taker, b"v", b"c", b"r", Headers({b"n": [b"1", b"2"]}))
+    except Exception:
+        return False
     lines = b"v| |c| |r|\r\n|N|: |1|\r\n|N|: |2|\r\n|\r\n"
     return b"|".join(_taker.taken) == lines
 
 
-_taker: Any = _Taker()
-_cuts = _cutsAsKnown()
-_usual: dict[type, bool] = {}
-_PARTS = ("writeHeaders", "write", "writeSequence")
+_cuts = KNOWN if _cutsAsKnown() else None
+"""Of which class headers are that L{HTTPChannel} cuts as is known, if it does."""
 
 
-def _isUsual(channel: type) -> bool:
+def _isUsual(channel: Any) -> bool:
     """
-    Find out whether channels of this class send what Twisted's for HTTP/1 does.
+    Whether a channel sends just what Twisted's for HTTP/1 does.
     """
-    found = _usual[channel] = _cuts and all(
-        getattr(channel, name, None) is getattr(HTTPChannel, name) for name in _PARTS
-    )
-    return found
+    try:
+        return bool(_WRITING(channel) == _USUAL)
+    except AttributeError:
+        return False
 
 
 class Recorder:
@@ -104,9 +117,8 @@ class Recorder:
         """
         See C{HTTPChannel.writeHeaders}.
         """
-        kind = type(self.channel)
-        if _usual[kind] if kind in _usual else _isUsual(kind):
-            HTTPChannel.writeHeaders(_taker, version, code, reason, headers)
+        if type(headers) is _cuts and _isUsual(self.channel):
+            _USUAL[0](_taker, version, code, reason, headers)
             pieces, _taker.taken = _taker.taken, ()
             self._chunks[: self._headPieces] = pieces
             self._headPieces = len(pieces)
@@ -119,13 +131,14 @@ class Recorder:
         """
         The headers that were written, if they were: what is changed in them is sent so.
         """
-        count, self._headPieces = self._headPieces, 0
+        count = self._headPieces
         if count:
             version, _, code, _, reason, *_ = head = self._chunks[: count - 1]
-            del self._chunks[:count]
             names, values = head[_FIRST::_EACH], head[_FIRST + 2 :: _EACH]
             told = headersOf(zip(names, values, strict=True))
             self._head = version, code, reason, told
+            del self._chunks[:count]
+            self._headPieces = 0
         return None if self._head is None else self._head[3]
 
     def write(self, data: bytes) -> None:
