@@ -7,12 +7,29 @@ from __future__ import annotations
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.tcp import Server
 from twisted.internet.testing import StringTransport
+from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http import HTTPChannel, _GenericHTTPChannelProtocol
 from twisted.web.resource import Resource
 from zope.interface import directlyProvides
 
 from txsessions import Site
+
+ASK = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Answering(Resource):
+    """
+    A page that a function renders.
+    """
+
+    isLeaf = True
+
+    def __init__(self, render):
+        super().__init__()
+        self.render_GET = render
 
 
 class Encrypted(StringTransport):
@@ -36,9 +53,9 @@ class Encrypted(StringTransport):
         return self if self.isEncrypted else None
 
 
-class Located(StringTransport):
+class Located(StringTransport, Server):
     """
-    A transport that counts who asks for its ends.
+    A connection that counts who asks for its ends.
 
     @ivar asked: How often it was asked.
     """
@@ -59,19 +76,31 @@ class Located(StringTransport):
         self.asked += 1
         return super().getPeer()
 
+    def setTcpNoDelay(self, enabled):
+        """
+        There is no socket.
+        """
+
 
 class ChannelCase(SynchronousTestCase):
     """
     Makes channels.
     """
 
-    def channel(self, transport, root=None):
+    def site(self, root):
+        """
+        A site of ours.
+        """
+        site = Site(root)
+        site.doStart()
+        self.addCleanup(site.doStop)
+        return site
+
+    def channel(self, transport, site=None):
         """
         A channel of our site.
         """
-        site = Site(root or Resource())
-        site.doStart()
-        self.addCleanup(site.doStop)
+        site = site or self.site(Resource())
         protocol = site.buildProtocol(None)
         protocol.makeConnection(transport)
         self.addCleanup(protocol._channel.setTimeout, None)
@@ -135,18 +164,103 @@ class EndsTests(ChannelCase):
         Each request of a connection knows them.
         """
         known = []
-        page = Resource()
-        page.isLeaf = True
-        page.render_GET = lambda request: (
-            known.append((request.getHost(), request.getClientAddress())) or b""
+        site = self.site(
+            Answering(
+                lambda request: (
+                    known.append((request.getHost(), request.getClientAddress())) or b""
+                )
+            )
         )
         here, there = (IPv4Address("TCP", "127.0.0.1", port) for port in (1, 2))
         transport = Located(here, there)
-        channel = self.channel(transport, page)
+        channel = self.channel(transport, site)
         for _ in range(3):
-            channel.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            channel.dataReceived(ASK)
         self.assertEqual(known, [(here, there)] * 3)
         self.assertEqual(transport.asked, 2)
+
+    def test_learning(self):
+        """
+        A transport that stands before a connection's own is asked each time: it learns
+        from the PROXY protocol who is there, be it after somebody has asked.
+        """
+        here, there = (IPv4Address("TCP", "127.0.0.1", port) for port in (1, 2))
+        site = self.site(
+            Answering(
+                lambda request: (
+                    b"%d to %d"
+                    % (request.getClientAddress().port, request.getHost().port)
+                )
+            )
+        )
+
+        for asksFirst in (False, True):
+            protocol = HAProxyWrappingFactory(site).buildProtocol(there)
+            transport = Located(here, there)
+            protocol.makeConnection(transport)
+            channel = protocol.wrappedProtocol._channel
+            self.addCleanup(channel.setTimeout, None)
+            if asksFirst:
+                self.assertEqual((channel.getHost(), channel.getPeer()), (here, there))
+            protocol.dataReceived(b"PROXY TCP4 127.0.0.1 127.0.0.1 3 4\r\n")
+            for _ in range(2):
+                protocol.dataReceived(ASK)
+                self.assertTrue(transport.value().endswith(b"3 to 4"))
+                transport.clear()
+
+    def test_ownWord(self):
+        """
+        A program's own channel may say something else for each request.
+        """
+        said = []
+
+        class Told(HTTPChannel):
+            """
+            Believes what a front server says.
+            """
+
+            def getPeer(self):
+                """
+                See C{HTTPChannel.getPeer}.
+                """
+                return IPv4Address("TCP", "127.0.0.1", len(said))
+
+            def isSecure(self):
+                """
+                See C{HTTPChannel.isSecure}.
+                """
+                return len(said) % 2 == 1
+
+        site = self.site(
+            Answering(
+                lambda request: (
+                    said.append((request.getClientAddress().port, request.isSecure()))
+                    or b""
+                )
+            )
+        )
+        site.protocol = lambda: _GenericHTTPChannelProtocol(Told())
+        here, there = (IPv4Address("TCP", "127.0.0.1", port) for port in (1, 2))
+        channel = self.channel(Located(here, there), site)
+        for _ in range(3):
+            channel.dataReceived(ASK)
+        self.assertEqual([secure for _, secure in said], [False, True, False])
+        # Twisted asks for the peer when a request begins.
+        self.assertEqual([port for port, _ in said], [0, 1, 2])
+
+    def test_gone(self):
+        """
+        Of a connection that is gone it is still known who it was, though not where.
+        """
+
+        class Gone(Located):
+            def getHost(self):
+                raise AttributeError("socket")
+
+        there = IPv4Address("TCP", "127.0.0.1", 2)
+        channel = self.channel(Gone(there, there))
+        self.assertIs(channel.getPeer(), there)
+        self.assertRaises(AttributeError, channel.getHost)
 
     def test_disconnected(self):
         """

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.tcp import Server
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from zope.interface import implementer, providedBy
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from txsessions.web.exchange import Exchange
 
 _classes: dict[tuple[type, type], type] = {}
+_IS_SECURE = HTTPChannel.isSecure
+_ENDS = (HTTPChannel.getHost, HTTPChannel.getPeer)
 
 
 @implementer(IHalfCloseableProtocol)
@@ -72,40 +75,12 @@ class _Outlasting:
 
 class _KnowingHow:
     """
-    What an HTTP/1 channel gets besides.
+    What an HTTP/1 channel gets besides, if it is Twisted's that says whether it is secure.
     """
 
     _transport: Any = None
     _provided: Any = None
     _isSecure = False
-    _connected: Any = None
-    _host: IAddress
-    _peer: IAddress
-
-    def getHost(self: Any) -> IAddress:
-        """
-        See C{HTTPChannel.getHost}.  It does not change with the requests.
-        """
-        if self._connected is not self.transport:
-            self._learnEnds()
-        host: IAddress = self._host
-        return host
-
-    def getPeer(self: Any) -> IAddress:
-        """
-        See C{HTTPChannel.getPeer}, and L{getHost}.
-        """
-        if self._connected is not self.transport:
-            self._learnEnds()
-        peer: IAddress = self._peer
-        return peer
-
-    def _learnEnds(self: Any) -> None:
-        """
-        Ask the transport for the addresses.
-        """
-        self._host, self._peer = super().getHost(), super().getPeer()  # type: ignore[misc]
-        self._connected = self.transport
 
     def isSecure(self: Any) -> bool:
         """
@@ -119,6 +94,42 @@ class _KnowingHow:
             self._isSecure = super().isSecure()  # type: ignore[misc]
         isSecure: bool = self._isSecure
         return isSecure
+
+
+class _KnowingEnds:
+    """
+    What an HTTP/1 channel gets besides, if it is Twisted's that says where its ends are.
+    """
+
+    _host: IAddress
+    _hostOf: Any = None
+    _peer: IAddress
+    _peerOf: Any = None
+
+    def getHost(self: Any) -> IAddress:
+        """
+        See C{HTTPChannel.getHost}.  A connection's own transport is asked once; one that
+        stands before it, as for the PROXY protocol, may learn more.
+        """
+        transport = self.transport
+        if transport is not self._hostOf:
+            host = super().getHost()  # type: ignore[misc]
+            if not isinstance(transport, Server):
+                return host  # type: ignore[no-any-return]
+            self._host, self._hostOf = host, transport
+        return self._host  # type: ignore[no-any-return]
+
+    def getPeer(self: Any) -> IAddress:
+        """
+        See C{HTTPChannel.getPeer}, and L{getHost}.
+        """
+        transport = self.transport
+        if transport is not self._peerOf:
+            peer = super().getPeer()  # type: ignore[misc]
+            if not isinstance(transport, Server):
+                return peer  # type: ignore[no-any-return]
+            self._peer, self._peerOf = peer, transport
+        return self._peer  # type: ignore[no-any-return]
 
 
 def _busy(channel: Any) -> Exchange | None:
@@ -140,7 +151,12 @@ def outlasting(protocol: Any) -> Any:
     """
     channel = getattr(protocol, "_channel", None)
     if isinstance(channel, HTTPChannel):
-        _give(_KnowingHow, channel)
+        # A class that has its own say may say something else for each request.
+        kind = type(channel)
+        if kind.isSecure is _IS_SECURE:
+            _give(_KnowingHow, channel)
+        if (kind.getHost, kind.getPeer) == _ENDS:
+            _give(_KnowingEnds, channel)
     return _give(_Outlasting, protocol)
 
 
