@@ -280,12 +280,11 @@ class UnexpectedTests(LiveCase):
             def wrong(answer, kind=kind):
                 raise kind("never")
 
-            uid, asked = self.session._uid, [wrong]
-            question = Question(loader, uid, b"key", asked, self.session)
-            question.callback(UNCHANGED)
-            self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
-            question.errback(Failure(StoreUnavailable("gone")))
-            self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
+            uid, gone = self.session._uid, Failure(StoreUnavailable("gone"))
+            for method, answer in (("callback", UNCHANGED), ("errback", gone)):
+                question = Question(loader, uid, b"key", [wrong], self.session)
+                getattr(question, method)(answer)
+                self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
 
     def test_whoWaitsRaises(self):
         """

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from unittest import mock
 
+from twisted.logger import globalLogPublisher
 from zope.interface import implementer
 
 from tests.live.sites import LiveCase, Waits
+from tests.slowstore import SlowStore
 from txsessions import Session
+from txsessions.core.telling import SHORT, shortBy
 from txsessions.errors import StoreUnavailable
 from txsessions.interfaces import ISessionListener
 from txsessions.live import entry, flight
+from txsessions.live.phases import ENDED
 
 KINDS = (RuntimeError, SystemExit, KeyboardInterrupt, GeneratorExit)
 
@@ -54,6 +58,41 @@ class Wrong(Waits):
         See L{txsessions.live.waiting.Waiter}.
         """
         raise SystemExit
+
+
+class Telling:
+    """
+    Tells what a store is asked, when it is told to.
+
+    @ivar error: What went wrong; L{None}, if nothing.
+    @ivar atOnce: Whether it tells when it is asked.
+    @ivar raises: What it raises then.
+    """
+
+    def __init__(self, error, *, atOnce=False, raises=None):
+        self.error = error
+        self.atOnce = atOnce
+        self.raises = raises
+        self.told = None
+
+    def __call__(self, store, told, *args):
+        """
+        Be asked.
+        """
+        self.told = told
+        if self.raises is not None:
+            raise self.raises("never")
+        if self.atOnce:
+            self.tell()
+
+    def tell(self):
+        """
+        Tell.
+        """
+        if self.error is None:
+            self.told.callback(None)
+        else:
+            self.told.errback(self.error)
 
 
 class Fragile(Session):
@@ -210,27 +249,165 @@ class SavingTests(SavedCase):
 
     def test_notEvenLogged(self):
         """
-        Where even that cannot be logged, the write is over: the site can be closed.
+        Where even that cannot be logged, the write is over, once: the site can be closed.
         """
-        for error in (None, StoreUnavailable("gone")):
-            session = self.session = self.saved(self.live, a=1)
-            self.store.hold("replace")
-            self.settle(2)
-            wrong = mock.patch.multiple(
-                flight.Flight, _note=mock.DEFAULT, _refused=mock.DEFAULT
-            )
-            logging = mock.patch.object(flight._log, "failure", side_effect=OSError)
-            with wrong as methods, logging:
-                for method in methods.values():
-                    method.side_effect = RecursionError
-                told = session._entry.flight
-                self.store.pending.clear()
-                args = [None] if error is None else [error]
-                tell = told.callback if error is None else told.errback
-                self.assertRaises(OSError, tell, *args)
-            self.store.pass_()
-            self.assertEqual(self.live._live.writes.underWay, 0)
+        self.patch(flight._log, "failure", mock.Mock(side_effect=OSError))
+        for name, error in (("_note", None), ("_refused", StoreUnavailable("gone"))):
+            for atOnce in (False, True):
+                self.session = self.saved(self.live, a=1)
+                told = Telling(error, atOnce=atOnce)
+                self.telling("replace", told)
+                with mock.patch.object(flight.Flight, name, side_effect=RecursionError):
+                    self.settle(2)
+                    if not atOnce:
+                        self.assertRaises(OSError, told.tell)
+                self.assertEqual(self.live._live.writes.underWay, 0)
         self.successResultOf(self.live.closed())
+
+    def test_storeGoesOn(self):
+        """
+        A store that raises when it is called, and answers all the same, has answered
+        once: the session is dropped, and read again.
+        """
+        for kind in KINDS:
+            session = self.session = self.saved(self.live, a=1)
+            told = Telling(None, raises=kind)
+            self.telling("replace", told)
+            waiter = self.settle(2)
+            told.tell()
+            self.assertEqual(waiter.heard, [kind.__name__])
+            self.assertEqual(self.live._live.writes.underWay, 0)
+            self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
+            again = self.load(self.live, session)
+            self.assertEqual(again.sessionNamespaces, {"a": 1})
+        self.successResultOf(self.live.closed())
+
+    def test_questionGoesOn(self):
+        """
+        So it is with a question.
+        """
+        self.store.sharedWithOthers = True
+        loader = self.live._live.loader
+        for kind in KINDS:
+            told, heard = Telling(None, raises=kind), []
+            self.telling("load", told)
+            loader.ask(self.session._uid, heard.append)
+            told.tell()
+            self.assertEqual([each.type for each in heard], [StoreUnavailable])
+            self.assertEqual(loader.asked, {})
+            self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
+
+    def telling(self, name, tell):
+        """
+        Let a verb of the store tell like this.
+        """
+        asked = shortBy(tell)(lambda *args: self.fail("asked"))
+        self.addCleanup(SHORT.pop, asked)
+        self.patch(SlowStore, name, asked)
+
+    def test_raisesAtOnce(self):
+        """
+        A store that raises has failed: who waits for a new session, or one with a new
+        id, is told.
+        """
+        for kind in KINDS:
+            for name in ("insert", "rename", "touch"):
+                session = self.session = self.live.makeSession()
+                waiter = Waits()
+                if name != "insert":
+                    session = self.session = self.saved(self.live, a=1)
+                if name == "rename":
+                    self.live._live.renew(session)
+                self.advance(500 if name == "touch" else 0)
+                with mock.patch.object(SlowStore, name, side_effect=kind("never")):
+                    session.sessionNamespaces["a"] = 1
+                    session.touch()
+                    isSaved = session._entry.settle(waiter)
+                self.assertEqual(isSaved, name == "touch")
+                heard = [] if name == "touch" else [kind.__name__]
+                self.assertEqual(waiter.heard, heard)
+                self.assertEqual(self.live._live.writes.underWay, 0)
+                # The store is told of a use again until it takes that.
+                times = 2 if name == "touch" else 1
+                self.assertEqual(len(self.flushLoggedErrors(kind)), times)
+        self.successResultOf(self.live.closed())
+
+    def test_merging(self):
+        """
+        Where what the program merges by wants the program to end, who waits is told, and
+        the session read again.
+        """
+        for kind in KINDS[1:]:
+            session = self.session = self.saved(self.live, a=1)
+            other = self.load(self.another(), session)
+            other.sessionNamespaces["b"] = 1
+            self.successResultOf(other.save())
+            with mock.patch.object(flight, "adopt", side_effect=kind("never")):
+                waiter = self.settle(2)
+            self.assertEqual(waiter.heard, [kind.__name__])
+            self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
+            again = self.load(self.live, session)
+            self.assertEqual(again.sessionNamespaces, {"a": 1, "b": 1})
+
+    def test_nameless(self):
+        """
+        An error that cannot say what it is is told of like any other.
+        """
+
+        class Nameless(StoreUnavailable):
+            def __str__(self):
+                raise RuntimeError("no name")
+
+        self.store.sharedWithOthers = True
+        self.store.hold("replace", "load")
+        waiter = self.settle(2)
+        failed = self.live._live.loader.fetch(self.session._uid)
+        self.store.fail(Nameless())
+        self.assertEqual(waiter.heard, ["Nameless"])
+        self.failureResultOf(failed, Nameless)
+        self.assertEqual(self.live._live.loader.asked, {})
+
+    def test_observer(self):
+        """
+        One who observes the log, and raises what ends programs, keeps nobody waiting.
+        """
+        self.store.sharedWithOthers = True
+        self.store.hold("replace", "load")
+        waiter = self.settle(2)
+        failed = self.live._live.loader.fetch(self.session._uid)
+
+        def wrong(event):
+            if event.get("kind") == "unavailable":
+                raise SystemExit
+
+        globalLogPublisher.addObserver(wrong)
+        self.addCleanup(globalLogPublisher.removeObserver, wrong)
+        self.store.fail(StoreUnavailable("gone"))
+        self.assertEqual(waiter.heard, ["StoreUnavailable"])
+        self.failureResultOf(failed, StoreUnavailable)
+        self.assertEqual(self.live._live.loader.asked, {})
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 2)
+
+    def test_closing(self):
+        """
+        A session that cannot be taken apart does not keep the others from being saved
+        when the site closes.
+        """
+        other = self.saved(self.live, a=1)
+        for session in (self.session, other):
+            session.sessionNamespaces["a"] = 2
+        real = entry.plainParts
+
+        def parts(session):
+            if session is self.session:
+                raise SystemExit
+            return real(session)
+
+        with mock.patch.object(entry, "plainParts", parts):
+            self.successResultOf(self.live.closed())
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+        again = self.load(self.another(), other)
+        self.assertEqual(again.sessionNamespaces, {"a": 2})
 
 
 class EndingTests(SavedCase):
@@ -261,3 +438,66 @@ class EndingTests(SavedCase):
             self.assertFalse(self.session._entry.settle(waiter))
         self.assertEqual(waiters[1].heard, ["StoreUnavailable"])
         self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+
+    def test_telledCallbacks(self):
+        """
+        Those who wanted to know of the end are told then, too.
+        """
+        told = []
+        self.session.notifyOnExpire(lambda: told.append("expired"))
+        announcer = self.live._live.announcer
+        with mock.patch.object(announcer, "tell", side_effect=MemoryError):
+            self.assertRaises(MemoryError, self.session.expire)
+        self.assertEqual(told, ["expired"])
+
+    def test_deleteRaises(self):
+        """
+        A store that raises where it is to delete has failed: who waits is told, and the
+        logout stands here and is carried out later.
+        """
+        for kind in KINDS:
+            session = self.saved(self.live, a=1)
+            with mock.patch.object(self.store, "delete", side_effect=kind("never")):
+                gone = session.expire()
+                self.failureResultOf(gone, kind)
+            self.assertIsNone(self.load(self.live, session))
+            self.assertIsNotNone(self.record(session))
+            self.advance(31)
+            self.assertIsNone(self.record(session))
+
+    def test_lapsed(self):
+        """
+        Where nobody can be told that a session has run out, who waits for its end is
+        told all the same.
+        """
+        gone, waiter = self.session._entry.ending.gone, Waits()
+        self.store.hold("delete")
+        wrong = mock.Mock(side_effect=MemoryError)
+        done = self.session._entry.end(wrong)
+        self.session._phase = ENDED
+        self.assertFalse(self.session._entry.settle(waiter))
+        self.store.release()
+        self.successResultOf(done)
+        self.successResultOf(gone())
+        self.assertEqual(waiter.heard, ["gone"])
+        self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+
+
+class SweepingTests(LiveCase):
+    """
+    What raises while a store is swept.
+    """
+
+    def test_claimRaises(self):
+        """
+        The next sweep tries again.
+        """
+        live = self.site()
+        session = self.saved(live, a=1)
+        for kind in KINDS:
+            with mock.patch.object(self.store, "claimExpired", side_effect=kind("no")):
+                self.advance(61)
+            self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
+        self.assertIsNotNone(self.record(session))
+        self.advance(2000)
+        self.assertIsNone(self.record(session))

@@ -26,9 +26,8 @@ class Told(Protocol):
     """
     Whoever waits for an answer.  A Deferred is one.
 
-    @ivar called: Whether it waits no more: a Deferred that was cancelled, or told.  What
-        cannot be cancelled says no even then, so each is told once, and not because of
-        this.
+    @ivar called: Whether it waits no more: it was told, or is a Deferred that was
+        cancelled.  Each is told once, and not because of this.
     """
 
     called: bool

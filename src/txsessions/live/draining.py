@@ -58,6 +58,8 @@ class Writes:
                 entry.settle(NOBODY)
             except SessionError as error:
                 _log.error("a session cannot be saved: {error}", error=str(error))
+            except BaseException:
+                _log.failure("a session cannot be saved")
         deleted = table.tombstones.bury(list(table.tombstones))
         buried: Deferred[None] = deleted.addBoth(lambda _: None)
         if not self.underWay:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from txsessions.core.lifetime import storedDeadline
 from txsessions.live.waiting import (
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
 
+
+_log = Logger(namespace="txsessions")
 
 Removed = Callable[[], None] | None
 """Who is told that a record is gone: see L{Ending.begin}."""
@@ -93,7 +96,11 @@ class Ending:
         keys, self._keys = self._keys, ()
         if keys:
             done = table.tombstones.bury(keys, marks=self._marks)
-            _ = done.addCallbacks(self._deleted, self._notDeleted)
+            _ = done.addCallbacks(self._deleted, self._notDeleted).addErrback(
+                lambda failure: _log.failure(
+                    "the end of a session could not be told", failure=failure
+                )
+            )
 
     def _deleted(self, wasThere: bool) -> None:
         """
@@ -101,10 +108,12 @@ class Ending:
         """
         self.isOver = True
         removed, self._removed = self._removed, None
-        if removed is not None and wasThere:
-            removed()
         waiters, self._waiters = self._waiters or [], None
-        tellAll(waiters, GONE)
+        try:
+            if removed is not None and wasThere:
+                removed()
+        finally:
+            tellAll(waiters, GONE)
 
     def _notDeleted(self, failure: Failure) -> None:
         """
@@ -112,10 +121,12 @@ class Ending:
         """
         self._failure = failure
         removed, self._removed = self._removed, None
-        if removed is not None:
-            removed()
         waiters, self._waiters = self._waiters or [], None
-        tellFailed(waiters, failure)
+        try:
+            if removed is not None:
+                removed()
+        finally:
+            tellFailed(waiters, failure)
 
     def wait(self, waiter: Waiter) -> bool:
         """

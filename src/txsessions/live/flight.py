@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -107,7 +107,7 @@ class Flight(Struct, eq=False):
                         except BaseException:
                             self.errback(Failure())
                         return
-                    done = replace(record, entry.version, now)
+                    done = maybeDeferred(replace, record, entry.version, now)
                 else:
                     done = self._send(record)
             except SessionError:
@@ -138,20 +138,25 @@ class Flight(Struct, eq=False):
                 entry.seen = store.changes()
             else:
                 table.anonymous.admit(entry.session)
-            done = store.insert(record, now, *limits)
+            done = maybeDeferred(store.insert, record, now, *limits)
         else:
             assert entry.storedKey is not None
             self._from = entry.storedKey
             renewing = table.rotated.renewing
             if renewing is not None and renewing.isRenewed(entry.session):
                 limits = limit, renewing.rule.watch  # type: ignore[assignment]
-            done = store.rename(entry.storedKey, record, entry.version, now, *limits)
+            was, version = entry.storedKey, entry.version
+            done = maybeDeferred(store.rename, was, record, version, now, *limits)
         return done
 
     def callback(self, _: object) -> None:
         """
         The store has the record; or, if nothing was handed over, it is open now.
         """
+        if self.called:
+            # A store that raised, and goes on all the same: it is over.
+            return
+        self.called = True
         record = self._record
         try:
             again = self._land()
@@ -175,6 +180,9 @@ class Flight(Struct, eq=False):
         """
         The store has not taken the record.
         """
+        if self.called:
+            return
+        self.called = True
         failure = error if isinstance(error, Failure) else Failure(error)
         try:
             self._refused(failure, self.waiters + (self._land() or []))
@@ -237,33 +245,45 @@ class Flight(Struct, eq=False):
 
         @param waiters: Who waits for it, and for what comes after it.
         """
+        try:
+            if self._goesOn(failure, waiters):
+                return
+        except BaseException:
+            # What the program merges by may raise anything.
+            failure = Failure()
+        self._failed(waiters, failure)
+
+    def _goesOn(self, failure: Failure, waiters: list[Waiter]) -> bool:
+        """
+        Deal with what the store said, if it did say what is there.
+
+        @return: Whether it did.
+        """
         entry = self._entry
         renewing = entry.table.rotated.renewing
         error, mayRetry = failure.value, self._tries < MAX_TRIES
-        try:
-            if entry.session._phase >= ENDED:
-                entry.resettle(waiters)
-            elif isinstance(error, SessionConflict) and mayRetry:
-                adopt(entry, error.current)
-                entry.resettle(waiters, self._tries + 1)
-            elif isinstance(error, SessionExists) and mayRetry:
-                entry.table.renew(entry.session)
-                entry.resettle(waiters, self._tries + 1)
-            elif isinstance(error, TooManySessions):
-                # The store is as it was, and finds the session by its old uid.
-                entry.table.tell(EventKind.REFUSED, entry, "limit")
-                entry.drop()
-                tellFailed(waiters, failure)
-            elif isinstance(error, SessionGone) and renewing is not None:
-                was = self._from if self._need is Need.RENAME else self.key
-                renewing.pursue(entry, was, waiters)
-            elif isinstance(error, SessionGone):
-                entry.endedElsewhere()
-                tellAll(waiters, GONE)
-            else:
-                self._failed(waiters, failure)
-        except SessionError:
-            self._failed(waiters, Failure())
+        if entry.session._phase >= ENDED:
+            entry.resettle(waiters)
+        elif isinstance(error, SessionConflict) and mayRetry:
+            adopt(entry, error.current)
+            entry.resettle(waiters, self._tries + 1)
+        elif isinstance(error, SessionExists) and mayRetry:
+            entry.table.renew(entry.session)
+            entry.resettle(waiters, self._tries + 1)
+        elif isinstance(error, TooManySessions):
+            # The store is as it was, and finds the session by its old uid.
+            entry.table.tell(EventKind.REFUSED, entry, "limit")
+            entry.drop()
+            tellFailed(waiters, failure)
+        elif isinstance(error, SessionGone) and renewing is not None:
+            was = self._from if self._need is Need.RENAME else self.key
+            renewing.pursue(entry, was, waiters)
+        elif isinstance(error, SessionGone):
+            entry.endedElsewhere()
+            tellAll(waiters, GONE)
+        else:
+            return False
+        return True
 
     def _failed(self, waiters: list[Waiter], failure: Failure) -> None:
         """
@@ -271,9 +291,11 @@ class Flight(Struct, eq=False):
         object is of no use.
         """
         entry = self._entry
-        entry.table.broken(failure, entry)
-        entry.drop()
-        tellFailed(waiters, failure)
+        try:
+            entry.table.broken(failure, entry)
+        finally:
+            entry.drop()
+            tellFailed(waiters, failure)
 
 
 def sealed(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
+from twisted.python.reflect import safe_str
 
 from txsessions.core import lifetime as rules
 from txsessions.core.record import DELETED, FORMER, ROTATED, UNCHANGED, Record
@@ -147,7 +148,7 @@ class Loader:
 
         @param live: What is in memory now.
         """
-        table = self.table
+        table, question.called = self.table, False
         if live is None:
             question.live = question.known = None
         else:
@@ -200,9 +201,6 @@ class Loader:
         """
         The store could not answer.
         """
-        self.table.broken(failure, None)
-        if not failure.check(StoreError):
-            failure = Failure(StoreUnavailable(str(failure.value)))
         self.asked.pop(question.uid, None)
         # Who has come meanwhile need not find out for himself: nobody is served on
         # the strength of a failure.
@@ -210,7 +208,12 @@ class Loader:
         waiting = question.waiting
         if following is not None:
             waiting = waiting + following.waiting
-        tellAll(waiting, methodcaller("__call__", failure))
+        try:
+            self.table.broken(failure, None)
+        finally:
+            if not failure.check(StoreError):
+                failure = Failure(StoreUnavailable(safe_str(failure.value)))
+            tellAll(waiting, methodcaller("__call__", failure))
 
     def _take(self, answer: Any, question: Question) -> Session | None:
         """

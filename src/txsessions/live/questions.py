@@ -61,6 +61,10 @@ class Question(Struct, eq=False):
         """
         The store has answered.
         """
+        if self.called:
+            # A store that raised, and goes on all the same.
+            return
+        self.called = True
         live, loader = self.live, self.loader
         table = loader.table
         try:
@@ -104,6 +108,9 @@ class Question(Struct, eq=False):
         """
         The store could not answer.
         """
+        if self.called:
+            return
+        self.called = True
         failure = error if isinstance(error, Failure) else Failure(error)
         try:
             self.loader.notLoaded(failure, self)

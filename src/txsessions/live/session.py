@@ -298,13 +298,15 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
             reason = self._outlived()
         self._close()
         done: Deferred[None] = succeed(None)
-        if table is not None:
-            done = table.ended(self, reason, before)
-        else:
-            sessions = getattr(self.site, "sessions", {})
-            if sessions.get(self._uid) is self:
-                del sessions[self._uid]
-        self._runCallbacks()
+        try:
+            if table is not None:
+                done = table.ended(self, reason, before)
+            else:
+                sessions = getattr(self.site, "sessions", {})
+                if sessions.get(self._uid) is self:
+                    del sessions[self._uid]
+        finally:
+            self._runCallbacks()
         return done
 
     def _close(self) -> None:

@@ -11,7 +11,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from txsessions.core.record import Record
@@ -101,7 +101,8 @@ class Sweeper:
         """
         self._call = None
         self._sweeping, self._again = True, False
-        _ = self.sweepSlice().addCallbacks(self._swept, self._failed)
+        done = maybeDeferred(self.sweepSlice)
+        _ = done.addCallbacks(self._swept, self._failed)
 
     def _swept(self, count: int) -> None:
         """
@@ -115,8 +116,10 @@ class Sweeper:
         The store failed; the next sweep tries again.
         """
         self._sweeping = False
-        self._table.broken(failure, None)
-        self._later(INTERVAL)
+        try:
+            self._table.broken(failure, None)
+        finally:
+            self._later(INTERVAL)
 
     def sweepSlice(self) -> Deferred[int]:
         """
@@ -153,7 +156,7 @@ class Sweeper:
             self._told.append(record.key)
             try:
                 self._expired(record)
-            except Exception:
+            except BaseException:
                 _log.failure("the end of a session could not be told")
             if claimed and reactor.seconds() > until:
                 self._call = reactor.callLater(0, self._tellSome)
@@ -166,7 +169,7 @@ class Sweeper:
         """
         told, self._told = self._told, []
         if told:
-            removed: Deferred[None] = self._table.store.acknowledge(told)
+            removed = maybeDeferred(self._table.store.acknowledge, told)
             _ = removed.addCallback(lambda _: len(told)).chainDeferred(self._done)
 
     def _expired(self, record: Record) -> None:

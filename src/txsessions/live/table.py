@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.reflect import safe_str
 
 from txsessions.core.record import tagOf
 from txsessions.core.uid import storeKeyOf
@@ -358,10 +359,10 @@ class LiveTable:
         The store failed.
         """
         if failure.check(UnknownKey):
-            _log.critical("{error}", error=str(failure.value))
+            _log.critical("{error}", error=safe_str(failure.value))
         elif not failure.check(SessionError):
             _log.failure("the session store failed unexpectedly", failure=failure)
-        self.tell(EventKind.UNAVAILABLE, entry, str(failure.value))
+        self.tell(EventKind.UNAVAILABLE, entry, safe_str(failure.value))
 
     def forgetAll(self) -> None:
         """

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults, maybeDeferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -150,9 +150,11 @@ class Tombstones:
         store, now = self._table.store, self._table.seconds()
         done: Deferred[bool]
         if len(key) > KEY_BYTES:
-            done = store.endSession(key[:KEY_BYTES], key[KEY_BYTES:], now)
+            of, name = key[:KEY_BYTES], key[KEY_BYTES:]
+            done = maybeDeferred(store.endSession, of, name, now)
         else:
-            done = store.delete(key, now if self.refused.get(key) else None)
+            marked = now if self.refused.get(key) else None
+            done = maybeDeferred(store.delete, key, marked)
         return done.addCallbacks(
             self._gone, self._notGone, callbackArgs=(key,), errbackArgs=(key,)
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 
 from txsessions.core.lifetime import storedDeadline, touchInterval
@@ -39,8 +40,9 @@ def tellOfUse(entry: Entry, terms: tuple[Any, ...]) -> None:
     session, table = entry.session, entry.table
     entry.touchedAt = touchedAt = session.lastModified
     deadline = storedDeadline(session._createdAt, touchedAt, terms[0], terms[1])
-    done = table.store.touch(entry.key, touchedAt, deadline, table.seconds())
-    done.addErrback(partial(_refused, entry))
+    now, touch = table.seconds(), table.store.touch
+    done = maybeDeferred(touch, entry.key, touchedAt, deadline, now)
+    _ = done.addErrback(partial(_refused, entry))
 
 
 def usedOutside(entry: Entry) -> None:

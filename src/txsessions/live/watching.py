@@ -16,6 +16,7 @@ from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 
 from txsessions.core.lifetime import touchInterval
@@ -79,7 +80,7 @@ class Watching:
         """
         table = self._table
         self._underWay += 1
-        done: Deferred[object] = table.store.load(key, table.seconds(), known)
+        done = maybeDeferred(table.store.load, key, table.seconds(), known)
         return done.addBoth(self._oneAnswered)
 
     def _oneAnswered(self, answer: object) -> object:
