@@ -61,11 +61,10 @@ class Limit:
         self._standard = partial(getattr, source, name)
 
     def __get__(self, session: Any, owner: type | None = None) -> Any:
-        if session is not None:
-            own = self._own(session)
-            if own is not None:
-                return own
-        return self._standard()
+        if session is None:
+            return self._standard()
+        # Its own is above zero, or there is none.
+        return self._own(session) or self._standard()
 
     def __set__(self, session: Any, seconds: Any) -> None:
         setattr(session, f"_{self._name}", checked(self._name, seconds))
