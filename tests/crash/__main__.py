@@ -27,6 +27,7 @@ from tests.crash.test_heartbeat import measure
 from tests.crash.test_processes import stillServed, twoServers
 from tests.crash.tracing import TracedServer, ask, commits, tooEarly
 from tests.crash.visiting import Connection
+from tests.longrun import count, given, oneOf
 
 KILLS = 200
 """How often a server is killed, if nothing else is said."""
@@ -176,4 +177,18 @@ def main(kind="sqlite", kills=str(KILLS)):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    about = (
+        "Kill servers, end a quarter as many, and sign out in one of two processes that "
+        "share a store; with SQLite, with each durability, and a thousand requests are "
+        "traced for the order of syncs and answers. Tables say how often, and what was "
+        "not as promised."
+    )
+    sys.exit(
+        main(
+            *given(
+                about,
+                kind=("sqlite", oneOf(KINDS), "the store"),
+                kills=(KILLS, count, "how many servers are killed"),
+            )
+        )
+    )

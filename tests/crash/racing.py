@@ -14,10 +14,12 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+from tests import longrun
 from tests.crash.kinds import KINDS
 from tests.crash.nursery import startServer
 from tests.crash.standing import Case, Progress, show
 from tests.crash.visiting import Connection
+from tests.longrun import given, oneOf
 from tests.web.rfc6265 import Browser
 
 TIMES = 10_000
@@ -189,7 +191,19 @@ def main(kind="sqlite", times=str(TIMES)):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    about = (
+        "Race a login with another request of the same browser in another process: "
+        "whichever answer comes last, the browser must have the id that the login gave."
+    )
+    sys.exit(
+        main(
+            *given(
+                about,
+                kind=("sqlite", oneOf(KINDS), "the store"),
+                races=(TIMES, longrun.count, "how many there are"),
+            )
+        )
+    )
 
 
 __all__ = ["LOGINS", "ORDERS", "SECONDS", "TIMES", "Race", "race"]

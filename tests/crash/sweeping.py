@@ -24,6 +24,7 @@ from tests.crash.filling import FILLS, records
 from tests.crash.heart import Heart
 from tests.crash.nursery import environment
 from tests.crash.standing import Case, Progress, show
+from tests.longrun import count, given, oneOf
 from tests.races.engines import start
 from txsessions import Site, openStore
 from txsessions.core.keyring import KeyRing
@@ -165,7 +166,17 @@ if __name__ == "__main__":
     if len(sys.argv) > len(PROGRAM):
         serve(*sys.argv[1:])
     else:
-        main(*sys.argv[1:])
+        about = (
+            "Sweep many expired sessions out of a store, and measure for how long that "
+            "holds up the reactor at a time."
+        )
+        main(
+            *given(
+                about,
+                kind=("sqlite", oneOf(FILLS), "the store"),
+                count=(COUNT, count, "how many sessions there are"),
+            )
+        )
 
 
 __all__ = ["COUNT", "measure"]

@@ -22,9 +22,10 @@ import time
 import twisted
 
 from tests.crash.__main__ import Case, show
+from tests.longrun import given, oneOf, share
 from tests.races import running
 from tests.races.accounts import closeAccounts
-from tests.races.engines import start
+from tests.races.engines import ENGINES, start
 from tests.races.expiry import runOut
 from tests.races.faults import disturb, outage, outagesOf
 from tests.races.fleet import Fleet
@@ -253,4 +254,18 @@ def main(kind="sqlite", share="1", part=""):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    about = (
+        "Let requests of several processes meet, in all orders of their steps and by "
+        "chance; end and freeze servers, have every outage of the store, and check what "
+        "many saw. Tables say how often, and what was not as promised."
+    )
+    sys.exit(
+        main(
+            *given(
+                about,
+                store=("sqlite", oneOf(ENGINES, address=True), "the store"),
+                share=(1.0, share, "how much of it is done"),
+                part=("", oneOf(PARTS), "which part, if not all"),
+            )
+        )
+    )

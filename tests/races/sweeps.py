@@ -18,7 +18,8 @@ from collections import Counter
 from attrs import Factory, define
 
 from tests.crash.standing import Case, Progress, show
-from tests.races.engines import start
+from tests.longrun import count, given, oneOf
+from tests.races.engines import ENGINES, start
 from tests.races.fleet import Fleet
 from tests.races.meetings import NEW_IDS, Action, isGone
 from tests.races.running import Orders, Request
@@ -382,7 +383,19 @@ def main(kind="sqlite", most=str(MOST)):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    about = (
+        "Let a sweep of a session that runs out meet a request that uses or ends it, in "
+        "all orders of their steps. Tables say how often, and what was not as promised."
+    )
+    sys.exit(
+        main(
+            *given(
+                about,
+                store=("sqlite", oneOf(ENGINES, address=True), "the store"),
+                most=(MOST, count, "after how many orders a case is left"),
+            )
+        )
+    )
 
 
 __all__ = ["MOST", "REQUESTS", "Tally", "runOne", "sweepAll", "sweepSome"]

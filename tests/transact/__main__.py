@@ -12,7 +12,8 @@ import sys
 import time
 
 from tests.crash.standing import Case, Progress, show
-from tests.races.engines import start
+from tests.longrun import count, given, oneOf
+from tests.races.engines import ENGINES, start
 from tests.transact.counting import countTogether
 
 TIMES = 10_000
@@ -45,4 +46,16 @@ def main(kind="", times=str(TIMES)):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    about = (
+        "Have two processes add one to the same counter of a session, exactly, and say "
+        "what came of it. Where no store is named, SQLite is meant, with each durability."
+    )
+    sys.exit(
+        main(
+            *given(
+                about,
+                store=("", oneOf(ENGINES, address=True), "the store"),
+                times=(TIMES, count, "how often each adds one"),
+            )
+        )
+    )

@@ -84,9 +84,9 @@ class Counts:
 
         @param lines: How many count at the same time.
         """
-        share = times // lines
+        shares = [len(range(first, times, lines)) for first in range(lines)]
         added = await gatherResults(
-            [ensureDeferred(self._line(uid.encode(), share)) for _ in range(lines)]
+            [ensureDeferred(self._line(uid.encode(), share)) for share in shares]
         )
         return {
             "added": sum(added),
