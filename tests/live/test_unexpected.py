@@ -14,8 +14,9 @@ from zope.interface import implementer
 from tests.live.sites import LiveCase, Waits
 from tests.slowstore import SlowStore
 from txsessions import Session
+from txsessions.core.record import UNCHANGED
 from txsessions.core.telling import SHORT, shortBy
-from txsessions.errors import StoreUnavailable
+from txsessions.errors import SessionGone, StoreUnavailable
 from txsessions.interfaces import ISessionListener
 from txsessions.live import entry, flight
 from txsessions.live.phases import ENDED
@@ -386,7 +387,50 @@ class SavingTests(SavedCase):
         self.assertEqual(waiter.heard, ["StoreUnavailable"])
         self.failureResultOf(failed, StoreUnavailable)
         self.assertEqual(self.live._live.loader.asked, {})
-        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 2)
+
+    def test_nobodyListens(self):
+        """
+        Those who wait are told once each, also where one of them raises and an observer
+        of the log does so too.
+        """
+
+        def wrong(event):
+            if "log_failure" in event:
+                raise SystemExit
+
+        globalLogPublisher.addObserver(wrong)
+        self.addCleanup(globalLogPublisher.removeObserver, wrong)
+        for error, heard in ((None, "saved"), (SessionGone(), "gone")):
+            self.session = self.saved(self.live, a=1)
+            self.store.hold("replace")
+            waiters = [self.settle(2, waiter) for waiter in (Wrong(), Waits(), Waits())]
+            if error is None:
+                self.store.release()
+            else:
+                self.store.fail(error)
+            self.assertEqual([each.heard for each in waiters], [[], [heard], [heard]])
+            self.assertEqual(self.live._live.writes.underWay, 0)
+            self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+            self.store.pass_()
+
+    def test_transaction(self):
+        """
+        A store that raises where a transaction is saved has failed: it is told so, and
+        the site can be closed.
+        """
+
+        def add(session):
+            session.sessionNamespaces["a"] += 1
+
+        for kind in KINDS:
+            wrong = mock.patch.object(SlowStore, "replace", side_effect=kind("never"))
+            with wrong as replace:
+                done = self.live.transact(self.session._uid, add)
+                self.failureResultOf(done)
+            self.assertEqual(replace.call_count, 1)
+            self.assertEqual(self.live._live.writes.underWay, 0)
+            self.flushLoggedErrors(kind)
+        self.successResultOf(self.live.closed())
 
     def test_closing(self):
         """
@@ -481,6 +525,43 @@ class EndingTests(SavedCase):
         self.successResultOf(gone())
         self.assertEqual(waiter.heard, ["gone"])
         self.assertEqual(len(self.flushLoggedErrors(MemoryError)), 1)
+
+
+class OpeningTests(LiveCase):
+    """
+    What raises while a store is opened.
+    """
+
+    def test_openRaises(self):
+        """
+        It is tried again.
+        """
+        for kind in KINDS:
+            with mock.patch.object(self.store, "open", side_effect=kind("never")):
+                live = self.site()
+                self.assertFalse(live._live.lifecycle.isOpen)
+                self.advance(1)
+            self.advance(5)
+            self.assertTrue(live._live.lifecycle.isOpen)
+            self.successResultOf(live.closed())
+
+    def test_noDeferred(self):
+        """
+        A store may be written with coroutines, and one that answers nothing at all is
+        one that has no such session.
+        """
+        live = self.site()
+        self.store.sharedWithOthers = True
+        session, loader = self.saved(live, a=1), live._live.loader
+
+        async def load(key, now, known=None):
+            return UNCHANGED
+
+        with mock.patch.object(self.store, "load", load):
+            self.assertIs(self.load(live, session), session)
+        with mock.patch.object(self.store, "load", return_value=None):
+            self.assertIsNone(self.successResultOf(loader.fetch(session._uid)))
+        self.assertEqual(loader.asked, {})
 
 
 class SweepingTests(LiveCase):

@@ -5,6 +5,8 @@ are.  What becomes of clients that leave is in L{tests.web.test_clients}.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.tcp import Server
@@ -55,26 +57,26 @@ class Encrypted(StringTransport):
 
 class Located(StringTransport, Server):
     """
-    A connection that counts who asks for its ends.
+    A connection that says where its ends are as Twisted's do, and counts how often.
 
-    @ivar asked: How often it was asked.
+    @ivar asked: How often.
     """
 
     asked = 0
+    getHost = Server.getHost
+    getPeer = Server.getPeer
 
-    def getHost(self):
+    def __init__(self, here, there):
+        super().__init__()
+        self.socket = SimpleNamespace(getsockname=lambda: (here.host, here.port))
+        self.client = there.host, there.port
+
+    def _addressType(self, *address):
         """
-        See C{ITransport.getHost}.
+        Make an address.
         """
         self.asked += 1
-        return super().getHost()
-
-    def getPeer(self):
-        """
-        See C{ITransport.getPeer}.
-        """
-        self.asked += 1
-        return super().getPeer()
+        return IPv4Address(*address)
 
     def setTcpNoDelay(self, enabled):
         """
@@ -152,12 +154,28 @@ class EndsTests(ChannelCase):
         transport = Located(here, there)
         channel = self.channel(transport)
         for _ in range(3):
-            self.assertIs(channel.getHost(), here)
-            self.assertIs(channel.getPeer(), there)
+            self.assertEqual(channel.getHost(), here)
+            self.assertEqual(channel.getPeer(), there)
         self.assertEqual(transport.asked, 2)
         channel.transport = Located(here, elsewhere)
-        self.assertIs(channel.getPeer(), elsewhere)
-        self.assertIs(channel.getHost(), here)
+        self.assertEqual(channel.getPeer(), elsewhere)
+        self.assertEqual(channel.getHost(), here)
+
+    def test_ownTransport(self):
+        """
+        One that says it in a way of its own is asked each time.
+        """
+
+        class Own(Located):
+            port = 0
+
+            def getPeer(self):
+                self.port += 1
+                return IPv4Address("TCP", "127.0.0.1", self.port)
+
+        here = IPv4Address("TCP", "127.0.0.1", 1)
+        channel = self.channel(Own(here, here))
+        self.assertEqual([channel.getPeer().port for _ in range(3)], [1, 2, 3])
 
     def test_requests(self):
         """
@@ -252,14 +270,11 @@ class EndsTests(ChannelCase):
         """
         Of a connection that is gone it is still known who it was, though not where.
         """
-
-        class Gone(Located):
-            def getHost(self):
-                raise AttributeError("socket")
-
         there = IPv4Address("TCP", "127.0.0.1", 2)
-        channel = self.channel(Gone(there, there))
-        self.assertIs(channel.getPeer(), there)
+        transport = Located(there, there)
+        channel = self.channel(transport)
+        del transport.socket
+        self.assertEqual(channel.getPeer(), there)
         self.assertRaises(AttributeError, channel.getHost)
 
     def test_disconnected(self):

@@ -5,15 +5,13 @@ it is, and comes out as Twisted would have written it.
 
 from __future__ import annotations
 
-from twisted.internet.testing import StringTransport
-from twisted.web import server
 from twisted.web.http import NOT_MODIFIED
-from twisted.web.resource import EncodingResourceWrapper, NoResource, Resource
-from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory
+from twisted.web.resource import NoResource, Resource
+from twisted.web.server import NOT_DONE_YET
 from twisted.web.static import Data
 
 from tests.web.oracle import WebCase
-from tests.web.pages import GetPage, Page, change, count, look
+from tests.web.pages import GetPage, Page, change, count
 
 
 class HeldCase(WebCase):
@@ -276,67 +274,6 @@ class KindTests(HeldCase):
         answer = self.held(self.client())
         self.assertEqual((answer.code, answer.body), (200, b""))
         self.assertTrue(answer.sets)
-
-    def test_encodedEnd(self):
-        """
-        What C{finish()} alone sends is, byte for byte, what plain Twisted sends: an
-        encoder's last words too, and no byte after a response that can have no body.
-        """
-        ways = [("GET", 200), ("HEAD", 200), ("GET", 204), ("GET", 304), ("HEAD", 304)]
-
-        def pageOf(use, ends):
-            def render(request):
-                use(request)
-                request.setResponseCode(int(request.args[b"code"][0]))
-                ends.append(request)
-                return NOT_DONE_YET
-
-            return EncodingResourceWrapper(Page(render), [GzipEncoderFactory()])
-
-        def sent(site, ends, method, code):
-            protocol, wire = site.buildProtocol(None), StringTransport()
-            protocol.makeConnection(wire)
-            lines = f"{method} /?code={code} HTTP/1.1", "Host: a", "{}", "", ""
-            for encoding in ("Accept-Encoding: gzip", "Accept-Language: de"):
-                asked = "\r\n".join(lines).format(encoding)
-                protocol.dataReceived(asked.encode("ascii"))
-                ends.pop().finish()
-                self.store.release()
-            protocol._channel.setTimeout(None)
-            mine = (b"set-cookie", b"cache-control", b"vary", b"server", b"date")
-            told = wire.value().split(b"\r\n")
-            return [line for line in told if not line.lower().startswith(mine)]
-
-        for use in (lambda request: None, look, change):
-            plainEnds, ends = [], []
-            plain = server.Site(pageOf(lambda _: None, plainEnds), reactor=self.clock)
-            site = self.serve(pageOf(use, ends))
-            self.store.hold()
-            for method, code in ways:
-                self.assertEqual(
-                    sent(site, ends, method, code),
-                    sent(plain, plainEnds, method, code),
-                    (use, method, code),
-                )
-            self.store.pass_()
-
-    def test_headersFreezeAtTheEnd(self):
-        """
-        What becomes of the headers after C{finish()} is not sent, though nothing was
-        written before.
-        """
-
-        def render(request):
-            change(request)
-            request.setHeader(b"X-When", b"before")
-            request.finish()
-            request.setHeader(b"X-When", b"after")
-            request.setResponseCode(500)
-            return NOT_DONE_YET
-
-        self.serve(render)
-        answer = self.held(self.client())
-        self.assertEqual((answer.code, answer.get("x-when")), (200, "before"))
 
     def test_notDoneYet(self):
         """

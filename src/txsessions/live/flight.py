@@ -291,11 +291,9 @@ class Flight(Struct, eq=False):
         object is of no use.
         """
         entry = self._entry
-        try:
-            entry.table.broken(failure, entry)
-        finally:
-            entry.drop()
-            tellFailed(waiters, failure)
+        entry.table.broken(failure, entry)
+        entry.drop()
+        tellFailed(waiters, failure)
 
 
 def sealed(

@@ -130,7 +130,7 @@ def gather(session: Session, acknowledged: Mapping[bytes, bytes]) -> Gathered:
             _gatherComponents(session, acknowledged, gathered)
     except SessionError:
         raise
-    except Exception as error:
+    except BaseException as error:
         _log.failure("the state of session {tag} cannot be taken", tag=session._tag())
         raise CannotBeKept(
             "the session", f"taking its state raised {qual(type(error))}"

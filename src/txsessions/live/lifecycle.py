@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.defer import TimeoutError as TooLate
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -96,7 +96,7 @@ class Lifecycle:
         table.principals.hashes = PrincipalHashes(keys, table.siteName)
         table.rotated.chain = Chain(keys, table.siteName)
         self._opening = True
-        done: Deferred[None] = table.store.open()
+        done = maybeDeferred(table.store.open)
         _ = done.addCallbacks(self._opened, self._notOpened)
 
     def _opened(self, _: object) -> None:

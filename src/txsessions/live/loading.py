@@ -15,7 +15,7 @@ from __future__ import annotations
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 from twisted.python.reflect import safe_str
 
@@ -166,11 +166,11 @@ class Loader:
             if tell is not None:
                 tell(load.__self__, question, question.key, now, question.known)
                 return
-            loaded = load(question.key, now, question.known)
+            loaded = maybeDeferred(load, question.key, now, question.known)
         except BaseException:
             question.errback(Failure())
             return
-        loaded.addCallbacks(question.callback, question.errback)
+        _ = loaded.addCallbacks(question.callback, question.errback)
 
     def judge(self, answer: Any, question: Question) -> Any:
         """
@@ -208,12 +208,10 @@ class Loader:
         waiting = question.waiting
         if following is not None:
             waiting = waiting + following.waiting
-        try:
-            self.table.broken(failure, None)
-        finally:
-            if not failure.check(StoreError):
-                failure = Failure(StoreUnavailable(safe_str(failure.value)))
-            tellAll(waiting, methodcaller("__call__", failure))
+        self.table.broken(failure, None)
+        if not failure.check(StoreError):
+            failure = Failure(StoreUnavailable(safe_str(failure.value)))
+        tellAll(waiting, methodcaller("__call__", failure))
 
     def _take(self, answer: Any, question: Question) -> Session | None:
         """

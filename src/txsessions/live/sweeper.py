@@ -116,10 +116,8 @@ class Sweeper:
         The store failed; the next sweep tries again.
         """
         self._sweeping = False
-        try:
-            self._table.broken(failure, None)
-        finally:
-            self._later(INTERVAL)
+        self._table.broken(failure, None)
+        self._later(INTERVAL)
 
     def sweepSlice(self) -> Deferred[int]:
         """

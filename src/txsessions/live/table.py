@@ -9,6 +9,7 @@ happens.  One object a uid, however many requests use it.  Knows no HTTP.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -356,13 +357,15 @@ class LiveTable:
 
     def broken(self, failure: Failure, entry: Entry | None) -> None:
         """
-        The store failed.
+        The store failed.  Those who wait for it are told after this, so that nobody who
+        hears of it, or observes the log, is to keep them from that.
         """
-        if failure.check(UnknownKey):
-            _log.critical("{error}", error=safe_str(failure.value))
-        elif not failure.check(SessionError):
-            _log.failure("the session store failed unexpectedly", failure=failure)
-        self.tell(EventKind.UNAVAILABLE, entry, safe_str(failure.value))
+        with suppress(BaseException):
+            if failure.check(UnknownKey):
+                _log.critical("{error}", error=safe_str(failure.value))
+            elif not failure.check(SessionError):
+                _log.failure("the session store failed unexpectedly", failure=failure)
+            self.tell(EventKind.UNAVAILABLE, entry, safe_str(failure.value))
 
     def forgetAll(self) -> None:
         """

@@ -233,7 +233,7 @@ class Transaction:
         self._isCommitting = True
         self._table.writes.underWay += 1
         store, now = self._table.store, self._table.seconds()
-        sent: Deferred[None] = store.replace(record, draft.version, now)
+        sent = maybeDeferred(store.replace, record, draft.version, now)
         return sent.addBoth(self._answered, record, session, result)
 
     def _answered(

@@ -7,6 +7,7 @@ Owns what it is to wait: for a reply, for who called C{save()}, for nobody.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from operator import methodcaller
 from typing import Any, Protocol
 
@@ -61,7 +62,10 @@ def tellAll(waiters: Iterable[Any], tell: Callable[[Any], object]) -> None:
         try:
             tell(waiter)
         except BaseException:
-            _log.failure("Somebody who waited for a session met an unexpected error")
+            with suppress(BaseException):  # as an observer of the log may do, too
+                _log.failure(
+                    "Somebody who waited for a session met an unexpected error"
+                )
 
 
 class DeferredWaiter:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _classes: dict[tuple[type, type], type] = {}
 _IS_SECURE = HTTPChannel.isSecure
 _ENDS = (HTTPChannel.getHost, HTTPChannel.getPeer)
+_SERVERS = (Server.getHost, Server.getPeer)
 
 
 @implementer(IHalfCloseableProtocol)
@@ -114,7 +115,7 @@ class _KnowingEnds:
         transport = self.transport
         if transport is not self._hostOf:
             host = super().getHost()  # type: ignore[misc]
-            if not isinstance(transport, Server):
+            if not _staysTheSame(transport):
                 return host  # type: ignore[no-any-return]
             self._host, self._hostOf = host, transport
         return self._host  # type: ignore[no-any-return]
@@ -126,10 +127,18 @@ class _KnowingEnds:
         transport = self.transport
         if transport is not self._peerOf:
             peer = super().getPeer()  # type: ignore[misc]
-            if not isinstance(transport, Server):
+            if not _staysTheSame(transport):
                 return peer  # type: ignore[no-any-return]
             self._peer, self._peerOf = peer, transport
         return self._peer  # type: ignore[no-any-return]
+
+
+def _staysTheSame(transport: Any) -> bool:
+    """
+    Whether a transport is a connection's own, and says where its ends are as Twisted does.
+    """
+    kind = type(transport)
+    return isinstance(transport, Server) and (kind.getHost, kind.getPeer) == _SERVERS
 
 
 def _busy(channel: Any) -> Exchange | None:

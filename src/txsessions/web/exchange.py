@@ -138,8 +138,14 @@ class Exchange(Holding):
         The application writes, and not for the first time.
 
         @return: As L{mayWrite}.
+        @raise RuntimeError: It has finished, as Twisted says then; an encoder does not
+            get the data.
         """
         state, length = self.state, self._length
+        if state == HELD and self._finishing:
+            raise RuntimeError(
+                "Request.write called on a request after Request.finish was called."
+            )
         if state == FAILED:
             return False
         if length is None or state != OPEN:
@@ -194,9 +200,11 @@ class Exchange(Holding):
         if state == FREE:
             request = self.request
             if not request.finished and not request._disconnected:
-                # Nothing was written: decide, and leave the rest to Twisted.
                 self.body = b""
-                _ = self.mayWrite(self.body)
+                if request._encoder:
+                    self._beginEncoded(request, self.body)
+                else:
+                    request.write(self.body)
             state = self.state
         if state == OPEN and not self._whole:
             self._whole = True
@@ -206,8 +214,6 @@ class Exchange(Holding):
         if state == HELD:
             if not self._finishing:
                 self._finishing = True
-                if not self.request.startedWriting:
-                    self._writeEnd()
                 self.request.finished = 1
                 self._finishHeld()
             return False
@@ -216,18 +222,17 @@ class Exchange(Holding):
         self._end()
         return True
 
-    def _writeEnd(self) -> None:
+    def _beginEncoded(self, request: Any, body: bytes) -> None:
         """
-        Record what Twisted's C{finish} is going to write where nothing was written, since
-        it is not to change any more.
+        The application has written nothing.  What an encoder has to say at the end does
+        Twisted's C{finish} write by itself, which then begins the response too.
         """
-        request = self.request
-        encoder, request._encoder = request._encoder, None
-        rest = encoder.finish() if encoder else b""
-        if rest:
-            http.Request.write(request, rest)
-        if not request.startedWriting:
-            request._plainWrite(b"")
+        if self.mayWrite(body) and self.state == HELD:
+            # Its headers do not change any more.
+            http.Request.write(request, body)
+            if "write" in vars(request):
+                # It has no body.
+                request._encoder = None
 
     def _finishHeld(self) -> None:
         """
