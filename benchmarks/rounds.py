@@ -139,4 +139,4 @@ def inTurn(
         before = after
 
 
-__all__ = ["Plan", "measure", "warm", "window"]
+__all__ = ["Plan", "inTurn", "measure", "warm", "window"]

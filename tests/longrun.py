@@ -17,18 +17,16 @@ def oneOf(names, *, address=False):
 
     @param address: Whether the address of a store will do as well.
     """
+    says = f"one of {', '.join(names)}"
+    if address:
+        says += ", or the address of a store that runs already"
 
     def read(word):
         if word in names or (address and ":" in word):
             return word
-        other = ", or the address of a store" if address else ""
-        raise argparse.ArgumentTypeError(
-            f"expected one of {', '.join(names)}{other}; found {word!r}"
-        )
+        raise argparse.ArgumentTypeError(f"expected {says}; found {word!r}")
 
-    read.says = f"one of {', '.join(names)}" + (
-        ", or the address of a store that runs already" if address else ""
-    )
+    read.says = says
     return read
 
 
@@ -73,7 +71,7 @@ def given(description, **arguments):
         parser.add_argument(
             name,
             nargs="?",
-            metavar=name.upper().replace("_", "-"),
+            metavar=name.upper(),
             type=read,
             default=default,
             help="; ".join(filter(None, (help_, says)))

@@ -150,7 +150,7 @@ def runHearts():
         )
 
 
-def main(kind="sqlite", kills=str(KILLS)):
+def main(kind, kills):
     """
     Run all.
 
@@ -160,7 +160,7 @@ def main(kind="sqlite", kills=str(KILLS)):
         f"Python {platform.python_version()}, Twisted {twisted.__version__}, "
         f"SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.release()}\n"
     )
-    faults = runRounds(kind, int(kills))
+    faults = runRounds(kind, kills)
     print()
     faults += runLogouts(kind)
     if kind == "sqlite":

@@ -14,12 +14,11 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from tests import longrun
 from tests.crash.kinds import KINDS
 from tests.crash.nursery import startServer
 from tests.crash.standing import Case, Progress, show
 from tests.crash.visiting import Connection
-from tests.longrun import given, oneOf
+from tests.longrun import count, given, oneOf
 from tests.web.rfc6265 import Browser
 
 TIMES = 10_000
@@ -172,15 +171,15 @@ def race(case, kind, times, step=lambda: None, seed=None, **options):
     return races
 
 
-def main(kind="sqlite", times=str(TIMES)):
+def main(kind, times):
     """
     Run the long version.
 
     @return: The exit status.
     """
-    progress = Progress("races", int(times))
+    progress = Progress("races", times)
     with Case() as case:
-        races = race(case, kind, int(times), progress.step)
+        races = race(case, kind, times, progress.step)
     head = "races of a login", "the other request came in time", "the jar is wrong"
     show("store", *head)
     show(*["---"] * 4)
@@ -200,7 +199,7 @@ if __name__ == "__main__":
             *given(
                 about,
                 kind=("sqlite", oneOf(KINDS), "the store"),
-                races=(TIMES, longrun.count, "how many there are"),
+                races=(TIMES, count, "how many there are"),
             )
         )
     )

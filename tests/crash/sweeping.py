@@ -151,12 +151,12 @@ def serve(kind, address, count, log):
     reactor.run()
 
 
-def main(kind="sqlite", count=str(COUNT)):
+def main(kind, count):
     """
     Sweep, and print what was measured.
     """
     with Case() as case:
-        told = measure(case, kind, int(count))
+        told = measure(case, kind, count)
     show("store", *told)
     show(*["---"] * (len(told) + 1))
     show(kind, *told.values())

@@ -21,6 +21,7 @@ from zope.interface import Interface, implementer
 from tests.slowstore import SlowStore
 from txsessions import Site
 from txsessions.core.keyring import KeyRing
+from txsessions.core.telling import SHORT, shortBy
 from txsessions.core.uid import storeKeyOf
 from txsessions.interfaces import ISessionListener
 from txsessions.live.deadlines import deadlinesOf
@@ -242,6 +243,14 @@ class LiveCase(SynchronousTestCase):
         """
         self.successResultOf(site.closed())
         return self.load(self.another(), session)
+
+    def telling(self, name, tell):
+        """
+        Let a verb of the store tell like this, by the short way.
+        """
+        asked = shortBy(tell)(lambda *args: self.fail("asked"))
+        self.addCleanup(SHORT.pop, asked)
+        self.patch(SlowStore, name, asked)
 
     def calls(self):
         """

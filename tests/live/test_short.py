@@ -212,14 +212,6 @@ class UnexpectedTests(LiveCase):
         self.store.sharedWithOthers = True
         self.session = self.saved(self.live, a=1)
 
-    def telling(self, name, tell):
-        """
-        Let a verb tell like this.
-        """
-        asked = shortBy(tell)(lambda *args: self.fail("asked"))
-        self.addCleanup(SHORT.pop, asked)
-        self.patch(SlowStore, name, asked)
-
     def raising(self, name):
         """
         Let a verb raise what no store should.

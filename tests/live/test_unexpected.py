@@ -15,7 +15,6 @@ from tests.live.sites import LiveCase, Waits
 from tests.slowstore import SlowStore
 from txsessions import Session
 from txsessions.core.record import UNCHANGED
-from txsessions.core.telling import SHORT, shortBy
 from txsessions.errors import SessionGone, StoreUnavailable
 from txsessions.interfaces import ISessionListener
 from txsessions.live import entry, flight
@@ -297,14 +296,6 @@ class SavingTests(SavedCase):
             self.assertEqual([each.type for each in heard], [StoreUnavailable])
             self.assertEqual(loader.asked, {})
             self.assertEqual(len(self.flushLoggedErrors(kind)), 1)
-
-    def telling(self, name, tell):
-        """
-        Let a verb of the store tell like this.
-        """
-        asked = shortBy(tell)(lambda *args: self.fail("asked"))
-        self.addCleanup(SHORT.pop, asked)
-        self.patch(SlowStore, name, asked)
 
     def test_raisesAtOnce(self):
         """

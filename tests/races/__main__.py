@@ -230,7 +230,7 @@ PARTS = {
 """The parts of it."""
 
 
-def main(kind="sqlite", share="1", part=""):
+def main(kind, share, part):
     """
     Run all.
 
@@ -246,7 +246,7 @@ def main(kind="sqlite", share="1", part=""):
     )
     faults = []
     for run in [PARTS[part]] if part else PARTS.values():
-        faults += run(kind, chance, float(share))
+        faults += run(kind, chance, share)
         print()
     for fault in faults:
         print(fault, file=sys.stderr)

@@ -350,7 +350,7 @@ def add(tally, judge):
     tally.faults += judge.faults
 
 
-def main(kind="sqlite", most=str(MOST)):
+def main(kind, most):
     """
     Run all.
 
@@ -358,11 +358,11 @@ def main(kind="sqlite", most=str(MOST)):
     """
     seed = random.randrange(1 << 32)
     cases = 2 * len(REQUESTS)
-    progress, begun = Progress("at most", 2 * int(most) * cases), time.monotonic()
+    progress, begun = Progress("at most", 2 * most * cases), time.monotonic()
     with Case() as case:
         place = start(case, kind)
         fleet = Fleet(case, place, 3, leaps=True)
-        tally = sweepAll(fleet, random.Random(seed), int(most), step=progress.step)
+        tally = sweepAll(fleet, random.Random(seed), most, step=progress.step)
         tally.faults += fleet.noises()
     seconds = time.monotonic() - begun
     print(f"chance began with {seed}\n")

@@ -20,7 +20,7 @@ TIMES = 10_000
 """How often each process adds one, if nothing else is said."""
 
 
-def main(kind="", times=str(TIMES)):
+def main(kind, times):
     """
     Run all.
 
@@ -30,18 +30,18 @@ def main(kind="", times=str(TIMES)):
     show("store", "added", "told to have failed", "sum", "calls", "seconds")
     show(*["---"] * 6)
     for each in [kind] if kind else ["sqlite", "sqlite-normal"]:
-        progress, begun = Progress("added", 2 * int(times)), time.monotonic()
+        progress, begun = Progress("added", 2 * times), time.monotonic()
         with Case() as case:
             place = start(case, each)
             count, told = countTogether(
-                case, place.address, place.keys, int(times), step=progress.step
+                case, place.address, place.keys, times, step=progress.step
             )
         seconds = time.monotonic() - begun
         added = sum(one["added"] for one in told)
         failed = sum(sum(one["failures"].values()) for one in told)
         calls = sum(one["calls"] for one in told)
         show(place.name, added, failed, count, calls, f"{seconds:.0f}")
-        wrong += count != added or added + failed != 2 * int(times)
+        wrong += count != added or added + failed != 2 * times
     return int(bool(wrong))
 
 

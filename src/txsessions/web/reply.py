@@ -221,10 +221,6 @@ class Recorder:
     def replay(self) -> None:
         """
         Send it all.
-
-        The producer comes afterwards, and goes on where it was, unless the
-        transport is full: then it waits.  It is paused once and resumed once,
-        since there are producers that count.
         """
         channel = self.channel
         if self._headPieces and self._producer is None:
@@ -238,6 +234,10 @@ class Recorder:
     def _sendAll(self, channel: Any) -> None:
         """
         Send what takes more than one call.
+
+        The producer comes afterwards, and goes on where it was, unless the
+        transport is full: then it waits.  It is paused once and resumed once,
+        since there are producers that count.
         """
         producer, self._producer = self._producer, None
         comesFirst = producer is not None and getattr(channel, "producerFirst", False)
