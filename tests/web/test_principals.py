@@ -441,7 +441,8 @@ class UnreadableTests(PrincipalCase):
         for slot in self.store.inner._slots.values():
             record = slot.record
             if record is not None and record.handle.hex() == every[0]:
-                slot.record = evolve(record, payload=record.payload[:-1] + b"?")
+                *kept, last = record.payload
+                slot.record = evolve(record, payload=bytes([*kept, last ^ 1]))
         while page := self.successResultOf(self.site.sessionsOf("ann", after, 1)):
             found += [each.handle for each in page]
             after = found[-1]
