@@ -160,7 +160,7 @@ def look(count: int) -> dict[str, int]:
         return {
             "records": len(store._slots),
             "cookies": cookies,
-            "timers": len(clock.getDelayedCalls()) + len(deadlinesOf(clock)._heap),
+            "timers": len(clock.getDelayedCalls()) + deadlinesOf(clock).entries(),
             "sessions": len(site.sessions),
             "objects": len(gc.get_objects()),
             "kilobytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,

@@ -294,7 +294,7 @@ class LiveCase(SynchronousTestCase):
         """
         How many things are watched until their deadline.
         """
-        return len(deadlinesOf(self.clock)._heap)
+        return deadlinesOf(self.clock).entries()
 
 
 def living(kind) -> Iterator[object]:

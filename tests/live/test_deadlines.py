@@ -8,6 +8,8 @@ import gc
 import weakref
 from math import inf
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.error import AlreadyCancelled
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
@@ -107,7 +109,7 @@ class QueueTests(SynchronousTestCase):
         for due in range(11, 1000):
             mayfly._due = float(due)
             self.queue.watch(mayfly)
-        self.assertEqual(len(self.queue._heap), 1)
+        self.assertEqual(self.queue.entries(), 1)
         self.clock.advance(998.0)
         self.assertEqual(mayfly.told, [])
         self.clock.advance(1.0)
@@ -134,7 +136,7 @@ class QueueTests(SynchronousTestCase):
         for due in range(50_000, 40_000, -1):
             mayfly._due = float(due)
             self.queue.watch(mayfly)
-        self.assertLess(len(self.queue._heap), 5)
+        self.assertLess(self.queue.entries(), 5)
         self.clock.advance(40_001.0)
         self.assertEqual(mayfly.told, [mayfly])
         self.clock.advance(160_000.0)
@@ -145,7 +147,7 @@ class QueueTests(SynchronousTestCase):
         What has no deadline is not watched.
         """
         self.watch(None)
-        self.assertEqual(self.queue._heap, [])
+        self.assertEqual(self.queue.entries(), 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_forget(self):
@@ -173,7 +175,7 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(mayfly.told, [mayfly])
         self.assertEqual(other.told, [other])
         self.queue.forget(third)
-        self.assertEqual(self.queue._heap, [])
+        self.assertEqual(self.queue.entries(), 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_noDeadlineLeft(self):
@@ -198,14 +200,63 @@ class QueueTests(SynchronousTestCase):
                 gone.append(weakref.ref(mayfly))
             self.queue.forget(mayfly)
         del mayfly
-        self.assertLess(len(self.queue._heap), 10)
+        self.assertLess(self.queue.entries(), 10)
         gc.collect()
         self.assertLessEqual(sum(ref() is not None for ref in gone), 3)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         for other in others:
             self.queue.forget(other)
-        self.assertEqual(self.queue._heap, [])
+        self.assertEqual(self.queue.entries(), 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_inLine(self):
+        """
+        Those that come in the order of time need no heap, whatever lives for weeks or
+        less than they; nor is there one left after all have gone.
+        """
+        for number in range(100):
+            self.watch(900.0 + number)
+            self.watch(2_600_000.0 + number)
+            self.watch(60.0 + number)
+        self.assertEqual(len(self.queue._line), 100)
+        self.clock.pump([1000.0] * 2700)
+        self.assertEqual(self.queue.entries(), 0)
+        self.watch(2_700_100.0)
+        self.assertEqual(len(self.queue._line), 1)
+
+    @settings(deadline=None)
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["watch", "watch", "move", "forget", "pass"]),
+                st.integers(0, 7),
+                st.sampled_from([0, 1, 2, 3, 50, 5000, 9000]),
+            ),
+            max_size=60,
+        )
+    )
+    def test_whateverComes(self, steps):
+        """
+        Each hears of its deadline when it is there and not before, whatever is watched,
+        moved and forgotten meanwhile.
+        """
+        clock = Clock()
+        queue, told = deadlinesOf(clock), []
+        things = [Mayfly(None, told) for _ in range(8)]
+        for step, number, seconds in [*steps, ("pass", 0, 20_000)]:
+            thing = things[number]
+            if step == "pass":
+                dues = {one: one._due for one in things if one._due is not None}
+                told.clear()
+                clock.advance(seconds)
+                over = [one for one, due in dues.items() if due <= clock.seconds()]
+                self.assertCountEqual(told, over)
+            elif step == "forget":
+                queue.forget(thing)
+            elif step == "watch" or thing._due is not None:
+                thing._due = clock.seconds() + seconds
+                queue.watch(thing)
+        self.assertEqual((queue.entries(), clock.getDelayedCalls()), (0, []))
 
     def test_raises(self):
         """

@@ -105,25 +105,30 @@ class AnnouncerTests(SynchronousTestCase):
         self.announcer.remove(staying)
         self.assertFalse(self.announcer.hasListeners)
 
-    def test_making(self):
-        """
-        What a program without a store makes by hand is counted and told, and no
-        line in the log.
-        """
-        listener = Listener()
-        self.announcer.tellOfMaking("", 5.0)
-        self.announcer.add(listener)
-        self.announcer.tellOfMaking("aa00", 6.0)
-        (event,) = listener.events
-        self.assertEqual((event.kind, event.createdAt), (EventKind.CREATED, 6.0))
-        self.assertEqual(self.announcer.counts["created"], 2)
-        self.assertEqual(self.logged, [])
-
 
 class SiteTests(LiveCase):
     """
     The events of a site.
     """
+
+    def test_making(self):
+        """
+        What a program without a store makes by hand is counted and told, and no
+        line in the log.
+        """
+        logged = []
+        globalLogPublisher.addObserver(logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, logged.append)
+        site = self.site(None)
+        announcer = site._live.announcer
+        session = site.makeSession()
+        (event,) = self.heard.events
+        said = event.kind, event.tag, event.createdAt
+        self.assertEqual(said, (EventKind.CREATED, session.tag, session._createdAt))
+        announcer.remove(self.heard)
+        site.makeSession()
+        self.assertEqual(announcer.counts["created"], 2)
+        self.assertEqual(logged, [])
 
     def test_life(self):
         """

@@ -43,8 +43,8 @@ class Leaping:
         """
         self._ahead += seconds
         queue = deadlinesOf(self)
-        if queue._heap:
-            queue._arm(queue._heap[0][0])
+        if queue.entries():
+            queue._arm(queue.first())
 
 
 def leaping(reactor):

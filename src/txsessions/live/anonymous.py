@@ -80,6 +80,8 @@ class Anonymous:
     @ivar networks: See L{Floods.networks}.
     @ivar budget: What decides whether a new one may be made, with C{admit(session)}
         and C{isSpent(session)}; L{None} where each may.
+    @ivar _madeRoomAt: How many had been made when room was last made.
+    @ivar _dueAt: How many will have been when that is due again.
     """
 
     def __init__(self, table: LiveTable) -> None:
@@ -87,7 +89,8 @@ class Anonymous:
         self._most: int | None = MOST
         self.inserted = self.evicted = self.refused = self.networks = 0
         self.budget: Any = None
-        self._since = 0
+        self._madeRoomAt = 0
+        self._dueAt: float = MOST // SHARE
         self._isEvicting = False
         self._saidAt = -inf
 
@@ -105,6 +108,7 @@ class Anonymous:
                 f"maxAnonymous is a number of sessions, 1 or more, or None, not {most!r}"
             )
         self._most = most
+        self._dueAt = self._nextDue()
 
     def counted(self) -> Floods:
         """
@@ -169,21 +173,21 @@ class Anonymous:
         There is one more.
         """
         self.inserted += 1
-        if self._most is not None:
-            self._since += 1
-            self._mayEvict(self._most)
+        if self.inserted >= self._dueAt:
+            self._mayEvict()
 
     # -- getting out
 
-    def _mayEvict(self, most: int) -> None:
+    def _mayEvict(self) -> None:
         """
-        Make room, if a batch has been made since that was done.
+        Make room: a batch has been made since that was done.
         """
-        if self._isEvicting or self._since < most // SHARE:
+        if self._isEvicting:
             return
-        self._since = 0
+        self._madeRoomAt = self.inserted
+        self._dueAt = self._nextDue()
         if self._table.store is None:
-            self._evictHere(most - most // SHARE)
+            self._evictHere()
             return
         self._isEvicting = True
         self._table.writes.underWay += 1
@@ -197,9 +201,8 @@ class Anonymous:
         table, lifecycle = self._table, self._table.lifecycle
         more = True
         while more and self._most is not None and not lifecycle.isOver:
-            room = self._most - self._most // SHARE
             evicted, more = await table.store.evictAnonymous(
-                room, table.seconds(), SLICE
+                self._room(), table.seconds(), SLICE
             )
             if evicted:
                 self._say()
@@ -218,10 +221,24 @@ class Anonymous:
         """
         self._isEvicting = False
         self._table.writes.oneEnded()
-        if self._since and self._most is not None and self._table.lifecycle.isOpen:
-            self._mayEvict(self._most)
+        if self.inserted >= self._dueAt and self._table.lifecycle.isOpen:
+            self._mayEvict()
 
-    def _evictHere(self, most: int) -> None:
+    def _nextDue(self) -> float:
+        """
+        How many will have been made when room is to be made again.
+        """
+        most = self._most
+        return inf if most is None else self._madeRoomAt + max(1, most // SHARE)
+
+    def _room(self) -> int:
+        """
+        How many may stay, so that there is room for a batch.
+        """
+        most = self._most or 0
+        return most - most // SHARE
+
+    def _evictHere(self) -> None:
         """
         There is no store: end the longest unused.
         """
@@ -230,7 +247,7 @@ class Anonymous:
             for session in self._table.sessions.values()
             if session._phase == STORED and session._signIn is None
         ]
-        surplus = len(living) - most
+        surplus = len(living) - self._room()
         if surplus > 0:
             self._say()
             for session in heapq.nsmallest(surplus, living, key=_lastUsed):

@@ -6,12 +6,15 @@ a C{_due} and a C{_deadlinePassed} may be watched.
 
 A deadline that only moves forward, which is what touching a session does, costs
 nothing here: it is noticed when the old one comes up.  Only an earlier deadline
-is a new entry in the heap.  Entries that no longer count are swept out when
-they are more than half of all, so that a forgotten thing is let go of soon.
+is a new entry.  Most come in the order of time, since most sessions have the same
+limits: they stand in a line, and only the others are in a heap.  Entries that no longer
+count are swept out when they are more than half of all, so that a forgotten thing is
+let go of soon.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import TYPE_CHECKING, Protocol
@@ -30,13 +33,19 @@ _log = Logger(namespace="txsessions")
 AT_ONCE = 100
 """How many deadlines one turn of the reactor deals with at most."""
 
+GAP = 3600.0
+"""
+How many seconds after the last in the line the next may be due: a session that lives for
+weeks must not be the one that all others are too early for.
+"""
+
 
 class Mortal(Protocol):
     """
     Something that has a deadline.
 
     @ivar _due: When it runs out, in the reactor's seconds, or L{None} for never.
-    @ivar _queuedFor: The queue's own: the time of its entry in the heap.
+    @ivar _queuedFor: The queue's own: the time of its entry, or infinity.
     """
 
     _due: float | None
@@ -53,11 +62,19 @@ class DeadlineQueue:
     Watches things until their deadline, with one delayed call.
 
     @ivar reactor: Gives the reactor, if it is still there.
+    @ivar _line: The entries that came in order.
+    @ivar _times: The times of these, each where its entry is.
+    @ivar _last: The time of the last of them, also if it is not there any more.
+    @ivar _heap: The other entries, each with its time and its number.
+    @ivar _dead: How many entries no longer count.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
         # Not kept alive from here: the queue is found by its reactor.
         self.reactor = ref(reactor)
+        self._line: deque[Mortal] = deque()
+        self._times: deque[float] = deque()
+        self._last = -inf
         self._heap: list[tuple[float, int, Mortal]] = []
         self._dead = 0
         self._serial = 0
@@ -69,14 +86,28 @@ class DeadlineQueue:
         See to it that C{mortal} hears of its deadline, which may have moved
         either way since it was last watched.
         """
-        due = mortal._due
-        if due is None or due >= mortal._queuedFor:
+        due, before = mortal._due, mortal._queuedFor
+        if due is None or due >= before:
             return
-        before, mortal._queuedFor = mortal._queuedFor, due
-        self._serial = serial = self._serial + 1
-        heappush(self._heap, (due, serial, mortal))
+        self.enter(mortal, due)
         if before != inf:
             self._oneDied()
+
+    def enter(self, mortal: Mortal, due: float) -> None:
+        """
+        Watch what has no entry.
+
+        @param due: Its deadline.
+        """
+        mortal._queuedFor = due
+        last = self._last
+        if last <= due <= last + GAP or not self._line:
+            self._last = due
+            self._times.append(due)
+            self._line.append(mortal)
+        else:
+            self._serial = serial = self._serial + 1
+            heappush(self._heap, (due, serial, mortal))
         if due < self._callAt:
             self._arm(due)
 
@@ -95,12 +126,16 @@ class DeadlineQueue:
         out.
         """
         self._dead += 1
-        if self._dead * 2 < len(self._heap):
+        if self._dead * 2 < self.entries():
             return
         self._heap = [entry for entry in self._heap if entry[0] == entry[2]._queuedFor]
         heapify(self._heap)
+        line = zip(self._times, self._line, strict=True)
+        counts = [(time, mortal) for time, mortal in line if time == mortal._queuedFor]
+        self._times = deque(time for time, _ in counts)
+        self._line = deque(mortal for _, mortal in counts)
         self._dead = 0
-        if not self._heap:
+        if not self.entries():
             self._disarm()
 
     def _disarm(self) -> None:
@@ -133,13 +168,20 @@ class DeadlineQueue:
         reactor = self.reactor()
         if reactor is None:
             return
-        now = reactor.seconds()
-        heap, told, newest = self._heap, 0, self._serial
-        while heap and heap[0][0] <= now and told < AT_ONCE:
-            if heap[0][1] > newest:
-                # Watched anew while this turn went on, so it is for the next.
-                break
-            entered, _, mortal = heappop(heap)
+        now, told = reactor.seconds(), 0
+        newest, standing = self._serial, len(self._line)
+        while told < AT_ONCE and self.first() <= now:
+            heap, times = self._heap, self._times
+            # What was watched anew while this turn went on is for the next.
+            if times and (not heap or times[0] <= heap[0][0]):
+                if not standing:
+                    break
+                standing -= 1
+                entered, mortal = times.popleft(), self._line.popleft()
+            else:
+                if heap[0][1] > newest:
+                    break
+                entered, _, mortal = heappop(heap)
             if entered != mortal._queuedFor:
                 self._dead = max(0, self._dead - 1)
                 continue
@@ -149,7 +191,6 @@ class DeadlineQueue:
                 continue
             if due > now:
                 self.watch(mortal)
-                heap = self._heap
                 continue
             told += 1
             mortal._due = None
@@ -157,9 +198,24 @@ class DeadlineQueue:
                 mortal._deadlinePassed()
             except Exception:
                 _log.failure("a deadline could not be dealt with")
-            heap = self._heap
-        if heap and heap[0][0] < self._callAt:
-            self._arm(heap[0][0])
+        first = self.first()
+        if first < self._callAt:
+            self._arm(first)
+
+    def entries(self) -> int:
+        """
+        How many entries there are, with those that no longer count.
+        """
+        return len(self._line) + len(self._heap)
+
+    def first(self) -> float:
+        """
+        The time of the first entry; infinity if there is none.
+        """
+        heap, times = self._heap, self._times
+        if times and (not heap or times[0] <= heap[0][0]):
+            return times[0]
+        return heap[0][0] if heap else inf
 
 
 # By the id of the reactor.  A queue is kept alive by its own call, which its

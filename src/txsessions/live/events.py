@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from txsessions.core.signin import SignIn
     from txsessions.interfaces import ISessionListener
     from txsessions.live.laststate import LastState
+    from txsessions.live.session import Session
 
 _log = Logger(namespace="txsessions")
 
@@ -42,7 +43,7 @@ class EventKind(enum.Enum):
 EVICTED = "evicted"
 """The reason for an end of which the log says little: floods are not to fill it."""
 
-_CREATED = EventKind.CREATED.value
+CREATED = EventKind.CREATED.value
 
 LEVELS = {
     EventKind.CREATED: LogLevel.debug,
@@ -173,16 +174,13 @@ class Announcer:
                 )
             )
 
-    def tellOfMaking(self, tag: str, at: float) -> None:
+    def tellOfMaking(self, session: Session) -> None:
         """
-        A program without a store made a session by itself: that is as little
-        remarkable as it is in stock Twisted, and no line in the log.
+        A program without a store made a session by itself, and it has been counted:
+        that is as little remarkable as it is in stock Twisted, and no line in the log.
         """
-        self.counts[_CREATED] += 1
-        if self._listeners:
-            self._tellListeners(
-                SessionEvent(kind=EventKind.CREATED, tag=tag, at=at, createdAt=at)
-            )
+        kind, tag, at = EventKind.CREATED, session._tag(), session._createdAt
+        self._tellListeners(SessionEvent(kind=kind, tag=tag, at=at, createdAt=at))
 
     def _tellListeners(self, event: SessionEvent) -> None:
         """

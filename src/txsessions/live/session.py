@@ -37,6 +37,40 @@ if TYPE_CHECKING:
 _log = Logger(namespace="txsessions")
 
 
+_new = object.__new__
+
+
+def _fill(self: Any, site: Any = None, uid: bytes = b"", now: float = 0.0) -> Any:
+    """
+    Fill the slots of a session, but for those that only its C{__init__} can.
+
+    @return: The session.
+    """
+    self._phase = NEW
+    self._due = self._entry = self._scheme = self._visits = None
+    self._baseline = self._dormant = self._components = None
+    self._expireCallbacks = self._sessionNamespaces = self._signIn = None
+    self._sessionTimeout = self._sessionLifetime = None
+    self._queuedFor = self._endsAt = inf
+    self._isNew = self._uidRead = False
+    self.site = site
+    self._uid = uid
+    self.lastModified = now
+    return self
+
+
+def makePlain(site: Any, uid: bytes) -> Session:
+    """
+    Do what C{Session(site, uid)} does, but for the calling of a class, which takes
+    longer than all the rest.
+    """
+    clock = site.reactor
+    now = clock.seconds()
+    session: Session = _fill(_new(Session), site, uid, now)
+    session._clock, session._createdAt = clock, now
+    return session
+
+
 class Session(Additions, KeptComponents, Timed, _TwistedSession):
     """
     A visitor's session, kept by the store of its site.
@@ -91,20 +125,9 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         """
         Fill the slots: a subclass may never call our C{__init__}.
         """
-        if cls is Session or (theirs := super().__new__) is object.__new__:
-            self = object.__new__(cls)
-        else:
-            self = theirs(cls, *args, **how)
-        self._phase = NEW
-        self._due = self._entry = self._scheme = self._visits = self.site = None
-        self._baseline = self._dormant = self._components = None
-        self._expireCallbacks = self._sessionNamespaces = self._signIn = None
-        self._sessionTimeout = self._sessionLifetime = None
-        self._queuedFor = self._endsAt = inf
-        self._isNew = self._uidRead = False
-        self._uid = b""
-        self.lastModified = 0.0
-        return self
+        if cls is Session or (theirs := super().__new__) is _new:
+            return _fill(_new(cls))
+        return _fill(theirs(cls, *args, **how))
 
     def __init__(self, site: Any, uid: bytes, reactor: Any = None) -> None:
         """
@@ -233,7 +256,11 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         """
         The live table that holds this session, if its site has one.
         """
-        return getattr(self.site, "_live", None)
+        try:
+            table: LiveTable | None = self.site._live
+        except AttributeError:
+            return None
+        return table
 
     # -- the end
 
@@ -346,4 +373,4 @@ _FILLED = frozenset(
     name for name in (*Session.__slots__, *Timed.__slots__) if hasattr(_EMPTY, name)
 )
 
-__all__ = ["Session"]
+__all__ = ["Session", "makePlain"]

@@ -28,7 +28,7 @@ from txsessions.live.deadlines import deadlinesOf
 from txsessions.live.draining import Writes
 from txsessions.live.ending import endAsked, endByLimit, endHere, tellAnswers
 from txsessions.live.entry import Entry
-from txsessions.live.events import Announcer, EventKind
+from txsessions.live.events import CREATED, Announcer, EventKind
 from txsessions.live.laststate import lastStateOf
 from txsessions.live.loading import Loader
 from txsessions.live.parked import Parked
@@ -149,18 +149,19 @@ class LiveTable:
         @param scheme: Whether its cookie is the secure one, and the cookie's
             name; L{None} where it has none yet.
         """
-        session._isNew = byRequest = scheme is not None or self.isMaking
-        session._scheme = scheme
-        if self.store is not None:
-            if session._entry is None:
-                session._entry = entry = Entry(self, session)
-                self.resting.rest(entry)
-        elif not byRequest:
+        byRequest = scheme is not None or self.isMaking
+        if self.store is None and not byRequest:
             session._phase = STORED
-            announcer = self.announcer
-            tag = self.tagOf(session._uid) if announcer.hasListeners else ""
-            announcer.tellOfMaking(tag, session._createdAt)
+            self.announcer.counts[CREATED] += 1
+            if self.announcer.hasListeners:
+                self.announcer.tellOfMaking(session)
             self.anonymous.oneMade()
+            return
+        session._isNew = byRequest
+        session._scheme = scheme
+        if self.store is not None and session._entry is None:
+            session._entry = entry = Entry(self, session)
+            self.resting.rest(entry)
 
     def mint(self, draw: Callable[[], bytes]) -> bytes:
         """
@@ -175,7 +176,7 @@ class LiveTable:
             except Exception:
                 _log.failure("no session id could be drawn")
                 raise SessionUnavailable from None
-            if uid not in self.sessions and uid not in self.rotated.at:
+            if uid not in self.sessions and uid not in self.rotated.at.noted:
                 return uid
             tries += 1
         _log.critical("the source of session ids repeats itself")

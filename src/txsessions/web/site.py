@@ -22,7 +22,7 @@ from txsessions.core.uid import UID_LENGTH, mintUid
 from txsessions.errors import ConfigurationError
 from txsessions.live.events import Announcer
 from txsessions.live.lifecycle import Lifecycle
-from txsessions.live.session import Session
+from txsessions.live.session import Session, makePlain
 from txsessions.live.table import LiveTable
 from txsessions.live.timing import takeLimits
 from txsessions.live.watching import WATCH_INTERVAL
@@ -181,7 +181,7 @@ class Site(SiteOfSessions, server.Site):
         """
         factory: Any = self.sessionFactory
         if factory is Session:
-            return Session(self, uid)
+            return makePlain(self, uid)
         return adopt(composeSession(factory)(self, uid), self, uid)
 
     def makeSession(self) -> Any:
@@ -192,9 +192,10 @@ class Site(SiteOfSessions, server.Site):
         """
         live = self._live
         uid = live.mint(self._mkuid)
-        session = self._makeObject(uid)
+        isPlain = self.sessionFactory is Session
+        session = makePlain(self, uid) if isPlain else self._makeObject(uid)
         # It replaces none, so that Sessions need not look.
-        dict.__setitem__(self.sessions, uid, session)
+        self.sessions.setdefault(uid, session)
         session.startCheckingExpiration()
         live.receive(session, None)
         return session
