@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.live.sites import ICart, LiveCase, Waits
 from txsessions.core.codec import decodeValue
+from txsessions.core.lifetime import touchInterval
 from txsessions.core.plain import SCALARS
 from txsessions.errors import CannotBeKept
 from txsessions.live import gathering
@@ -233,7 +234,8 @@ class SameTests(LiveCase):
 
     def test_terms(self):
         """
-        What is kept beside the parts is looked at too, also that of the store.
+        What is kept beside the parts is looked at too; what the class says when the
+        store is to hear of the use.
         """
         self.looked(a=1)
         self.session.sessionLifetime = 5000
@@ -243,7 +245,10 @@ class SameTests(LiveCase):
         self.session.__class__ = Short
         self.assertTrue(self.entry.settle(Waits()))
         Short.sessionTimeout = 500
-        self.assertWritten(["replace", "replace"])
+        self.clock.advance(touchInterval(900))
+        self.session.touch()
+        self.entry.settle(Waits())
+        self.assertEqual(self.store.calls.count("replace"), 2)
 
     def test_termsElsewhere(self):
         """

@@ -118,6 +118,25 @@ class ChoosingTests(ChoosingCase):
         answer = secure.fetch("/look", headers=(cookie,))
         self.assertEqual(answer.body, b"count 0", "it is of the insecure kind now")
 
+    def test_kind(self):
+        """
+        Of which kind the session is now is saved, also where the request does nothing
+        else to one that the store has.
+        """
+        session = self.made()
+        self.successResultOf(session.save())
+
+        def page(request):
+            request.setSession(session)
+            return b"given"
+
+        self.page(page)
+        self.assertEqual(self.client().fetch("/page").body, b"given")
+        there = self.serveElsewhere(self.root)
+        secure = self.client(site=there, secure=True)
+        cookie = f"Cookie: __Host-sid={session.uid.decode()}"
+        self.assertEqual(secure.fetch("/look", headers=(cookie,)).body, b"count 0")
+
     def test_thatCame(self):
         """
         Where it is the one that came no cookie is set.

@@ -137,6 +137,12 @@ class Entry:
         self._given = ()
         self._objects = []
 
+    def termsChanged(self) -> None:
+        """
+        A limit of the session, or its cookie, is another one.
+        """
+        self._objects = []
+
     @property
     def tag(self) -> str:
         """
@@ -216,7 +222,6 @@ class Entry:
         if (
             objects
             and session._phase < ENDED
-            and _given(session) == self._given
             and session.lastModified - self.touchedAt < self._touchInterval
             and areSame(session, self.parts, objects)
         ):
@@ -310,8 +315,7 @@ class Entry:
         """
         No request holds the session any more.
         """
-        if self.session._phase < ENDED:
-            self.table.resting.rest(self)
+        self.table.resting.rest(self)
 
     def touched(self) -> None:
         """

@@ -50,7 +50,9 @@ class Resting:
 
     def __init__(self, table: LiveTable) -> None:
         self._table = table
+        self._reactor = table.reactor
         self._order: OrderedDict[Entry, None] = OrderedDict()
+        self._moveToEnd = self._order.move_to_end
         self.departed: WeakValueDictionary[bytes, Session] = WeakValueDictionary()
         self._due: float | None = None
         self._queuedFor = inf
@@ -67,17 +69,22 @@ class Resting:
         """
         Nobody holds the session.
         """
-        reactor = self._table.reactor
-        entry.restsUntil = until = reactor.seconds() + LINGER
-        order = self._order
+        entry.restsUntil = self._reactor.seconds() + LINGER
         try:
-            order.move_to_end(entry)
+            self._moveToEnd(entry)
         except KeyError:
-            order[entry] = None
-        else:
+            self._begin(entry)
+
+    def _begin(self, entry: Entry) -> None:
+        """
+        A session rests that did not, unless it has ended.
+        """
+        if entry.session._phase >= ENDED:
             return
+        order = self._order
+        order[entry] = None
         if self._due is None:
-            self._due = until
+            self._due = entry.restsUntil
             self._table.deadlines.watch(self)
         if len(order) > MAX_LIVE:
             self._leaveOldest()

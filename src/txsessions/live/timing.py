@@ -41,12 +41,13 @@ def demandThread() -> None:
 class Limit:
     """
     An attribute of sessions that is a number of seconds.  A change on an
-    instance counts from now; what its class says is looked up each time.
+    instance counts from now; what its class says is looked up each time, and told
+    to the store with the next use that is.
     """
 
     name: str
 
-    def __init__(self, source: type) -> None:
+    def __init__(self, source: object) -> None:
         """
         @param source: Has, under the same name, what it is for an instance that has
             none of its own.
@@ -97,7 +98,9 @@ class _Standard:
     The limit that Twisted does not know.
     """
 
-    sessionLifetime: float | None = None
+    def __init__(self) -> None:
+        # An object's own is found faster than a class's.
+        self.sessionLifetime: float | None = None
 
 
 _LIMITS: dict[str, type[Limit]] = {limit.name: limit for limit in (_Idle, _Lifetime)}
@@ -147,7 +150,7 @@ class Timed:
 
     # Programs set the one of Twisted's class, for all sessions.
     sessionTimeout: Any = _Idle(_TwistedSession)
-    sessionLifetime: Any = _Lifetime(_Standard)
+    sessionLifetime: Any = _Lifetime(_Standard())
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """
@@ -243,6 +246,8 @@ class Timed:
         """
         Count from now on, unless time is up already.
         """
+        if self._entry is not None:
+            self._entry.termsChanged()
         due = self._due
         if due is None or due <= self._clock.seconds():
             return

@@ -43,6 +43,8 @@ def choose(visit: Visit, session: Any, *, cookie: bool) -> None:
     visit.knew = visit.former = None
     if cookie:
         session._scheme = scheme
+        if session._entry is not None:
+            session._entry.termsChanged()
     if cookie and session._uid != visit.cameBy:
         visit.say(exchange.render(session._uid, visit))
     else:

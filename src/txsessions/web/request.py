@@ -81,8 +81,9 @@ class SessionRequest(Asking):
         loaded first.
         """
         site = self.channel.site
-        table = getattr(site, "_live", None)
-        if table is None:
+        try:
+            table = site._live
+        except AttributeError:
             self._beyond.process(self)
             return
         if self._exchange is None:
