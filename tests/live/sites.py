@@ -105,9 +105,7 @@ class Holds:
     def __init__(self, session):
         self.session = session
         self.exchange = SimpleNamespace(request=self)
-        visits = session._visits or {}
-        visits[self.held] = None
-        session._visits = visits
+        session._visits = [*(session._visits or ()), self.held]
 
     def held(self):
         """
@@ -125,10 +123,12 @@ class Holds:
         The request is over.
         """
         visits = self.session._visits
-        if visits is not None and visits.pop(self.held, 0) is None and not visits:
-            self.session._visits = None
-            if self.session._entry is not None:
-                self.session._entry.released()
+        if visits is not None and self.held in visits:
+            visits.remove(self.held)
+            if not visits:
+                self.session._visits = None
+                if self.session._entry is not None:
+                    self.session._entry.released()
 
 
 class LiveCase(SynchronousTestCase):

@@ -212,7 +212,7 @@ def tellAnswers(table: LiveTable, session: Session, reason: str) -> bool:
     @return: Whether a response tells the browser, which then forgets the uid: who comes
         with it is late.  Anybody else comes with it because he knows no other.
     """
-    visits, current = session._visits or {}, table.current
+    visits, current = session._visits or (), table.current
     isTold = reason == "logout"
     for held in visits if reason == "expire" else ():
         visit = held()

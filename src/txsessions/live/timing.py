@@ -22,6 +22,8 @@ from txsessions.live.deadlines import ExpireCall, deadlinesOf
 from txsessions.live.phases import ENDED, STALE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from txsessions.live.entry import Entry
     from txsessions.live.table import LiveTable
 
@@ -145,7 +147,7 @@ class Timed:
     _queuedFor: float
     _sessionLifetime: float | None
     _sessionTimeout: float | None
-    _visits: dict[Any, None] | None
+    _visits: list[Callable[[], Any]] | None
     lastModified: float
 
     # Programs set the one of Twisted's class, for all sessions.

@@ -14,7 +14,7 @@ from twisted.internet.error import AlreadyCalled
 from txsessions.errors import ConfigurationError, ResponseStarted, SessionGone
 from txsessions.live.phases import ENDED
 from txsessions.live.session import Session
-from txsessions.web.visit import HELD_ON
+from txsessions.web.holder import HELD_ON
 
 if TYPE_CHECKING:
     from txsessions.web.visit import Visit

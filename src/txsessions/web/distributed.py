@@ -31,7 +31,7 @@ from txsessions.web.exchange import Exchange
 from txsessions.web.renewing import RenewingExchange, RenewingVisit, loadRenewing
 from txsessions.web.request import TAKES_COOKIES, SessionRequest
 from txsessions.web.visit import Visit
-from txsessions.web.visits import FREE
+from txsessions.web.visits import DONE
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProducer
@@ -304,7 +304,7 @@ class DistributedRequest(SessionRequest):
             self.processingFailed(Failure())
         finally:
             table.current = before
-        if exchange.state == FREE:
+        if exchange.state != DONE:
             exchange.turnEnds()
 
 

@@ -62,6 +62,7 @@ class Exchange(Holding):
         come too late.
         """
         request = self.request
+        self.turnIsOver = True
         if request.startedWriting:
             self.frozen = self._bytesAreOut = True
             self.state = DONE if request.finished else OPEN
@@ -267,8 +268,13 @@ class Exchange(Holding):
     def turnEnds(self) -> None:
         """
         The resource has returned and goes on in the background: what it changed
-        until now is saved now.
+        until now is saved now, if it has not begun to answer.
         """
+        self.turnIsOver = True
+        for visit in self.visits:
+            visit.loosen()
+        if self.state != FREE:
+            return
         try:
             for visit in self._acquired():
                 session = visit.session

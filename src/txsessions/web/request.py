@@ -31,7 +31,7 @@ from txsessions.web.asking import Asking
 from txsessions.web.exchange import Exchange
 from txsessions.web.headers import announceLength, cookieHeadersOf
 from txsessions.web.rendering import Answered, Refused, Rendered
-from txsessions.web.visits import FREE
+from txsessions.web.visits import DONE, FREE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +101,7 @@ class SessionRequest(Asking):
         finally:
             table.current = before
         exchange = self._exchange
-        if exchange is not None and exchange.state == FREE:
+        if exchange is not None and exchange.state != DONE:
             exchange.turnEnds()
 
     def _processLoaded(self: Any) -> None:

@@ -8,7 +8,6 @@ says about the cookie.  There are two at most: the secure one and the other.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 from twisted.internet.error import AlreadyCalled
 from twisted.logger import Logger
@@ -17,6 +16,7 @@ from txsessions.errors import SessionStale, SessionUnavailable
 from txsessions.live.events import EventKind
 from txsessions.live.phases import ENDED, NEW, STALE
 from txsessions.web.headers import varyByCookie
+from txsessions.web.holder import HELD_ON, Holder
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -27,20 +27,14 @@ if TYPE_CHECKING:
 
 _log = Logger(namespace="txsessions")
 
-HELD_ON: Any = object()
-"""In the place of who was signed in when a request let go: it still holds on."""
 
-
-class Visit:
+class Visit(Holder):
     """
     What a request has to do with the session of one scheme.
 
-    @ivar exchange: The request's dealings with all of its sessions.
     @ivar secure: Whether it is about the secure cookie.
     @ivar name: The cookie's name.
     @ivar cameBy: The uid in the request's cookie.
-    @ivar session: The session: the one that came, then the one in use.
-    @ivar acquired: Whether the application has asked for it.
     @ivar failure: Why it is not known whether there is one.
     @ivar line: The C{Set-Cookie} value that it put into C{request.cookies}.
     @ivar heldLine: What that was when the reply was held.
@@ -52,26 +46,20 @@ class Visit:
     @ivar knew: Who was signed in on a session that is no longer this request's.
     @ivar former: A session that this request had before another took its place.
     @ivar became: What took the place of the one that it had, by another request.
-    @ivar left: Who was signed in when this request let go of it, or L{HELD_ON}.
     @ivar undecided: Whether it is still open if a new session is kept.
     @ivar taken: Which messages this request took, see L{txsessions.live.flashes}.
     """
 
-    exchange: Any
-
     # What is seldom changed is the class's until it is.
-    session: Session | None = None
     former: Session | None = None
     became: Session | None = None
     ended: Session | None = None
-    left: Any = HELD_ON
     knew: SignIn | None = None
-    acquired = homeless = undecided = endedHere = rotatedHere = outrun = False
+    homeless = undecided = endedHere = rotatedHere = outrun = False
     failure: Failure | None = None
     line: bytes | None = None
     heldLine: bytes | None = None
     taken: frozenset[bytes] = frozenset()
-    _holds: Any = None
 
     def __init__(self, secure: bool, name: bytes, cameBy: bytes | None = None) -> None:
         self.secure = secure
@@ -87,19 +75,6 @@ class Visit:
         return table
 
     # -- getting the session
-
-    def take(self, session: Session | None) -> None:
-        """
-        This is the session that came, as far as the store knows; hold it.
-        """
-        self.session = session
-        if session is not None:
-            self._holds = holds = ref(self)
-            visits = session._visits
-            if visits is None:
-                session._visits = {holds: None}
-            else:
-                visits[holds] = None
 
     def use(self) -> Session:
         """
@@ -376,22 +351,6 @@ class Visit:
             return True
         done: bool = entry.settle(self.exchange)
         return done
-
-    def leave(self) -> None:
-        """
-        Hold the session no more.
-        """
-        session = self.session
-        if session is not None:
-            self.left = session._signIn
-            if session._isNew and self.acquired:
-                session._isNew = False
-            visits = session._visits
-            if visits and visits.pop(self._holds, self) is None and not visits:
-                session._visits = None
-                entry = session._entry
-                if entry is not None:
-                    entry.released()
 
     def __repr__(self) -> str:
         return f"<Visit {self.session!r}>"

@@ -37,6 +37,7 @@ class Visits:
     @ivar frozen: Whether the headers can no longer change.
     @ivar isLoading: Whether the sessions are being loaded.
     @ivar isLoaded: Whether its only one was, if the store was asked.
+    @ivar turnIsOver: Whether the resource has returned, if not by way of us.
     @ivar afterwards: Called once when the store is no longer asked.
     """
 
@@ -50,6 +51,7 @@ class Visits:
     frozen: bool = False
     isLoading: bool = False
     isLoaded: bool = False
+    turnIsOver: bool = False
     afterwards: Callable[[], None] | None = None
     _cacheControl: Sequence[bytes] | None = None
     _sitepath: Sequence[bytes] = ()
