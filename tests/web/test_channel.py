@@ -126,6 +126,24 @@ class SecureTests(ChannelCase):
         for _ in range(2):
             self.assertIs(channel.isSecure(), True)
 
+    def test_plainConnection(self):
+        """
+        So it is with a connection's own transport, which is asked once.
+        """
+        transport = Server.__new__(Server)
+        channel = self.channel(StringTransport())
+        channel.transport = transport
+        for _ in range(3):
+            self.assertIs(channel.isSecure(), False)
+        self.assertIs(channel._plain, transport)
+        # As startTLS does.
+        directlyProvides(transport, ISSLTransport)
+        transport.TLS = True
+        for _ in range(3):
+            self.assertIs(channel.isSecure(), True)
+        channel.transport = StringTransport()
+        self.assertIs(channel.isSecure(), False)
+
     def test_adapted(self):
         """
         What has to be asked for that is asked once a transport.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _classes: dict[tuple[type, type], type] = {}
 _IS_SECURE = HTTPChannel.isSecure
+_NOTHING = object()
 _ENDS = (HTTPChannel.getHost, HTTPChannel.getPeer)
 _SERVERS = (Server.getHost, Server.getPeer)
 
@@ -79,6 +80,7 @@ class _KnowingHow:
     What an HTTP/1 channel gets besides, if it is Twisted's that says whether it is secure.
     """
 
+    _plain: Any = _NOTHING
     _transport: Any = None
     _provided: Any = None
     _isSecure = False
@@ -89,11 +91,16 @@ class _KnowingHow:
         or it provides something else, as it does when TLS is started.
         """
         transport = self.transport
+        if transport is self._plain and not transport.TLS:
+            return False
         provided = providedBy(transport)
         if provided is not self._provided or transport is not self._transport:
             self._transport, self._provided = transport, provided
             self._isSecure = super().isSecure()  # type: ignore[misc]
         isSecure: bool = self._isSecure
+        # Of a connection's own there is a simpler sign of that.
+        isPlain = type(transport) is Server and not isSecure
+        self._plain = transport if isPlain else _NOTHING
         return isSecure
 
 

@@ -61,6 +61,8 @@ class SessionRequest(Asking):
 
     _exchange: Exchange | None = None
     _clientHost: str | None = None
+    # The cookies as they came, as far as they are known and nobody has read them.
+    _cookieLines: Sequence[bytes] | None = None
 
     _beyond: Any = None
 
@@ -87,8 +89,10 @@ class SessionRequest(Asking):
             self._beyond.process(self)
             return
         if self._exchange is None:
-            headers = cookieHeadersOf(self.requestHeaders)
-            if headers is not None and not arrive(self, site, table, headers):
+            headers = self._cookieLines
+            if headers is None:
+                headers = cookieHeadersOf(self.requestHeaders)
+            if headers and not arrive(self, site, table, headers):
                 return
             del headers  # a traceback may show what variables hold
         if self.startedWriting:
@@ -292,7 +296,6 @@ class Request(SessionRequest, server.Request):
     An HTTP request to a L{Site<txsessions.Site>}.
     """
 
-    _cookieLines: Sequence[bytes] = ()
     _cookiesAreOurs = False
     _cookiesRead: dict[bytes, bytes] | None = None
 
@@ -331,10 +334,10 @@ class Request(SessionRequest, server.Request):
         """
         if not self._cookiesAreOurs or self._beyond.parseCookies is not _PARSE:
             super().parseCookies()
+            self._cookieLines = None
             return
-        lines = cookieHeadersOf(self.requestHeaders)
-        if lines is not None:
-            self._cookieLines = (*self._cookieLines, *lines)
+        lines = cookieHeadersOf(self.requestHeaders) or ()
+        self._cookieLines = (*(self._cookieLines or ()), *lines)
 
     @property
     def received_cookies(self) -> dict[bytes, bytes]:
@@ -346,7 +349,7 @@ class Request(SessionRequest, server.Request):
             # It was made as one of another class.
             cookies = self._cookiesRead = self.__dict__.pop("received_cookies", {})
         self._cookiesAreOurs = False
-        lines, self._cookieLines = self._cookieLines, ()
+        lines, self._cookieLines = self._cookieLines, None
         if lines:
             headers = Headers({b"Cookie": lines})
             _PARSE(SimpleNamespace(requestHeaders=headers, received_cookies=cookies))
@@ -356,7 +359,7 @@ class Request(SessionRequest, server.Request):
     def received_cookies(self, cookies: dict[bytes, bytes]) -> None:
         # The first one is that of Twisted's __init__, which lets go of it.
         self._cookiesAreOurs = self._cookiesRead is None
-        self._cookieLines = ()
+        self._cookieLines = None
         self._cookiesRead = cookies
 
     def getStateToCopyFor(self, issuer: Any) -> dict[str, Any]:
