@@ -98,14 +98,13 @@ class Exchange(Holding):
             mergeCookies(request)
         if not self._whole:
             self._length = announcedLength(request)
-        if self._undecided:
-            self._hold()
-            self.table.reactor.callLater(0, self._decide)
-        elif self._pending:
-            self._hold()
-        else:
+        if not self._undecided and not self._pending:
             self.state = OPEN
             self._bytesAreOut = True
+            return True
+        self._hold()
+        if self._undecided:
+            self.table.reactor.callLater(0, self._decide)
         return True
 
     def _settleFirst(self, visit: Visit, session: Session) -> None:
@@ -198,6 +197,10 @@ class Exchange(Holding):
         @return: Whether Twisted's own C{finish} is to hear of it now.
         """
         state = self.state
+        if state == OPEN and self._whole:
+            # By far most are so.
+            self._end()
+            return True
         if state == FREE:
             request = self.request
             if not request.finished and not request._disconnected:

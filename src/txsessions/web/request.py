@@ -62,7 +62,7 @@ class SessionRequest(Asking):
     _exchange: Exchange | None = None
     _clientHost: str | None = None
     # The cookies as they came, as far as they are known and nobody has read them.
-    _cookieLines: Sequence[bytes] | None = None
+    _cookieLines: tuple[bytes, ...] | None = None
 
     _beyond: Any = None
 
@@ -89,7 +89,7 @@ class SessionRequest(Asking):
             self._beyond.process(self)
             return
         if self._exchange is None:
-            headers = self._cookieLines
+            headers: Sequence[bytes] | None = self._cookieLines
             if headers is None:
                 headers = cookieHeadersOf(self.requestHeaders)
             if headers and not arrive(self, site, table, headers):
@@ -336,8 +336,9 @@ class Request(SessionRequest, server.Request):
             super().parseCookies()
             self._cookieLines = None
             return
-        lines = cookieHeadersOf(self.requestHeaders) or ()
-        self._cookieLines = (*(self._cookieLines or ()), *lines)
+        lines = tuple(cookieHeadersOf(self.requestHeaders) or ())
+        before = self._cookieLines
+        self._cookieLines = lines if before is None else before + lines
 
     @property
     def received_cookies(self) -> dict[bytes, bytes]:
