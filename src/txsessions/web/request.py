@@ -30,6 +30,7 @@ from txsessions.web.arrival import arrive, readByHand
 from txsessions.web.asking import Asking
 from txsessions.web.exchange import Exchange
 from txsessions.web.headers import announceLength, cookieHeadersOf
+from txsessions.web.order import beyond
 from txsessions.web.rendering import Answered, Refused, Rendered
 from txsessions.web.visits import DONE, FREE
 
@@ -68,14 +69,10 @@ class SessionRequest(Asking):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """
-        Note what comes after this class in the order of the new one: C{super()} makes
-        an object for each call.  What is called there is looked up each time, since a
-        program may replace it.
+        Note what comes after this class in the order of the new one.
         """
         super().__init_subclass__(**kwargs)
-        order = cls.__mro__
-        rest = order[order.index(Asking) + 1 :]
-        cls._beyond = rest[0] if rest[0].__mro__ == rest else super()
+        cls._beyond = beyond(cls, Asking)
 
     def process(self: Any) -> None:
         """

@@ -16,6 +16,7 @@ from txsessions.core.uid import isUid
 from txsessions.errors import ConfigurationError, SessionUnavailable
 from txsessions.live.renewing import Renewing
 from txsessions.web.budget import NetworkBudget, Spending
+from txsessions.web.order import beyond
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,15 @@ class SiteOfSessions:
     """
     A site whose sessions outlive it.
     """
+
+    _beyond: Any = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """
+        Note what comes after this class in the order of the new one.
+        """
+        super().__init_subclass__(**kwargs)
+        cls._beyond = beyond(cls, SiteOfSessions)
 
     def loadSession(self: Any, uid: bytes) -> Deferred[Any]:
         """

@@ -237,7 +237,7 @@ class Site(SiteOfSessions, server.Site):
             with suppress(ConfigurationError):
                 self.startSessions()
             return Distributed(self, super().getResourceFor)
-        return super().getResourceFor(request)
+        return self._beyond.getResourceFor(self, request)
 
     def startFactory(self) -> None:
         """
