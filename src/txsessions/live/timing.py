@@ -273,11 +273,13 @@ class Timed:
         demandThread()
         if self._due is None and self._phase < ENDED:
             clock, idle = self._clock, self.sessionTimeout
-            end = LIFETIME if idle < LIFETIME else idle  # noqa: FURB136 - twice as fast
-            end = self._endsAt = self._createdAt + (self.sessionLifetime or end)
+            lifetime = self.sessionLifetime
+            if lifetime is None:
+                lifetime = LIFETIME if idle < LIFETIME else idle  # noqa: FURB136
+            end = self._endsAt = self._createdAt + lifetime
             # From now on, as the builtin does.
             due = clock.seconds() + idle
-            self._due = due = due if due < end else end  # noqa: FURB136
+            self._due = due = due if due < end else end  # noqa: FURB136 - twice as fast
             table = self._table()
             if table is not None and table.reactor is clock:
                 table.deadlines.enter(self, due)
@@ -358,10 +360,8 @@ def takeLimits(cls: type) -> None:
         given = vars(definer)[name]
         if given is None or isinstance(given, (int, float)):
             checked(name, given)
-            source = (
-                type(cls.__name__, (), {name: given}) if definer is cls else definer
-            )
-            setattr(cls, name, _LIMITS[name](source))
+            own = type(cls.__name__, (), {name: given})
+            setattr(cls, name, _LIMITS[name](own if definer is cls else definer))
 
 
 __all__ = ["NAMES", "Limit", "Timed", "checked", "demandThread", "takeLimits"]
