@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.core.test_keyring import SECRETS, key
 from txsessions.core import seal
-from txsessions.core.forks import Forks
+from txsessions.core.forks import FORKS
 from txsessions.core.keyring import KeyRing, RootKey
 from txsessions.core.seal import MAX_SEALED, OVERHEAD, Sealer
 from txsessions.core.xaes import Xaes
@@ -327,7 +327,7 @@ class NonceTests(SynchronousTestCase):
         """
         by = sealer(0)
         before = self.nonces(by, 2)
-        with mock.patch.object(Forks, "count", Forks.count + 1):
+        with mock.patch.object(FORKS, "count", FORKS.count + 1):
             child = self.nonces(by, 2)
         after = self.nonces(by, 1)
         prefixes = [nonce[:12] for nonce in before + child + after]

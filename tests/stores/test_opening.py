@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txsessions.core.forks import Forks
+from txsessions.core.forks import FORKS
 from txsessions.errors import StoreUnavailable
 from txsessions.stores._opening import Openable, Opening
 
@@ -170,7 +170,7 @@ class OpenableTests(SynchronousTestCase):
         """
         self.store.open()
         self.store.begun[0]._begun()
-        self.patch(Forks, "count", Forks.count + 1)
+        self.patch(FORKS, "count", FORKS.count + 1)
         self.successResultOf(self.store.close())
         self.assertEqual(self.store.begun[0].going, [])
         self.store.isStuck = True

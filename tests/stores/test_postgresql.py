@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import capturedLogs
 
 from tests.stores.postgres_case import DEADLINE, PostgresCase, record
-from txsessions.core.forks import Forks
+from txsessions.core.forks import FORKS
 from txsessions.core.record import UNCHANGED
 from txsessions.errors import SessionConflict, SessionGone, StoreUnavailable
 from txsessions.stores import postgresql
@@ -525,7 +525,7 @@ class LifeTests(PostgresCase):
         store = await self.open()
         await store.load(b"", self.now)
         theirs = store._database
-        Forks.count += 1
+        FORKS.count += 1
         try:
             error = await self.fails(store.load(b"", self.now), StoreUnavailable)
             self.assertIn("after the fork", str(error))
@@ -535,7 +535,7 @@ class LifeTests(PostgresCase):
             self.assertIsNot(store._database, theirs)
             await store.close()
         finally:
-            Forks.count -= 1
+            FORKS.count -= 1
         self.assertIsNotNone(theirs.reads._link)
         await theirs.close()
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError
 
 from tests.stores.redis_case import IDLE, RedisTestCase
 from tests.stores.valkeys import shared
-from txsessions.core.forks import Forks
+from txsessions.core.forks import FORKS
 from txsessions.core.record import ROTATED, UNCHANGED, SignInLimit
 from txsessions.errors import (
     SessionConflict,
@@ -572,7 +572,7 @@ class OpeningTests(StoreCase):
         store = await self.on()
         self.assertIsNone(await store.load(b"x", self.now))
         calls = store._calls
-        parent = self.patch(Forks, "count", Forks.count + 1)
+        parent = self.patch(FORKS, "count", FORKS.count + 1)
         error = await self.fails(store.load(b"x", self.now), StoreUnavailable)
         self.assertIn("fork", str(error))
         await store.open()

@@ -22,7 +22,7 @@ from typing import Final, NoReturn
 
 from attrs import frozen
 
-from txsessions.core.forks import Forks
+from txsessions.core.forks import FORKS
 from txsessions.core.keyring import KEY_ID_BYTES, KeyRing, RootKey
 from txsessions.core.plain import MAX_PAYLOAD
 from txsessions.core.record import tagOf
@@ -116,7 +116,7 @@ class Sealer:
         if len(plaintext) > MAX_PAYLOAD:
             raise SessionTooLarge(tagOf(key), len(plaintext), MAX_PAYLOAD)
         left = self._left
-        if left < 1 or self._fork != Forks.count:
+        if left < 1 or self._fork != FORKS.count:
             left = self._drawPrefix()
         self._left = left - 1
         fresh = self._entropy(_FRESH_BYTES)
@@ -162,7 +162,7 @@ class Sealer:
         @return: For how many messages it stays.
         """
         # After a fork, parent and child must not go on with the same one.
-        fork = Forks.count
+        fork = FORKS.count
         prefix = self._draw(PREFIX_BYTES)
         active = self._active
         self._start = active.head + prefix

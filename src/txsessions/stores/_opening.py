@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from txsessions.core.forks import Forks
+from txsessions.core.forks import FORKS
 from txsessions.errors import StoreUnavailable
 from txsessions.stores._reactor import (
     IStoreReactor,
@@ -28,7 +28,7 @@ class Opening:
 
     @ivar isOpen: Whether it may be used.
     @ivar closing: Whether its end has begun.
-    @ivar fork: Which process it belongs to: see L{Forks}.
+    @ivar fork: Which process it belongs to: see L{FORKS<txsessions.core.forks.FORKS>}.
     """
 
     def __init__(self, reactor: IStoreReactor, deadline: float, late: str) -> None:
@@ -37,7 +37,7 @@ class Opening:
         @param late: What is said after that.
         """
         self.isOpen = self.closing = False
-        self.fork = Forks.count
+        self.fork = FORKS.count
         self._reactor = reactor
         self._deadline = deadline
         self._late = late
@@ -125,7 +125,7 @@ class Openable(Generic[_Opening]):
         deadline goes on, and opening again waits for it.
         """
         database = self._database
-        if database is not None and database.fork != Forks.count:
+        if database is not None and database.fork != FORKS.count:
             try:
                 self._disown(database)
             except StoreUnavailable as error:
@@ -143,7 +143,7 @@ class Openable(Generic[_Opening]):
         """
         See L{txsessions.interfaces.ISessionStore.close}.
         """
-        if self._database is None or self._database.fork != Forks.count:
+        if self._database is None or self._database.fork != FORKS.count:
             return succeed(None)
         return self._database.close()
 

@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txsessions.core.forks import Forks
+from txsessions.core.forks import FORKS
 from txsessions.core.telling import Told
 from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores._postgresql_connecting import Connector, delayAfter
@@ -81,7 +81,7 @@ class Line:
         self._deadline = deadline
         self._writes = writes
         self._chance = chance
-        self._fork = Forks.count
+        self._fork = FORKS.count
         patience = max(1, min(1000, int(deadline * 250)))
         self._setups = [setupOf(patience, commit) for commit in COMMITS]
         self._queue: deque[Call] = deque()
@@ -289,7 +289,7 @@ class Line:
         The timer: give the connection up if anything under way is too late.
         """
         self._timer = None
-        if self._fork != Forks.count or self._link is None:
+        if self._fork != FORKS.count or self._link is None:
             return
         now = self._reactor.seconds()
         dues = [unit.due for unit in self._link.underWay()]
@@ -313,7 +313,7 @@ class Line:
         Connect again.
         """
         self._retry = None
-        if self._fork != Forks.count:
+        if self._fork != FORKS.count:
             return
         handled(
             self._connector.connect()

@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from txsessions.core.forks import Forks
+from txsessions.core.forks import FORKS
 from txsessions.core.telling import Told
 from txsessions.errors import ConfigurationError, StoreUnavailable
 from txsessions.stores import _postgresql_address, _postgresql_schema
@@ -159,7 +159,7 @@ class Opening(Reconnecting, Openable[Database]):
         @param writes: Whether it changes something.
         """
         database = self._database
-        if database is None or not database.isOpen or database.fork != Forks.count:
+        if database is None or not database.isOpen or database.fork != FORKS.count:
             told.errback(self._notOpen())
             return
         line = database.writes if writes else database.reads
@@ -191,7 +191,7 @@ class Opening(Reconnecting, Openable[Database]):
         @raise StoreUnavailable: It may not be used.
         """
         database = self._database
-        if database is None or not database.isOpen or database.fork != Forks.count:
+        if database is None or not database.isOpen or database.fork != FORKS.count:
             raise self._notOpen()
         return database
 
@@ -199,7 +199,7 @@ class Opening(Reconnecting, Openable[Database]):
         """
         Say that the store is not open.
         """
-        if self._database is not None and self._database.fork != Forks.count:
+        if self._database is not None and self._database.fork != FORKS.count:
             return StoreUnavailable(
                 f"the session database {self.address} was opened before this process "
                 "was forked: open stores after the fork"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from txsessions.core.forks import Forks
+from txsessions.core.forks import FORKS
 from txsessions.errors import StoreUnavailable
 from txsessions.stores import (
     _redis_evicting,
@@ -41,7 +41,7 @@ class Calls:
     """
     One opening.
 
-    @ivar fork: How many forks lay before it was made: see L{Forks}.
+    @ivar fork: How many forks lay before it was made: see L{FORKS<txsessions.core.forks.FORKS>}.
     @ivar where: The server, for messages.
     @ivar deadline: After how many seconds a call fails.
     @ivar replicas: How many have to have a write.
@@ -55,7 +55,7 @@ class Calls:
 
         @param connected: Called when there is a new connection.
         """
-        self.fork = Forks.count
+        self.fork = FORKS.count
         self.keys = Keys(settings.prefix)
         self.seconds: Callable[[], float] = reactor.seconds
         self.where = settings.where
@@ -78,7 +78,7 @@ class Calls:
         request ask this first, and are then called directly.
         """
         # Nothing is measured before it is open, so that needs no look of its own.
-        return self.fork != Forks.count or self.clock.lookAt <= self.seconds()
+        return self.fork != FORKS.count or self.clock.lookAt <= self.seconds()
 
     def _send(self, command: bytes) -> Deferred[Any]:
         """

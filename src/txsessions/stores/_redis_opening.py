@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from txsessions.core.forks import Forks
+from txsessions.core.forks import FORKS
 from txsessions.core.telling import Told
 from txsessions.errors import StoreUnavailable
 from txsessions.stores._reactor import globalReactor
@@ -68,7 +68,7 @@ class Opening(Reconnecting):
         is made again until L{close}.
         """
         calls = self._calls
-        if calls is not None and calls.fork != Forks.count:
+        if calls is not None and calls.fork != FORKS.count:
             self._calls = calls = None
             self._isOpen, self._waiting = False, []
         if self._closing is not None:
@@ -96,7 +96,7 @@ class Opening(Reconnecting):
         if self._closing is not None:
             return self._afterClosing()
         calls, self._calls = self._calls, None
-        if calls is None or calls.fork != Forks.count:
+        if calls is None or calls.fork != FORKS.count:
             return succeed(None)
         self._promises = calls.client.promises or self._promises
         self._isOpen = False
@@ -123,7 +123,7 @@ class Opening(Reconnecting):
         @param call: Gets the opening, then the arguments.
         """
         calls = self._calls
-        if calls is None or not self._isOpen or calls.fork != Forks.count:
+        if calls is None or not self._isOpen or calls.fork != FORKS.count:
             return fail(self._notOpen())
         if calls.clock.mustWait(now):
             return calls.clock.hold(lambda: call(calls, *args))
@@ -198,7 +198,7 @@ class Opening(Reconnecting):
         """
         Say that the store is not open.
         """
-        if self._calls is not None and self._calls.fork != Forks.count:
+        if self._calls is not None and self._calls.fork != FORKS.count:
             return StoreUnavailable(
                 f"the session store {self.address} was opened before this process "
                 "was forked: open stores after the fork"

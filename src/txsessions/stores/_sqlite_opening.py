@@ -15,7 +15,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 
-from txsessions.core.forks import Forks
+from txsessions.core.forks import FORKS
 from txsessions.core.telling import Told
 from txsessions.errors import ConfigurationError, StoreCorrupt, StoreUnavailable
 from txsessions.stores import _sqlite_rows, _sqlite_schema
@@ -113,7 +113,7 @@ class Opening(Openable[Database]):
         See L{ISessionStore.changes}.
         """
         changes = self._changes
-        if changes is None or self._forks != Forks.count:
+        if changes is None or self._forks != FORKS.count:
             return None
         # Almost always nothing was committed: then each request asks just this.
         glance = changes.glance
@@ -149,7 +149,7 @@ class Opening(Openable[Database]):
         @param what: What that is, for people.
         """
         database = self._database
-        if self._find is None or database is None or self._forks != Forks.count:
+        if self._find is None or database is None or self._forks != FORKS.count:
             return fail(self._notOpen())
         assert self._reactor is not None
         late = f"{what} of {self.path} takes too long"
@@ -160,7 +160,7 @@ class Opening(Openable[Database]):
         """
         See L{Openable._begin}.
         """
-        self._forks = Forks.count
+        self._forks = FORKS.count
         return Database(
             self.path,
             self._full,

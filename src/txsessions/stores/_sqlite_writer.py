@@ -28,7 +28,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from txsessions.core.forks import Forks
+from txsessions.core.forks import FORKS
 from txsessions.core.telling import Told
 from txsessions.errors import StoreError, StoreUnavailable
 from txsessions.stores import _sqlite_verbs
@@ -86,7 +86,7 @@ class Writer:
         self._reactor = reactor
         self._seconds = reactor.seconds
         self._deadline = deadline
-        self._forks = Forks.count
+        self._forks = FORKS.count
         self._queue: deque[Operation] = deque()
         self._flight: Flight | None = None
         self._planned: IDelayedCall | None = None
@@ -156,7 +156,7 @@ class Writer:
         @param told: Is told what the verb returns, once it is committed.
         """
         queue = self._queue
-        if self._forks != Forks.count:
+        if self._forks != FORKS.count:
             told.errback(forked(self._connection.path))
         elif self._refusal is not None or len(queue) >= QUEUE_LIMIT:
             told.errback(StoreUnavailable(self._refusal or tooMany(QUEUE_LIMIT)))
@@ -204,7 +204,7 @@ class Writer:
         Make a batch the flight, unless one is under way.
         """
         self._planned = None
-        if self._flight is not None or self._closed or self._forks != Forks.count:
+        if self._flight is not None or self._closed or self._forks != FORKS.count:
             return
         if not self._queue:
             if self._closing is not None:
@@ -299,7 +299,7 @@ class Writer:
         The timer: tell those whose deadline has passed.
         """
         self._timer = None
-        if self._forks != Forks.count:
+        if self._forks != FORKS.count:
             return
         now = self._seconds()
         flight = self._flight

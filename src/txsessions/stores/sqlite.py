@@ -22,7 +22,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from txsessions.core.forks import Forks
+from txsessions.core.forks import FORKS
 from txsessions.core.record import Answer, Record, SignInLimit
 from txsessions.core.telling import Told, shortBy
 from txsessions.interfaces import ROTATION_MARKER, ISessionStore
@@ -59,7 +59,7 @@ class SQLiteStore(Opening):
         See L{load}.
         """
         find = self._find
-        if find is None or self._forks != Forks.count:
+        if find is None or self._forks != FORKS.count:
             told.errback(self._notOpen())
             return
         if not 0.0 < self._lookAgainAt - now <= 1.0:
@@ -143,7 +143,7 @@ class SQLiteStore(Opening):
         See L{ISessionStore.follow}.
         """
         find = self._find
-        if find is None or self._forks != Forks.count:
+        if find is None or self._forks != FORKS.count:
             return fail(self._notOpen())
         try:
             return succeed(_sqlite_rows.readFollowed(find, key, now))
@@ -201,7 +201,7 @@ class SQLiteStore(Opening):
         """
         See L{ISessionStore.scan}.  A page holds at most L{PAGE} records.
         """
-        if self._find is None or self._forks != Forks.count:
+        if self._find is None or self._forks != FORKS.count:
             return fail(self._notOpen())
         try:
             size = max(1, min(limit, PAGE))
@@ -219,7 +219,7 @@ class SQLiteStore(Opening):
         """
         See L{ISessionStore.sessionsOf}.  A page holds at most L{PAGE} records.
         """
-        if self._find is None or self._forks != Forks.count:
+        if self._find is None or self._forks != FORKS.count:
             return fail(self._notOpen())
         size = max(1, min(limit, PAGE))
         try:
@@ -309,7 +309,7 @@ class SQLiteStore(Opening):
         @param path: The copy's file.
         """
         database = self._database
-        if self._find is None or database is None or self._forks != Forks.count:
+        if self._find is None or database is None or self._forks != FORKS.count:
             return fail(self._notOpen())
         source, target = database.path, os.path.abspath(os.fspath(path))
         return database.aside.run(

@@ -65,6 +65,9 @@ class Visit(Holder):
         self.secure = secure
         self.name = name
         self.cameBy = cameBy
+        # What each request looks at is the instance's own, as in Exchange.
+        self.acquired = self.rotatedHere = False
+        self.line = self._found = None
 
     @property
     def table(self) -> LiveTable:
