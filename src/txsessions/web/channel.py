@@ -99,7 +99,7 @@ class _KnowingHow:
             self._isSecure = super().isSecure()  # type: ignore[misc]
         isSecure: bool = self._isSecure
         # Of a connection's own there is a simpler sign of that.
-        isPlain = type(transport) is Server and not isSecure
+        isPlain = isinstance(transport, Server) and not isSecure
         self._plain = transport if isPlain else _NOTHING
         return isSecure
 
