@@ -132,6 +132,24 @@ class RenderTests(AgainCase):
         self.assertEqual(client.fetch().body, b"1")
         self.assertEqual(called, ["process", "render", "write", "finish"])
 
+    def test_replacedForTheNext(self):
+        """
+        What is looked for once a connection, the next one finds.
+        """
+        called = []
+        self.serve(count)
+        for name in ("parseCookies", "setHeader"):
+            theirs = getattr(server.Request, name)
+
+            def replacement(request, *args, name=name, theirs=theirs):
+                called.append(name)
+                return theirs(request, *args)
+
+            self.patch(server.Request, name, replacement)
+        self.assertEqual(self.client().fetch().body, b"1")
+        self.assertEqual(called[0], "parseCookies")
+        self.assertIn("setHeader", called)
+
     def test_replacedInAClass(self):
         """
         So it is with a class of the application's.

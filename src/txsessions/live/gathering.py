@@ -40,6 +40,16 @@ _partNamed = _partNames.__getitem__
 _areText = frozenset({str}).issuperset
 _areScalars = SCALARS.issuperset
 _reported: set[type] = set()
+_usual: type | None = None
+
+
+def knowUsual(cls: type) -> None:
+    """
+    Know the class whose sessions have C{sessionNamespaces} in a slot, which a class
+    derived from it may not.  To ask a property takes as long as all else of a glance.
+    """
+    global _usual  # noqa: PLW0603
+    _usual = cls
 
 
 def namespacePart(key: object) -> bytes:
@@ -149,7 +159,9 @@ def plainParts(session: Session) -> dict[bytes, bytes] | None:
 
     @return: Its parts, or L{None} if that takes more.
     """
-    names = session.sessionNamespaces
+    names = session._sessionNamespaces if type(session) is _usual else None
+    if names is None:
+        names = session.sessionNamespaces
     if (
         type(names) is dict
         and not session.__dict__
@@ -188,7 +200,9 @@ def areSame(
 
     @param objects: Something.
     """
-    names = session.sessionNamespaces
+    names = session._sessionNamespaces if type(session) is _usual else None
+    if names is None:
+        names = session.sessionNamespaces
     if (
         session.__dict__
         or session._components
@@ -321,6 +335,7 @@ __all__ = [
     "componentPart",
     "fixedObjects",
     "gather",
+    "knowUsual",
     "namespacePart",
     "plainParts",
     "reducerFor",

@@ -50,7 +50,7 @@ class Resting:
 
     def __init__(self, table: LiveTable) -> None:
         self._table = table
-        self._reactor = table.reactor
+        self._seconds = table.reactor.seconds
         self._order: OrderedDict[Entry, None] = OrderedDict()
         self._moveToEnd = self._order.move_to_end
         self.departed: WeakValueDictionary[bytes, Session] = WeakValueDictionary()
@@ -69,9 +69,11 @@ class Resting:
         """
         Nobody holds the session.
         """
-        entry.restsUntil = self._reactor.seconds() + LINGER
+        # To call what an object has, rather than its class, takes less by two steps.
+        seconds, moveToEnd = self._seconds, self._moveToEnd
+        entry.restsUntil = seconds() + LINGER
         try:
-            self._moveToEnd(entry)
+            moveToEnd(entry)
         except KeyError:
             self._begin(entry)
 

@@ -26,6 +26,7 @@ from txsessions.live.callbacks import MAX_CALLBACKS, noMore, runCallbacks
 from txsessions.live.components import KeptComponents
 from txsessions.live.ending import endAgain
 from txsessions.live.fresh import isAsMade
+from txsessions.live.gathering import knowUsual
 from txsessions.live.phases import ENDED, NEW
 from txsessions.live.timing import Timed, demandThread
 
@@ -368,6 +369,7 @@ class Session(Additions, KeptComponents, Timed, _TwistedSession):
         self.expireCallbacks = []
 
 
+knowUsual(Session)
 _EMPTY = Session.__new__(Session)
 _FILLED = frozenset(
     name for name in (*Session.__slots__, *Timed.__slots__) if hasattr(_EMPTY, name)

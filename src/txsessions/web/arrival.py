@@ -25,15 +25,14 @@ if TYPE_CHECKING:
     from txsessions.live.table import LiveTable
 
 
-def arrive(request: Any, site: Any, table: LiveTable, headers: Sequence[bytes]) -> bool:
+def arrive(request: Any, site: Any, table: LiveTable, header: bytes) -> bool:
     """
     Read the cookies of a request, and load the sessions that they name.
 
-    @param headers: The request's C{Cookie} headers.
+    @param header: The request's C{Cookie} header.
     @return: Whether all is there; if not, the request goes on by itself when the
         store has answered.
     """
-    header = headers[0] if len(headers) == 1 else b";".join(headers)
     if len(header) == site._soleLength:
         # The usual browser of a site that sets no other cookie.
         secure, name, start = site._sole

@@ -76,6 +76,8 @@ def composeRequest(factory: Any, *mixins: type) -> Any:
     for mixin in (SessionRequest, *mixins):
         if not issubclass(factory, mixin):
             factory = _mixedInto(factory, mixin)
+    if issubclass(factory, Request):
+        factory.noteWay()
     return factory
 
 

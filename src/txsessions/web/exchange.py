@@ -83,11 +83,12 @@ class Exchange(Holding):
         if self.state != FREE:
             return self._mayWriteMore(data)
         request = self.request
-        if request._inFakeHead:
-            return True
-        # The first byte: decide what the sessions need.  Where it is all that the
-        # resource returned, no code of the application runs before the end.
+        # Where this is all that the resource returned, no code of the application runs
+        # before the end.
         self._whole = data is self.body
+        if not self._whole and request._inFakeHead:
+            return True
+        # The first byte: decide what the sessions need.
         self.frozen = True
         try:
             for visit in self.visits:

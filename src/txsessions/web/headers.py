@@ -75,13 +75,19 @@ def headersOf(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
     return made
 
 
-def cookieHeadersOf(headers: Headers) -> Sequence[bytes] | None:
+def cookieHeaderOf(headers: Headers) -> bytes:
     """
-    The values of all C{Cookie} headers, in order; L{None} if there are none.
+    All that C{Cookie} headers say, in order, in one: HTTP/2 may send one for each
+    cookie.
     """
+    lines: Sequence[bytes] | None
     if type(headers) is KNOWN:
-        return headers._rawHeaders.get(_COOKIE) or None
-    return headers.getRawHeaders(b"cookie")
+        lines = headers._rawHeaders.get(_COOKIE)
+    else:
+        lines = headers.getRawHeaders(b"cookie")
+    if not lines:
+        return b""
+    return lines[0] if len(lines) == 1 else b";".join(lines)
 
 
 def varyByCookie(headers: Headers) -> None:
@@ -209,7 +215,7 @@ __all__ = [
     "KNOWN",
     "announceLength",
     "announcedLength",
-    "cookieHeadersOf",
+    "cookieHeaderOf",
     "copyOf",
     "correctCookies",
     "forbidStoring",

@@ -32,7 +32,7 @@ class Rendered:
         """
         body = self._result(request)
         exchange = request._exchange
-        if exchange is not None:
+        if exchange is not None and not request._inFakeHead:
             exchange.body = body
         return body
 

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.spread.pb import RemoteCopy
 from twisted.web import server
 
 from txsessions.core.keyring import KeyRing
@@ -232,7 +233,7 @@ class Site(SiteOfSessions, server.Site):
         See C{Site.getResourceFor}.  A request that another process sent here
         gets its sessions on the way.
         """
-        if wasSent(request):
+        if isinstance(request, RemoteCopy) and wasSent(request):
             # Nothing else tells that this site serves.
             with suppress(ConfigurationError):
                 self.startSessions()
