@@ -15,7 +15,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
 from txsessions.web import reply
-from txsessions.web.reply import Recorder
+from txsessions.web.reply import Recorder, StandIn
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
@@ -99,15 +99,16 @@ class RecorderTests(SynchronousTestCase):
         """
         channel = kind()
         channel.transport = self.transport
-        return Recorder(channel)
+        return Recorder(channel, [])
 
     def record(self, recorder, headers, *chunks):
         """
         Write a response.
         """
-        recorder.writeHeaders(b"HTTP/1.1", b"200", b"OK", headers)
+        standIn = StandIn(recorder)
+        standIn.writeHeaders(b"HTTP/1.1", b"200", b"OK", headers)
         for chunk in chunks:
-            recorder.write(chunk)
+            standIn.write(chunk)
 
     def test_asWritten(self):
         """
@@ -117,7 +118,7 @@ class RecorderTests(SynchronousTestCase):
         headers = Headers({b"Vary": [b"Cookie"], b"Warning": [b"1", b"2"]})
         recorder = self.recorder()
         self.record(recorder, headers, b"a")
-        recorder.writeSequence([b"b", b"c"])
+        StandIn(recorder).writeSequence([b"b", b"c"])
         headers.addRawHeader(b"Vary", b"Origin")
         headers.setRawHeaders(b"Late", [b"yes"])
         self.assertEqual(self.transport.value(), b"")
@@ -267,7 +268,7 @@ class RecorderTests(SynchronousTestCase):
         A response without a head has no headers.
         """
         recorder = self.recorder()
-        recorder.write(b"raw")
+        StandIn(recorder).write(b"raw")
         self.assertIsNone(recorder.headers())
         recorder.replay()
         self.assertEqual(self.transport.value(), b"raw")
@@ -277,7 +278,7 @@ class RecorderTests(SynchronousTestCase):
         The head comes first, and the last one counts, as a channel has one response.
         """
         recorder = self.recorder()
-        recorder.write(b"body")
+        StandIn(recorder).write(b"body")
         self.record(recorder, Headers({b"One": [b"1"], b"Two": [b"2"]}))
         self.record(recorder, Headers({b"Three": [b"3"]}))
         recorder.replay()
@@ -289,7 +290,7 @@ class RecorderTests(SynchronousTestCase):
         """
         recorder = self.recorder()
         self.record(recorder, Headers({b"One": [b"1"]}), b"one")
-        recorder.loseConnection()
+        StandIn(recorder).loseConnection()
         recorder.drop()
         self.record(recorder, Headers({b"Two": [b"2"]}), b"two")
         recorder.replay()

@@ -30,7 +30,7 @@ from txsessions.core.uid import storeKeyOf
 from txsessions.errors import SessionError, SessionStale
 from txsessions.live import gathering
 from txsessions.live.ending import Ending, Removed
-from txsessions.live.flight import Flight
+from txsessions.live.flight import Flight, start
 from txsessions.live.gathering import areSame, fixedObjects, plainParts
 from txsessions.live.phases import ENDED, NEW, STALE
 from txsessions.live.touching import askElsewhere, tellOfUse, usedOutside
@@ -267,7 +267,7 @@ class Entry:
             tellOfUse(self, terms)
         elif need is not _NEEDLESS:
             self._objects = []
-            Flight(self, need, key, parts, terms, [waiter], tries).start()
+            start(self, need, parts, terms, waiter, tries)
             return False
         self._objects = fixedObjects(session, self.parts)
         return True

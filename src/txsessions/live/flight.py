@@ -41,6 +41,7 @@ MAX_TRIES = 64
 """How often a write that conflicts is merged and tried again."""
 
 _REPLACE = Need.REPLACE
+_shortWay = SHORT.get
 _log = Logger()
 
 
@@ -54,7 +55,7 @@ class Flight(Struct, eq=False):
     @ivar key: The store key that it writes to.
     @ivar parts: The parts in it.
     @ivar terms: The terms in it, see L{Entry.terms}.
-    @ivar waiters: Who waits for it.
+    @ivar waiters: Who waits for it: at least one, until it is over.
     @ivar _tries: How many conflicts came before it.
     @ivar _record: What was handed to the store.
     @ivar _from: The store key that a rename gives up.
@@ -82,44 +83,16 @@ class Flight(Struct, eq=False):
         """
         return parts == self.parts and terms == self.terms and key == self.key
 
-    def start(self) -> None:
+    def begin(self, done: Deferred[Any]) -> None:
         """
-        Start, as soon as the store is open.
-
-        @raise SessionError: This state cannot be kept; the session is dropped.
+        Be under way, until somebody says that it is done.
         """
         entry = self._entry
-        table = entry.table
-        done: Deferred[None]
-        if table.lifecycle.isOpen:
-            try:
-                record = sealed(entry, self.key, self.parts, self.terms)
-                self._record = record
-                entry.isKnown = True
-                if self._need is _REPLACE:
-                    now, replace = table.reactor.seconds(), table.store.replace
-                    tell = SHORT.get(getattr(replace, "__func__", None))
-                    if tell is not None:
-                        entry.flight = self
-                        table.writes.underWay += 1
-                        try:
-                            tell(replace.__self__, self, record, entry.version, now)
-                        except BaseException:
-                            self.errback(Failure())
-                        return
-                    done = maybeDeferred(replace, record, entry.version, now)
-                else:
-                    done = self._send(record)
-            except SessionError:
-                entry.drop()
-                raise
-        else:
-            done = table.lifecycle.whenOpen()
         entry.flight = self
-        table.writes.underWay += 1
+        entry.table.writes.underWay += 1
         _ = done.addCallbacks(self.callback, self.errback)
 
-    def _send(self, record: Record) -> Deferred[None]:
+    def send(self, record: Record) -> Deferred[None]:
         """
         Hand a record to the store that is new there, or gets another key.
 
@@ -153,25 +126,27 @@ class Flight(Struct, eq=False):
         """
         The store has the record; or, if nothing was handed over, it is open now.
         """
-        if self.called:
+        waiters = self.waiters
+        if not waiters or self.called:
             # A store that raised, and goes on all the same: it is over.
             return
-        self.called = True
         record = self._record
         try:
             again = self._land()
             if record is None:
-                self._entry.resettle(self.waiters + (again or []))
+                self._entry.resettle(waiters + (again or []))
             else:
                 try:
                     self._note(record)
                 finally:
                     # Whatever went wrong there: the store has it.
-                    tellAll(self.waiters, SAVED)
+                    tellAll(waiters, SAVED)
                     if again is not None:
                         self._entry.resettle(again)
+            waiters.clear()
         except BaseException:
             # As a Deferred does: the store has others to tell.
+            self.called = True
             _log.failure("A session that was saved met an unexpected error")
         finally:
             self._entry.table.writes.oneEnded()
@@ -180,7 +155,7 @@ class Flight(Struct, eq=False):
         """
         The store has not taken the record.
         """
-        if self.called:
+        if self.called or not self.waiters:
             return
         self.called = True
         failure = error if isinstance(error, Failure) else Failure(error)
@@ -296,6 +271,48 @@ class Flight(Struct, eq=False):
         tellFailed(waiters, failure)
 
 
+def start(
+    entry: Entry,
+    need: Need,
+    parts: dict[bytes, bytes],
+    terms: tuple[Any, ...],
+    waiter: Waiter,
+    tries: int,
+) -> None:
+    """
+    Start a write, as soon as the store is open.
+
+    @raise SessionError: This state cannot be kept; the session is dropped.
+    """
+    table, key = entry.table, entry._key or entry.key
+    waiters = [waiter]
+    if not table.lifecycle.isOpen:
+        flight = Flight(entry, need, key, parts, terms, waiters, tries)
+        flight.begin(table.lifecycle.whenOpen())
+        return
+    try:
+        record = sealed(entry, key, parts, terms)
+        flight = Flight(entry, need, key, parts, terms, waiters, tries, record)
+        entry.isKnown = True
+        if need is not _REPLACE:
+            flight.begin(flight.send(record))
+            return
+    except SessionError:
+        entry.drop()
+        raise
+    seconds, replace = table.seconds, table.store.replace
+    now, tell = seconds(), _shortWay(getattr(replace, "__func__", None))
+    if tell is None:
+        flight.begin(maybeDeferred(replace, record, entry.version, now))
+        return
+    entry.flight = flight
+    table.writes.underWay += 1
+    try:
+        tell(replace.__self__, flight, record, entry.version, now)
+    except BaseException:
+        flight.errback(Failure())
+
+
 def sealed(
     entry: Entry, key: bytes, parts: dict[bytes, bytes], terms: tuple[Any, ...]
 ) -> Record:
@@ -336,4 +353,4 @@ def sealed(
     )
 
 
-__all__ = ["MAX_TRIES", "Flight", "sealed"]
+__all__ = ["MAX_TRIES", "Flight", "sealed", "start"]

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from txsessions.live.table import LiveTable
 
 
+_shortWay = SHORT.get
+
+
 class Loader:
     """
     Finds sessions for a live table.
@@ -101,7 +104,8 @@ class Loader:
         if self.next and uid in self.next:
             self.next[uid].waiting.append(answered)
             return
-        question = Question(self, uid, key, [answered])
+        known = None if entry is None else entry.version
+        question = Question(self, uid, key, [answered], live, known)
         if uid in self.asked:
             self.next[uid] = question
             return
@@ -148,25 +152,30 @@ class Loader:
 
         @param live: What is in memory now.
         """
-        table, question.called = self.table, False
-        if live is None:
-            question.live = question.known = None
-        else:
-            question.live, entry, due = live, live._entry, live._due
-            if due is None or live._clock.seconds() >= due:
+        table, known = self.table, None
+        store, seconds = table.store, table.seconds
+        now = seconds()
+        if live is not None:
+            entry, due, clock = live._entry, live._due, live._clock
+            there = now if clock is table.reactor else clock.seconds()
+            if due is None or there >= due:
                 # Else it has outlived here: it was maybe touched in another process,
                 # which its version does not tell.
                 entry = None if live._hasOutlived() else entry
-            question.known = None if entry is None else entry.version
-        store = table.store
+            known = None if entry is None else entry.version
+        # As by far most are, they are what the question was made with: to change what is
+        # made in C takes as long as making it.
+        if question.live is not live or question.known != known:
+            question.live, question.known = live, known
         try:
-            question.seen = store.changes()
-            now, load = table.reactor.seconds(), store.load
-            tell = SHORT.get(getattr(load, "__func__", None))
+            seen, load = store.changes(), store.load
+            if seen != question.seen:
+                question.seen = seen
+            tell = _shortWay(getattr(load, "__func__", None))
             if tell is not None:
-                tell(load.__self__, question, question.key, now, question.known)
+                tell(load.__self__, question, question.key, now, known)
                 return
-            loaded = maybeDeferred(load, question.key, now, question.known)
+            loaded = maybeDeferred(load, question.key, now, known)
         except BaseException:
             question.errback(Failure())
             return

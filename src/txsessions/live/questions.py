@@ -36,7 +36,7 @@ class Question(Struct, eq=False):
     @ivar loader: Who asks.
     @ivar uid: The session's.
     @ivar key: Its store key.
-    @ivar waiting: Who waits for the answer.
+    @ivar waiting: Who waits for the answer; nobody, once it was given.
     @ivar live: The session, if it is in memory.
     @ivar known: The version that is in memory.
     @ivar seen: What C{store.changes()} said before.
@@ -61,10 +61,10 @@ class Question(Struct, eq=False):
         """
         The store has answered.
         """
-        if self.called:
+        waiting = self.waiting
+        if not waiting or self.called:
             # A store that raised, and goes on all the same.
             return
-        self.called = True
         live, loader = self.live, self.loader
         table = loader.table
         try:
@@ -89,7 +89,7 @@ class Question(Struct, eq=False):
                     return
             loader.asked.pop(self.uid, None)
             # No uid in a variable here: a traceback of the application may show it.
-            for answered in self.waiting:
+            for answered in waiting:
                 if session is not None and session._uid != self.uid:
                     # Whoever was answered before gave it another id: this one is dead.
                     session = None
@@ -98,6 +98,7 @@ class Question(Struct, eq=False):
                 except BaseException:
                     # What tellAll does, without a step for each.
                     _log.failure("A request for a session met an unexpected error")
+            waiting.clear()
             if loader.next:
                 loader.sendNext(self.uid)
         except BaseException:
@@ -108,7 +109,7 @@ class Question(Struct, eq=False):
         """
         The store could not answer.
         """
-        if self.called:
+        if self.called or not self.waiting:
             return
         self.called = True
         failure = error if isinstance(error, Failure) else Failure(error)

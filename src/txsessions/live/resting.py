@@ -50,7 +50,7 @@ class Resting:
 
     def __init__(self, table: LiveTable) -> None:
         self._table = table
-        self._seconds = table.reactor.seconds
+        self._seconds = table.seconds
         self._order: OrderedDict[Entry, None] = OrderedDict()
         self._moveToEnd = self._order.move_to_end
         self.departed: WeakValueDictionary[bytes, Session] = WeakValueDictionary()

@@ -63,6 +63,7 @@ class LiveTable:
     """
     The live sessions of one store and site name.
 
+    @ivar seconds: Tells the time, in seconds since the epoch.
     @ivar store: The store, or L{None} where this process is all there is.
     @ivar deadlines: The one timer of the reactor.
     @ivar sessions: The live sessions by uid.
@@ -93,6 +94,8 @@ class LiveTable:
         strict: bool = False,
     ) -> None:
         self.reactor = reactor
+        # As each request asks for it, it is not looked for in the reactor's class.
+        self.seconds: Callable[[], float] = reactor.seconds
         self.store: Any = store
         self.siteName = siteName
         self.announcer = announcer
@@ -114,12 +117,6 @@ class LiveTable:
         self.checks = Checks(self)
         self.principals = Principals(self)
         self.anonymous = Anonymous(self)
-
-    def seconds(self) -> float:
-        """
-        The time, in seconds since the epoch.
-        """
-        return self.reactor.seconds()
 
     def tagOf(self, uid: bytes) -> str:
         """

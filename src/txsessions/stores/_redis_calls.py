@@ -71,14 +71,16 @@ class Calls:
         )
         self.clock = ServerClock(self._send, self.seconds, settings.maxQueue)
 
-    def mustLook(self) -> bool:
+    def mustLook(self, now: float) -> bool:
         """
-        Whether a call that brings a time cannot simply be made: it is not open, was
-        opened before a fork, or the server's clock has to be asked.  The verbs of each
-        request ask this first, and are then called directly.
+        Whether a call cannot simply be made: it is not open, was opened before a fork,
+        or the server's clock has to be asked.  The verbs of each request ask this first,
+        and are then called directly.
+
+        @param now: What it brings: the time, as the reactor of most callers has it.
         """
         # Nothing is measured before it is open, so that needs no look of its own.
-        return self.fork != FORKS.count or self.clock.lookAt <= self.seconds()
+        return self.fork != FORKS.count or self.clock.lookAt <= now
 
     def _send(self, command: bytes) -> Deferred[Any]:
         """

@@ -47,7 +47,8 @@ def load(told: Told, calls: Calls, key: bytes, now: float, known: int | None) ->
     asked = b"" if known is None else packAsked(at, known)
     command = _LOAD % (len(name), name, len(asked), asked)
     about = (calls, command, key, at)
-    calls.client.tell(told, command, _LOADED, about)
+    tell = calls.client.tell
+    tell(told, command, _LOADED, about)
 
 
 def _loaded(

@@ -117,7 +117,8 @@ def replace(
     script, again = _redis_scripts.REPLACE, (record, expected, now)
     about = (calls, script, command, key, key, None, again)
     reading = _REPLICATED if calls.replicas else _WRITTEN
-    calls.client.tell(told, command, reading, about)
+    tell = calls.client.tell
+    tell(told, command, reading, about)
 
 
 def touch(

@@ -73,7 +73,7 @@ class RedisStore(Opening):
         See L{load}.
         """
         calls = self._calls
-        if calls is None or calls.mustLook():
+        if calls is None or calls.mustLook(now):
             self._runTelling(told, now, _redis_loading.load, key, now, known)
         else:
             _redis_loading.load(told, calls, key, now, known)
@@ -92,7 +92,7 @@ class RedisStore(Opening):
         See L{replace}.
         """
         calls = self._calls
-        if calls is None or calls.mustLook():
+        if calls is None or calls.mustLook(now):
             verb = _redis_verbs.replace
             self._runTelling(told, now, verb, record, expected, now)
         else:

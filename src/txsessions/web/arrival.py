@@ -146,7 +146,10 @@ def _goOn(exchange: Exchange, resume: Callable[[], None] | None = None) -> None:
     exchange.isLoading = False
     request = exchange.request
     try:
-        (resume or request._processLoaded)()
+        if resume is None:
+            request._processLoaded()
+        else:
+            resume()
     except Exception:
         failing.giveUp(request)
     if exchange.afterwards is not None:

@@ -53,7 +53,8 @@ class Exchange(Holding):
         # What each request looks at is the instance's own: it is found in a tenth of
         # the time.
         self.state = FREE
-        self.turnIsOver = self._undecided = False
+        self.turnIsOver = self.isLoaded = self._undecided = False
+        self.afterwards = None
         self._pending = 0
         for visit in visits:
             visit.exchange = self

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from txsessions.core.shapes import Shaped
+
 if TYPE_CHECKING:
     from txsessions.live.session import Session
 
@@ -18,7 +20,7 @@ HELD_ON: Any = object()
 """In the place of who was signed in when a request let go: it still holds on."""
 
 
-class Holder:
+class Holder(Shaped):
     """
     What a request holds a session by.
 

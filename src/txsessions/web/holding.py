@@ -24,7 +24,7 @@ from txsessions.errors import (
 from txsessions.live.phases import ENDED
 from txsessions.web import failing
 from txsessions.web.headers import correctCookies, varyByCookie
-from txsessions.web.reply import Recorder
+from txsessions.web.reply import Recorder, StandIn
 from txsessions.web.visits import DONE, FAILED, HELD, LOST, OPEN, Visits
 
 if TYPE_CHECKING:
@@ -57,10 +57,11 @@ class Holding(Visits):
         """
         request = self.request
         self.state = HELD
+        self._finishing = self._repeats = False
         for visit in self.visits:
             visit.heldLine = visit.line
-        recorder = self._recorder = Recorder(request.channel)
-        request.channel = recorder
+        recorder = self._recorder = Recorder(request.channel, [])
+        request.channel = StandIn(recorder)
         if request.producer is not None:
             recorder.takeOver(request.producer, request.streamingProducer)
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from twisted.web import http
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
@@ -84,32 +85,135 @@ def _isUsual(channel: Any) -> bool:
         return False
 
 
-class Recorder:
+class Recorder(Struct, eq=False):
     """
-    Stands in the place of a request's channel.
+    What a response wrote.  Each that is held has one, so it is of a kind that is made in
+    C.
 
     @ivar channel: The real one.
-    @ivar _chunks: What is to be sent.  Where the channel is Twisted's for HTTP/1, that
+    @ivar chunks: What is to be sent.  Where the channel is Twisted's for HTTP/1, that
         begins with the status line and the headers as they were, in as many pieces as
-        C{_headPieces} says: nothing else has to be made of them.
-    @ivar _head: For any other channel: version, code, reason and a copy of the headers.
+        C{headPieces} says: nothing else has to be made of them.
+    @ivar head: For any other channel: version, code, reason and a copy of the headers.
+    @ivar closes: Whether the connection is to be closed.
+    @ivar producer: Who writes more, whenever it is asked to.
+    @ivar isStreaming: Whether it goes on by itself.
     """
 
-    _head: tuple[bytes, bytes, bytes, Headers] | None = None
-    _headPieces = 0
-    _closes = False
-    _producer: Any = None
-    _streaming = False
+    channel: Any
+    chunks: list[bytes]
+    head: tuple[bytes, bytes, bytes, Headers] | None = None
+    headPieces: int = 0
+    closes: bool = False
+    producer: Any = None
+    isStreaming: bool = False
 
-    def __init__(self, channel: Any) -> None:
-        self.channel = channel
-        self._chunks: list[bytes] = []
+    # What it holds is for the client only.
+    __repr__ = object.__repr__
+
+    def headers(self) -> Headers | None:
+        """
+        The headers that were written, if they were: what is changed in them is sent so.
+        """
+        count = self.headPieces
+        if count:
+            version, _, code, _, reason, *_ = head = self.chunks[: count - 1]
+            names, values = head[_FIRST::_EACH], head[_FIRST + 2 :: _EACH]
+            told = headersOf(zip(names, values, strict=True))
+            self.head = version, code, reason, told
+            del self.chunks[:count]
+            self.headPieces = 0
+        return None if self.head is None else self.head[3]
+
+    def takeOver(self, producer: IProducer, streaming: bool) -> None:
+        """
+        Stop a producer that the real channel has: all of a file would come here.
+        """
+        self.producer, self.isStreaming = producer, streaming
+        if streaming:
+            self.producer.pauseProducing()
+        self.channel.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        """
+        The client is gone: nothing is wanted from the producer any more.
+        """
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            producer.stopProducing()
+
+    def drop(self) -> None:
+        """
+        Forget what was recorded.
+        """
+        self.head = None
+        self.chunks = []
+        self.headPieces = 0
+        self.closes = False
+
+    def replay(self) -> None:
+        """
+        Send it all.
+        """
+        channel = self.channel
+        if self.headPieces and self.producer is None:
+            # By far most are so.
+            channel.writeSequence(self.chunks)
+        else:
+            self._sendAll(channel)
+        if self.closes:
+            channel.loseConnection()
+
+    def _sendAll(self, channel: Any) -> None:
+        """
+        Send what takes more than one call.
+
+        The producer comes afterwards, and goes on where it was, unless the
+        transport is full: then it waits.  It is paused once and resumed once,
+        since there are producers that count.
+        """
+        producer, self.producer = self.producer, None
+        comesFirst = producer is not None and getattr(channel, "producerFirst", False)
+        if comesFirst:
+            channel.registerProducer(producer, self.isStreaming)
+        if self.head is not None:
+            channel.writeHeaders(*self.head)
+        chunks = self.chunks
+        if len(chunks) == 1:
+            channel.write(chunks[0])
+        elif chunks:
+            channel.writeSequence(chunks)
+        if producer is not None:
+            if not comesFirst:
+                channel.registerProducer(producer, self.isStreaming)
+            isFull = getattr(channel, "_waitingForTransport", False)
+            if isFull and not self.isStreaming:
+                channel.pauseProducing()
+            elif self.isStreaming and not isFull:
+                producer.resumeProducing()
+
+
+class StandIn(Struct, eq=False, weakref=True):
+    """
+    Stands in the place of a request's channel.  What is not about writing is the real
+    channel's.
+    """
+
+    _recorder: Recorder
+
+    __repr__ = object.__repr__
 
     def __getattr__(self, name: str) -> Any:
         """
-        Everything else is the real channel's.
+        Find what only the real channel has.
         """
-        return getattr(self.channel, name)
+        return getattr(self._recorder.channel, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """
+        Change the real channel.
+        """
+        setattr(self._recorder.channel, name, value)
 
     def writeHeaders(
         self, version: bytes, code: bytes, reason: bytes, headers: Any
@@ -117,29 +221,18 @@ class Recorder:
         """
         See C{HTTPChannel.writeHeaders}.
         """
-        if type(headers) is _cuts and _isUsual(self.channel):
+        # A class that has a __getattr__ finds all that it has in the slow way, so this
+        # is asked for once.
+        recorder = self._recorder
+        if type(headers) is _cuts and _isUsual(recorder.channel):
             _USUAL[0](_taker, version, code, reason, headers)
             pieces, _taker.taken = _taker.taken, ()
-            self._chunks[: self._headPieces] = pieces
-            self._headPieces = len(pieces)
+            recorder.chunks[: recorder.headPieces] = pieces
+            recorder.headPieces = len(pieces)
             return
         if not isinstance(headers, Headers):
             headers = Headers(_collect(headers))
-        self._head = version, code, reason, copyOf(headers)
-
-    def headers(self) -> Headers | None:
-        """
-        The headers that were written, if they were: what is changed in them is sent so.
-        """
-        count = self._headPieces
-        if count:
-            version, _, code, _, reason, *_ = head = self._chunks[: count - 1]
-            names, values = head[_FIRST::_EACH], head[_FIRST + 2 :: _EACH]
-            told = headersOf(zip(names, values, strict=True))
-            self._head = version, code, reason, told
-            del self._chunks[:count]
-            self._headPieces = 0
-        return None if self._head is None else self._head[3]
+        recorder.head = version, code, reason, copyOf(headers)
 
     def write(self, data: bytes) -> None:
         """
@@ -149,7 +242,7 @@ class Recorder:
         """
         if not isinstance(data, bytes):
             raise TypeError("Data must be bytes")
-        self._chunks.append(data)
+        self._recorder.chunks.append(data)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """
@@ -161,103 +254,33 @@ class Recorder:
         for data in chunks:
             if not isinstance(data, bytes):
                 raise TypeError("Data must be bytes")
-        self._chunks += chunks
+        self._recorder.chunks.extend(chunks)
 
     def loseConnection(self) -> None:
         """
         See C{HTTPChannel.loseConnection}.
         """
-        self._closes = True
-
-    # -- producers
-
-    def takeOver(self, producer: IProducer, streaming: bool) -> None:
-        """
-        Stop a producer that the real channel has: all of a file would come here.
-        """
-        self._producer, self._streaming = producer, streaming
-        if streaming:
-            self._producer.pauseProducing()
-        self.channel.unregisterProducer()
+        self._recorder.closes = True
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """
         See C{HTTPChannel.registerProducer}.
         """
-        if self._producer is not None:
+        recorder = self._recorder
+        if recorder.producer is not None:
             raise RuntimeError(
                 f"Cannot register producer {producer}, because producer "
-                f"{self._producer} was never unregistered."
+                f"{recorder.producer} was never unregistered."
             )
-        self._producer, self._streaming = producer, streaming
+        recorder.producer, recorder.isStreaming = producer, streaming
         if streaming:
-            self._producer.pauseProducing()
+            recorder.producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
         """
         See C{HTTPChannel.unregisterProducer}.
         """
-        self._producer = None
-
-    def stopProducing(self) -> None:
-        """
-        The client is gone: nothing is wanted from the producer any more.
-        """
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.stopProducing()
-
-    # -- the way back
-
-    def drop(self) -> None:
-        """
-        Forget what was recorded.
-        """
-        self._head = None
-        self._chunks = []
-        self._headPieces = 0
-        self._closes = False
-
-    def replay(self) -> None:
-        """
-        Send it all.
-        """
-        channel = self.channel
-        if self._headPieces and self._producer is None:
-            # By far most are so.
-            channel.writeSequence(self._chunks)
-        else:
-            self._sendAll(channel)
-        if self._closes:
-            channel.loseConnection()
-
-    def _sendAll(self, channel: Any) -> None:
-        """
-        Send what takes more than one call.
-
-        The producer comes afterwards, and goes on where it was, unless the
-        transport is full: then it waits.  It is paused once and resumed once,
-        since there are producers that count.
-        """
-        producer, self._producer = self._producer, None
-        comesFirst = producer is not None and getattr(channel, "producerFirst", False)
-        if comesFirst:
-            channel.registerProducer(producer, self._streaming)
-        if self._head is not None:
-            channel.writeHeaders(*self._head)
-        chunks = self._chunks
-        if len(chunks) == 1:
-            channel.write(chunks[0])
-        elif chunks:
-            channel.writeSequence(chunks)
-        if producer is not None:
-            if not comesFirst:
-                channel.registerProducer(producer, self._streaming)
-            isFull = getattr(channel, "_waitingForTransport", False)
-            if isFull and not self._streaming:
-                channel.pauseProducing()
-            elif self._streaming and not isFull:
-                producer.resumeProducing()
+        self._recorder.producer = None
 
 
 def _collect(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
@@ -270,4 +293,4 @@ def _collect(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
     return collected
 
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "StandIn"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from txsessions.core.shapes import Shaped
 from txsessions.errors import ConfigurationError, ResponseStarted
 from txsessions.live.signin import rememberedFor
 from txsessions.web.headers import forbidStoring
@@ -25,7 +26,7 @@ FREE, HELD, OPEN, FAILED, LOST, DONE = range(6)
 answered by us instead; the client is gone; finished."""
 
 
-class Visits:
+class Visits(Shaped):
     """
     The sessions of one request.
 
