@@ -99,8 +99,9 @@ class Redis:
         many at a time.
         """
         from txsessions.stores._redis_address import readAddress
+        from txsessions.stores._redis_keys import Keys
         from txsessions.stores._redis_resp import pack
-        from txsessions.stores._redis_rows import GRACE, Keys, encode
+        from txsessions.stores._redis_rows import GRACE, encode
 
         keys = Keys(readAddress(self._address, {}).prefix)
         while some := list(itertools.islice(made, TOGETHER)):

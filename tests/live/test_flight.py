@@ -80,11 +80,16 @@ class FlightTests(LiveCase):
         """
         loader = self.live._live.loader
         seen = []
+
+        def rename():
+            self.session._scheme = True, b"name"
+            self.session._entry.termsChanged()
+
         for change in (
             lambda: None,
             lambda: setattr(self.session, "sessionTimeout", 100),
             lambda: setattr(self.session, "sessionLifetime", 5000),
-            lambda: setattr(self.session, "_scheme", (True, b"name")),
+            rename,
             lambda: setattr(self.session, "_createdAt", NOW - 10),
         ):
             change()

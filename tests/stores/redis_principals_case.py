@@ -8,7 +8,7 @@ import hashlib
 
 from tests.stores.test_redis import StoreCase
 from txsessions.core.record import SignInLimit
-from txsessions.stores._redis_rows import shardOf
+from txsessions.stores._redis_keys import shardOf
 
 WHO = hashlib.sha256(b"who").digest()
 """Somebody."""

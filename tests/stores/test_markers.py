@@ -19,7 +19,7 @@ from tests.stores.valkeys import shared
 from txsessions.core.record import ROTATED
 from txsessions.errors import StoreUnavailable
 from txsessions.stores import MemoryStore
-from txsessions.stores._redis_rows import Keys
+from txsessions.stores._redis_keys import Keys
 from txsessions.testing._case import steps
 
 OLD, NEW = record("old"), record("new", version=2)

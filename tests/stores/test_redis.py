@@ -22,7 +22,8 @@ from txsessions.errors import (
 )
 from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores import _redis_resp
-from txsessions.stores._redis_rows import GRACE, LIMIT, TIMES, Keys, shardOf
+from txsessions.stores._redis_keys import Keys, shardOf
+from txsessions.stores._redis_rows import GRACE, LIMIT, TIMES
 from txsessions.testing._case import steps
 
 TWISTED = b"S1" + b"\xff" * 60

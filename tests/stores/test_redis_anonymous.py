@@ -7,7 +7,7 @@ from __future__ import annotations
 from msgspec.structs import replace as evolve
 
 from tests.stores.test_redis import StoreCase
-from txsessions.stores._redis_rows import shardOf
+from txsessions.stores._redis_keys import shardOf
 from txsessions.testing._case import steps
 
 

@@ -11,7 +11,8 @@ from tests.stores.redis_principals_case import ONE, WHO, PrincipalsCase
 from tests.stores.valkeys import REDIS, shared
 from txsessions.core.record import PREFIX_BYTES
 from txsessions.stores import _redis_sweeping
-from txsessions.stores._redis_rows import GRACE, SHARDS, shardOf
+from txsessions.stores._redis_keys import SHARDS, shardOf
+from txsessions.stores._redis_rows import GRACE
 from txsessions.testing._case import steps
 
 DAYS = 1.5 * GRACE

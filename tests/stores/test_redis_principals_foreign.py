@@ -15,7 +15,8 @@ from tests.stores.redis_case import IDLE
 from tests.stores.redis_principals_case import WHO, PrincipalsCase
 from txsessions.core.record import PREFIX_BYTES, UNCHANGED, SignInLimit
 from txsessions.errors import SessionGone, StoreUnavailable, TooManySessions
-from txsessions.stores._redis_rows import GRACE, shardOf
+from txsessions.stores._redis_keys import shardOf
+from txsessions.stores._redis_rows import GRACE
 from txsessions.testing._case import steps
 
 

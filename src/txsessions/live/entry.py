@@ -139,8 +139,9 @@ class Entry:
 
     def termsChanged(self) -> None:
         """
-        A limit of the session, or its cookie, is another one.
+        A limit of the session, or its cookie, is another one, or may be.
         """
+        self._given = ()
         self._objects = []
 
     @property
@@ -245,8 +246,10 @@ class Entry:
         except SessionError:
             self.drop()
             raise
-        given = _given(session)
-        terms = self._terms if given == self._given else self.terms
+        # What the limits of a class say now is looked up as often as the store is told of
+        # a touch; whatever changes those of a session, or its cookie, forgets these.
+        touchDue = session.lastModified - self.touchedAt >= self._touchInterval
+        terms = self._terms if self._given and not touchDue else self.terms
         key = self._key or self.key
         flight = self.flight
         if flight is not None:
@@ -260,7 +263,6 @@ class Entry:
         storedKey = self.storedKey
         stored = storedKey is not None
         changed = parts != self.parts or terms != self.storedTerms
-        touchDue = session.lastModified - self.touchedAt >= self._touchInterval
         renamed = stored and storedKey != key
         need = DECISIONS[stored, False, False, changed, renamed, touchDue]
         if need is _TOUCH:

@@ -345,6 +345,9 @@ class LiveTable:
         try:
             if entry is None:
                 self.anonymous.keep(session)
+            else:
+                # Who asks for it wants all that is looked up seldom, too.
+                entry.termsChanged()
             saved = entry is None or entry.settle(waiter)
         except SessionError:
             waiter.saveFailed(Failure())

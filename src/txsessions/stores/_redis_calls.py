@@ -24,8 +24,8 @@ from txsessions.stores._redis_clock import ServerClock
 from txsessions.stores._redis_endpoints import endpointOf
 from txsessions.stores._redis_errors import Verdict, adviceOn, storeError, verdictOn
 from txsessions.stores._redis_functions import DONE, Script
+from txsessions.stores._redis_keys import Keys
 from txsessions.stores._redis_resp import ReplyError, pack
-from txsessions.stores._redis_rows import Keys
 
 if TYPE_CHECKING:
     from txsessions.stores._redis_address import Settings
@@ -42,6 +42,8 @@ class Calls:
     One opening.
 
     @ivar fork: How many forks lay before it was made: see L{FORKS<txsessions.core.forks.FORKS>}.
+    @ivar clock: The server's.  A call that brings a time can simply be made where it comes
+        before that at which this has to be looked at: nothing is measured before it is open.
     @ivar where: The server, for messages.
     @ivar deadline: After how many seconds a call fails.
     @ivar replicas: How many have to have a write.
@@ -70,17 +72,6 @@ class Calls:
             self._connected,
         )
         self.clock = ServerClock(self._send, self.seconds, settings.maxQueue)
-
-    def mustLook(self, now: float) -> bool:
-        """
-        Whether a call cannot simply be made: it is not open, was opened before a fork,
-        or the server's clock has to be asked.  The verbs of each request ask this first,
-        and are then called directly.
-
-        @param now: What it brings: the time, as the reactor of most callers has it.
-        """
-        # Nothing is measured before it is open, so that needs no look of its own.
-        return self.fork != FORKS.count or self.clock.lookAt <= now
 
     def _send(self, command: bytes) -> Deferred[Any]:
         """

@@ -18,23 +18,15 @@ from txsessions.stores import _redis_scripts
 from txsessions.stores._redis_calls import Calls, odd
 from txsessions.stores._redis_connection import Reading
 from txsessions.stores._redis_functions import DONE, GONE
+from txsessions.stores._redis_keys import asked, bulk
 from txsessions.stores._redis_resp import ReplyError
-from txsessions.stores._redis_rows import (
-    BULK,
-    LIMIT,
-    Damaged,
-    decode,
-    packAsked,
-    packTime,
-    reportDamage,
-)
+from txsessions.stores._redis_rows import LIMIT, Damaged, decode, packTime, reportDamage
 from txsessions.stores._telling import passOn
 
 Found = Record | Answer | None
 
-# All of the command that never changes: hiredis needs several times as long for a
-# command of many short parts.
-_LOAD = b"*5\r\n%b$1\r\n1\r\n" % _redis_scripts.LOAD.lead + 2 * BULK
+_LOAD = b"*5\r\n%b$1\r\n1\r\n" % _redis_scripts.LOAD.lead
+_NOTHING = bulk(b"")
 
 
 def load(told: Told, calls: Calls, key: bytes, now: float, known: int | None) -> None:
@@ -43,9 +35,8 @@ def load(told: Told, calls: Calls, key: bytes, now: float, known: int | None) ->
     have.
     """
     at = now + calls.clock.offset
-    name = calls.keys.record(key)
-    asked = b"" if known is None else packAsked(at, known)
-    command = _LOAD % (len(name), name, len(asked), asked)
+    what = _NOTHING if known is None else asked(at, known)
+    command = b"".join((_LOAD, calls.keys.part(key), what))
     about = (calls, command, key, at)
     tell = calls.client.tell
     tell(told, command, _LOADED, about)

@@ -15,7 +15,8 @@ from txsessions.core.record import Record
 from txsessions.stores import _redis_principal_scripts as _scripts
 from txsessions.stores._redis_calls import Calls, odd
 from txsessions.stores._redis_functions import DONE, Script
-from txsessions.stores._redis_rows import SHARDS, packTime
+from txsessions.stores._redis_keys import SHARDS
+from txsessions.stores._redis_rows import packTime
 from txsessions.stores._redis_sweeping import PAGE, ROOM, SLICE, readable, together
 
 _SIZE = 16

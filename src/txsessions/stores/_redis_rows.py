@@ -1,5 +1,5 @@
 """
-Records as bytes in a Redis server, and the names of their keys.
+Records as bytes in a Redis server.
 
 Owns the layout.  A record is one string: a head of fixed size and the sealed payload.
 C{S1} is one in which nobody is signed in; one of an earlier version may have a
@@ -11,7 +11,6 @@ are not kept as one sum, as other stores can, for a server may lose one of them.
 are kept in the server's clock: what callers say plus an offset.  C{createdAt} is never
 compared there, so it is kept as it was said, beside the offset of that time.
 
-Keys are laid out for a cluster: a fixed number of shards, each with one hash tag.
 Knows no connection.
 """
 
@@ -37,9 +36,6 @@ MARKER_GRACE = 5
 
 LIMIT = 1 << 20
 """How large a record may be, in bytes: what is larger is not read."""
-
-SHARDS = 64
-"""Over how many hash tags the sessions are spread.  Never to be changed."""
 
 _FORMAT = struct.Struct("<2sqdddddIh")
 _MARKER = struct.Struct("<2sd")
@@ -68,100 +64,11 @@ packTime = struct.Struct("<d").pack
 packTimes = struct.Struct("<ddd").pack
 """Write three of them."""
 
-_ASKED = struct.Struct("<dq").pack
-
-BULK = b"$%d\r\n%b\r\n"
-"""One part of a command, to be filled in: its length, and it."""
-
 
 class Damaged(Exception):
     """
     What is stored is no record.
     """
-
-
-class Keys:
-    """
-    The names of all keys.
-    """
-
-    def __init__(self, prefix: str) -> None:
-        """
-        @param prefix: What they begin with.
-        """
-        tags = [b"{%b:%02d}:" % (prefix.encode(), shard) for shard in range(SHARDS)]
-        self.records = [tag + b"s:" for tag in tags]
-        self.due = [tag + b"due" for tag in tags]
-        self.claims = [tag + b"claims" for tag in tags]
-        self.index = [tag + b"index" for tag in tags]
-        self.anonymous = [tag + b"anon" for tag in tags]
-        self._became = [tag + b"b:" for tag in tags]
-        self.ended = [tag + b"ended" for tag in tags]
-        self._principals = [tag + b"p:" for tag in tags]
-        self._epochs = [tag + b"e:" for tag in tags]
-        self.patternOfPrincipals = b"{%b:[0-9][0-9]}:p:*" % prefix.encode()
-        self._ahead = len(self.records[0])
-        self._changed = [
-            b"$%%d\r\n%b%%b\r\n" % record
-            + BULK % (len(due), due)
-            + BULK % (len(claims), claims)
-            + BULK
-            for record, due, claims in zip(
-                self.records, self.due, self.claims, strict=True
-            )
-        ]
-
-    def record(self, key: bytes) -> bytes:
-        """
-        The key of a record.
-        """
-        return self.records[key[0] & 63 if key else 0] + key
-
-    def became(self, key: bytes) -> bytes:
-        """
-        The key that says what a session under a marker became.
-        """
-        return self._became[shardOf(key)] + key
-
-    def principals(self, principal: bytes) -> list[bytes]:
-        """
-        The indexes of a principal, one a shard.
-        """
-        return [name + principal for name in self._principals]
-
-    def epochs(self, prefix: bytes) -> list[bytes]:
-        """
-        The epochs of a prefix of principals, one a shard.
-        """
-        return [name + prefix for name in self._epochs]
-
-    def all(self, key: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-        """
-        The keys of a record, and of its shard's deadlines, claims and index.
-        """
-        shard = shardOf(key)
-        return (
-            self.records[shard] + key,
-            self.due[shard],
-            self.claims[shard],
-            self.index[shard],
-        )
-
-    def packed(self, key: bytes) -> bytes:
-        """
-        The first three of L{all}, and the name of the session, as four parts of a
-        command.
-        """
-        size = len(key)
-        form = self._changed[key[0] & 63 if key else 0]
-        return form % (self._ahead + size, key, size, key)
-
-
-def shardOf(key: bytes) -> int:
-    """
-    Which shard a session belongs to.
-    """
-    return key[0] & 63 if key else 0
 
 
 def packVersion(version: int) -> bytes:
@@ -174,17 +81,6 @@ def packVersion(version: int) -> bytes:
         return version.to_bytes(8, "little", signed=True)
     except OverflowError:
         return b""
-
-
-def packAsked(now: float, version: int) -> bytes:
-    """
-    Write the server's time, and a version as scripts compare it: none for a number
-    that no version can have.
-    """
-    try:
-        return _ASKED(now, version)
-    except struct.error:
-        return packTime(now)
 
 
 def encode(record: Record, offset: float) -> bytes:
@@ -359,24 +255,19 @@ def reportDamage(key: bytes) -> None:
 
 
 __all__ = [
-    "BULK",
     "GRACE",
     "HEAD",
     "LIMIT",
     "MARKER_GRACE",
-    "SHARDS",
     "SIGNED_HEAD",
     "TIMES",
     "Damaged",
-    "Keys",
     "decode",
     "encode",
-    "packAsked",
     "packMarker",
     "packTime",
     "packTimes",
     "packVersion",
     "reportDamage",
-    "shardOf",
     "signInOf",
 ]

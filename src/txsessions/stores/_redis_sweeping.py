@@ -15,16 +15,9 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 from txsessions.core.record import Record
 from txsessions.stores import _redis_principal_scripts, _redis_scripts
 from txsessions.stores._redis_calls import Calls
+from txsessions.stores._redis_keys import SHARDS, shardOf
 from txsessions.stores._redis_resp import ReplyError
-from txsessions.stores._redis_rows import (
-    LIMIT,
-    SHARDS,
-    Damaged,
-    decode,
-    packTime,
-    reportDamage,
-    shardOf,
-)
+from txsessions.stores._redis_rows import LIMIT, Damaged, decode, packTime, reportDamage
 
 SLICE = 64
 """How many records one script looks at."""

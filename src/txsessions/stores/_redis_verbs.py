@@ -26,12 +26,11 @@ from txsessions.stores import _redis_scripts
 from txsessions.stores._redis_calls import Calls, odd
 from txsessions.stores._redis_connection import Reading
 from txsessions.stores._redis_functions import DONE, EXISTS, GONE, TOO_MANY, Script
+from txsessions.stores._redis_keys import asked, bulk, lead
 from txsessions.stores._redis_rows import (
-    BULK,
     Damaged,
     decode,
     encode,
-    packAsked,
     packMarker,
     packTime,
     packTimes,
@@ -42,10 +41,8 @@ from txsessions.stores._redis_rows import (
 from txsessions.stores._telling import deferredOf, passOn
 
 _NONE: Sequence[bytes] = ()
-# The commands of each request, with all that never changes: hiredis needs several times
-# as long for a command of many short parts.
-_REPLACE = b"*9\r\n%b$1\r\n3\r\n" % _redis_scripts.REPLACE.lead + b"%b" + 2 * BULK
-_TOUCH = b"*8\r\n%b$1\r\n3\r\n" % _redis_scripts.TOUCH.lead + b"%b" + BULK
+_REPLACE = b"*9\r\n%b$1\r\n3\r\n" % _redis_scripts.REPLACE.lead
+_TOUCH = b"*8\r\n%b$1\r\n3\r\n" % _redis_scripts.TOUCH.lead
 
 
 def insert(
@@ -106,14 +103,10 @@ def replace(
     except (SessionTooLarge, ValueError) as error:
         told.errback(error)
         return
-    key, asked = record.key, packAsked(now + offset, expected)
-    command = _REPLACE % (
-        calls.keys.packed(key),
-        len(value),
-        value,
-        len(asked),
-        asked,
-    )
+    key, what = record.key, asked(now + offset, expected)
+    # The value, and what ends it, stand between two parts.
+    ahead = calls.keys.parts(key)
+    command = b"".join((_REPLACE, ahead, lead(len(value)), value, b"\r\n", what))
     script, again = _redis_scripts.REPLACE, (record, expected, now)
     about = (calls, script, command, key, key, None, again)
     reading = _REPLICATED if calls.replicas else _WRITTEN
@@ -129,7 +122,7 @@ def touch(
     """
     offset = calls.clock.offset
     times = packTimes(touchedAt + offset, expiresAt + offset, now + offset)
-    command = _TOUCH % (calls.keys.packed(key), len(times), times)
+    command = b"".join((_TOUCH, calls.keys.parts(key), bulk(times)))
     return _write(calls, _redis_scripts.TOUCH, command, key, key)
 
 

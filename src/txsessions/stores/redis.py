@@ -35,6 +35,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from txsessions.core.forks import FORKS
 from txsessions.core.record import Answer, Record, SignInLimit
 from txsessions.core.telling import Told, shortBy
 from txsessions.interfaces import ROTATION_MARKER, IReconnectingStore, ISessionStore
@@ -73,7 +74,7 @@ class RedisStore(Opening):
         See L{load}.
         """
         calls = self._calls
-        if calls is None or calls.mustLook(now):
+        if calls is None or calls.fork != FORKS.count or calls.clock.lookAt <= now:
             self._runTelling(told, now, _redis_loading.load, key, now, known)
         else:
             _redis_loading.load(told, calls, key, now, known)
@@ -92,7 +93,7 @@ class RedisStore(Opening):
         See L{replace}.
         """
         calls = self._calls
-        if calls is None or calls.mustLook(now):
+        if calls is None or calls.fork != FORKS.count or calls.clock.lookAt <= now:
             verb = _redis_verbs.replace
             self._runTelling(told, now, verb, record, expected, now)
         else:

@@ -115,7 +115,11 @@ class SessionRequest(Asking):
         """
         Go on: the sessions have been loaded, and the client may be gone.
         """
-        if getattr(self, "channel", None) is not None and not self._disconnected:
+        try:
+            channel = self.channel
+        except AttributeError:
+            return
+        if channel is not None and not self._disconnected:
             SessionRequest.process(self)
 
     def render(self: Any, resrc: Any) -> None:

@@ -9,16 +9,17 @@ import struct
 from twisted.trial.unittest import SynchronousTestCase
 
 from txsessions.stores._redis_functions import script
+from txsessions.stores._redis_keys import Keys, asked, bulk, lead
 from txsessions.stores._redis_resp import purePack
-from txsessions.stores._redis_rows import Keys, packAsked, packVersion
+from txsessions.stores._redis_rows import packVersion
 
 
 class PackedTests(SynchronousTestCase):
     """
-    L{Keys.packed}, L{packAsked} and the commands of scripts.
+    L{Keys.part}, L{Keys.parts}, L{asked} and the commands of scripts.
     """
 
-    def test_packed(self):
+    def test_parts(self):
         """
         What is prepared for each shard says the same as packing it part by part,
         whatever the key holds and however long it is.
@@ -26,7 +27,9 @@ class PackedTests(SynchronousTestCase):
         keys = Keys("a.b_c:d-e")
         for key in (b"", b"x", b"%b%d\r\n$3\r\n", bytes(range(256)), b"\xff" * 32):
             whole = purePack((*keys.all(key)[:3], key))
-            self.assertEqual(b"*4\r\n" + keys.packed(key), whole)
+            self.assertEqual(b"*4\r\n" + keys.parts(key), whole)
+            one = purePack((keys.record(key),))
+            self.assertEqual(b"*1\r\n" + keys.part(key), one)
 
     def test_everyShard(self):
         """
@@ -35,7 +38,7 @@ class PackedTests(SynchronousTestCase):
         keys = Keys("txsessions")
         for first in range(256):
             key = bytes([first]) * 32
-            packed = keys.packed(key)
+            packed = keys.parts(key)
             for name in keys.all(key)[:3]:
                 self.assertIn(b"\r\n" + name + b"\r\n", b"\r\n" + packed)
 
@@ -44,10 +47,13 @@ class PackedTests(SynchronousTestCase):
         A version stands behind the time, but for one that no record can have.
         """
         for version in (0, 1, (1 << 63) - 1, -(1 << 63)):
-            asked = packAsked(2.5, version)
-            self.assertEqual(asked, struct.pack("<d", 2.5) + packVersion(version))
+            said = struct.pack("<d", 2.5) + packVersion(version)
+            self.assertEqual(asked(2.5, version), bulk(said))
         for version in (1 << 63, -(1 << 63) - 1):
-            self.assertEqual(packAsked(2.5, version), struct.pack("<d", 2.5))
+            self.assertEqual(asked(2.5, version), bulk(struct.pack("<d", 2.5)))
+        for size in (0, 9, 10, 5000):
+            text = b"x" * size
+            self.assertEqual(lead(size) + text + b"\r\n", bulk(text))
 
     def test_inFull(self):
         """
