@@ -29,7 +29,7 @@ def call(
     """
     Make a call.
     """
-    made = Call(STATEMENT, [b"x" * size], decode, 9.0, keys, alone=alone)
+    made = Call(STATEMENT, [], decode, 9.0, keys, alone=alone, size=size)
     made.told = Deferred()
     return made
 

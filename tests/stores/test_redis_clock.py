@@ -7,7 +7,6 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace as evolve
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -268,6 +267,6 @@ class SkewTests(RedisTestCase):
         self.patch(_redis_clock, "INTERVAL", 0.0)
         asked = proxy.asked.count(b"TIME")
         for _ in range(3):
-            store._calls.clock.lookAt = reactor.seconds()
+            store._calls.clock.lookAt = self.now
             self.assertEqual(await store.load(record.key, self.now), record)
         self.assertGreater(proxy.asked.count(b"TIME"), asked)

@@ -58,7 +58,8 @@ class Call(Step, eq=False):
     """
     A statement, and who waits for the answer.
 
-    @ivar decode: Makes a value of that, or raises what is to be told.
+    @ivar decode: Makes a value of that, or raises what is to be told; takes C{about}
+        too, if there is something.
     @ivar due: When whoever waits is told that it is too late.
     @ivar keys: What it changes; nothing for a read.
     @ivar commit: How its transaction is to be committed: see L{COMMITS}.
@@ -67,9 +68,11 @@ class Call(Step, eq=False):
         whether it is not shared; only where a unit has a setup.
     @ivar retried: Whether it has been made twice.
     @ivar told: Who waits, once it is made.
+    @ivar about: For C{decode}.
+    @ivar size: How many bytes the payload has that is among the values.
     """
 
-    decode: Callable[[PGresult], Any]
+    decode: Callable[..., Any]
     due: float
     keys: tuple[bytes, ...] = ()
     commit: int = 0
@@ -77,6 +80,8 @@ class Call(Step, eq=False):
     lock: tuple[int, bool] | None = None
     retried: bool = False
     told: Told | None = None
+    about: tuple[Any, ...] | None = None
+    size: int = 0
 
     def answer(self, answer: object) -> None:
         """

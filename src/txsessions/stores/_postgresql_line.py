@@ -143,7 +143,8 @@ class Line:
         if len(queue) >= self._room:
             told.errback(self._refused())
             return
-        call.told = told
+        if call.told is not told:
+            call.told = told
         if not queue:
             self._begin(call)
         queue.append(call)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from itertools import chain, islice
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +27,12 @@ UNIT_CALLS = 128
 """How many calls one unit takes at most."""
 
 UNIT_BYTES = 1 << 20
-"""How many bytes of values one unit takes at most, but for one call alone."""
+"""How many bytes of payloads one unit takes at most, but for one call alone."""
 
 _log = Logger()
 _isAlone = attrgetter("alone")
 _keysOf = attrgetter("keys")
-_valuesOf = attrgetter("values")
+_sizeOf = attrgetter("size")
 
 
 class Again(Exception):
@@ -65,7 +65,8 @@ class Again(Exception):
         """
         statement, values, decode = self._instead
         if statement is not None and values is not None and decode is not None:
-            call.statement, call.values, call.decode = statement, values, decode
+            call.statement, call.values = statement, values
+            call.decode, call.about = decode, None
         call.alone = call.alone or self._alone
 
 
@@ -83,7 +84,7 @@ def gather(queue: deque[Call]) -> list[Call]:
     if (
         any(map(_isAlone, calls))
         or max(map(len, map(_keysOf, calls))) > 1
-        or _sizeOf(*calls) > UNIT_BYTES
+        or sum(map(_sizeOf, calls)) > UNIT_BYTES
     ):
         del calls[_fitting(calls) :]
     if len(calls) == len(queue):
@@ -102,7 +103,7 @@ def _fitting(calls: list[Call]) -> int:
     single: set[bytes] = set()
     double: set[bytes] = set()
     for count, call in enumerate(calls):
-        size += _sizeOf(call)
+        size += call.size
         clashing = single | double if len(call.keys) > 1 else double
         if count and (
             call.alone or size > UNIT_BYTES or not clashing.isdisjoint(call.keys)
@@ -112,14 +113,6 @@ def _fitting(calls: list[Call]) -> int:
             return 1
         (double if len(call.keys) > 1 else single).update(call.keys)
     return len(calls)
-
-
-def _sizeOf(*calls: Call) -> int:
-    """
-    How many bytes the values of calls take.
-    """
-    values = chain.from_iterable(map(_valuesOf, calls))
-    return sum(map(len, filter(None, values)))
 
 
 def settle(unit: Unit, place: str) -> list[Call]:
@@ -134,7 +127,8 @@ def settle(unit: Unit, place: str) -> list[Call]:
     again: list[Call] = []
     for call, result in unit.answers():
         try:
-            answer = call.decode(result)
+            decode, about = call.decode, call.about
+            answer = decode(result) if about is None else decode(result, about)
         except Again as other:
             other.change(call)
             again.append(call)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from math import floor
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -77,7 +78,7 @@ def instant(seconds: float, offset: int) -> int:
     """
     if not -_FAR < seconds < _FAR:
         return FARTHEST if seconds > 0 else -FARTHEST
-    return round(seconds * 1e6) + offset
+    return floor(seconds * 1e6 + 0.5) + offset
 
 
 def checksumOf(
@@ -94,10 +95,9 @@ def checksumOf(
     return crc32(payload, crc32(head + (handle or b"")))
 
 
-def valuesOf(record: Record, offset: int) -> Values:
+def numbersOf(record: Record, offset: int) -> tuple[int, int, int, int, int]:
     """
-    The values of a row but its key, in this order: version, three times, checksum,
-    payload; without who is signed in.
+    The numbers of a row, in this order: version, three times, checksum.
     """
     version, payload = record.version, record.payload
     createdAt, touchedAt = record.createdAt, record.touchedAt
@@ -105,22 +105,24 @@ def valuesOf(record: Record, offset: int) -> Values:
     if -_FAR < createdAt <= touchedAt <= expiresAt < _FAR:
         # Nearly always they are in that order, and so not one is too far: what
         # instant does, without asking of each.
-        created = round(createdAt * 1e6) + offset
-        touched = round(touchedAt * 1e6) + offset
-        expires = round(expiresAt * 1e6) + offset
+        created = floor(createdAt * 1e6 + 0.5) + offset
+        touched = floor(touchedAt * 1e6 + 0.5) + offset
+        expires = floor(expiresAt * 1e6 + 0.5) + offset
     else:
         created = instant(createdAt, offset)
         touched = instant(touchedAt, offset)
         expires = instant(expiresAt, offset)
     rest = (record.principal, record.handle, payload)
-    return [
-        number(version),
-        number(created),
-        number(touched),
-        number(expires),
-        number(checksumOf(record.key, version, created, rest)),
-        payload,
-    ]
+    checksum = checksumOf(record.key, version, created, rest)
+    return version, created, touched, expires, checksum
+
+
+def valuesOf(record: Record, offset: int) -> Values:
+    """
+    The values of a row but its key: its numbers, then the payload; without who is signed
+    in.
+    """
+    return [*map(number, numbersOf(record, offset)), record.payload]
 
 
 def recordOf(
@@ -200,17 +202,19 @@ def _othersOf(composite: bytes) -> list[Value]:
     return others
 
 
-def found(key: bytes, present: int, offset: int, result: PGresult) -> Found:
+def found(result: PGresult, about: tuple[bytes, int, int]) -> Found:
     """
     Read the answer to a load.
 
-    @param present: When it was asked, by the server's clock.
+    @param about: The key; when it was asked, by the server's clock; and how far that is
+        ahead.
     """
     if not result.ntuples:
         return None
     composite = result.get_value(0, 0)
     if composite is None:
         return UNCHANGED
+    key, present, offset = about
     numbers, others = _spaced(composite), _othersOf(composite)
     if others[0] is not None:
         try:
@@ -235,6 +239,7 @@ __all__ = [
     "checksumOf",
     "found",
     "instant",
+    "numbersOf",
     "readable",
     "recordOf",
     "valuesOf",

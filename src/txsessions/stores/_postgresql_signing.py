@@ -54,13 +54,15 @@ class SigningVerbs:
         """
         key = record.key
         values: Values = [key, *valuesOf(record, offset)]
+        size = len(record.payload)
         if record.principal is None:
 
             def decode(result: PGresult) -> None:
                 if not result.command_tuples:
                     raise SessionExists(tagOf(key))
 
-            return Call(self._all.insert, values, decode, due, (key,), self._usual)
+            usual = self._usual
+            return Call(self._all.insert, values, decode, due, (key,), usual, size=size)
 
         def decodeSignIn(result: PGresult) -> None:
             if result.get_value(0, 0) == _NO:
@@ -68,6 +70,7 @@ class SigningVerbs:
                 raise _refusal(call, record, limit, answer)
 
         call = Call(self._all.signIn, [], decodeSignIn, due, (key,), self._usual)
+        call.size = size
         signed = (record.principal, record.handle, number(instant(now, offset)))
         return self._limited(call, [*values, *signed], record.principal, limit)
 
@@ -114,6 +117,7 @@ class SigningVerbs:
         ]
         keys = (oldKey, record.key)
         call = Call(self._all.rename, values, decode, due, keys, FINAL)
+        call.size = len(record.payload)
         if record.principal is not None:
             call.statement = self._all.renameSignedIn
             values = [*values, record.principal, record.handle]

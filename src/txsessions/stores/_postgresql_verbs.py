@@ -10,11 +10,13 @@ may be such that the two do not explain each other: then it begins anew.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from txsessions.core.record import DELETED, Record, sameSignIn, tagOf
+from txsessions.core.telling import Told
 from txsessions.errors import SessionConflict, SessionGone
 from txsessions.interfaces import END_MARKER
 from txsessions.stores._postgresql_anonymous import LOOK
@@ -35,8 +37,8 @@ from txsessions.stores._postgresql_rows import (
     Found,
     found,
     instant,
+    numbersOf,
     readable,
-    valuesOf,
 )
 from txsessions.stores._postgresql_signing import SigningVerbs
 from txsessions.stores._postgresql_statements import Statements, keysOf, number
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
 _MORE_AT = KEY_AT + 1
+# Where in the values of a replace these are, and how its numbers are written.
+_EXPECTED_AT, _PRESENT_AT = 1, 8
+_together, _apart = struct.Struct("!7q").pack, struct.Struct("8s" * 7).unpack
 _ANONYMOUS = b"anonymous"
 
 
@@ -64,15 +69,22 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         self._easy = FINAL if durability == "full" else EASY
 
     def load(
-        self, key: bytes, now: float, known: int | None, offset: int, due: float
+        self,
+        key: bytes,
+        now: float,
+        known: int | None,
+        offset: int,
+        due: float,
+        told: Told | None = None,
     ) -> Call:
         """
         See L{txsessions.interfaces.ISessionStore.load}.
         """
         version = None if known is None else number(known)
         present = instant(now, offset)
-        decode = partial(found, key, present, offset)
-        return Call(self._all.load, [key, version, number(present)], decode, due)
+        values: Values = [key, version, number(present)]
+        about = key, present, offset
+        return Call(self._all.load, values, found, due, about=about, told=told)
 
     def followed(self, key: bytes, now: float, offset: int, due: float) -> Call:
         """
@@ -91,38 +103,43 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         return Call(self._all.followed, values, decode, due)
 
     def replace(
-        self, record: Record, expected: int, now: float, offset: int, due: float
+        self,
+        record: Record,
+        expected: int,
+        now: float,
+        offset: int,
+        due: float,
+        told: Told | None = None,
     ) -> Call:
         """
         See L{txsessions.interfaces.ISessionStore.replace}.
         """
-        version, present = number(expected), number(instant(now, offset))
-        values = _replacing(record, version, present, offset)
-        decode = partial(self._replaced, record, version, present, offset)
-        return Call(self._all.replace, values, decode, due, (record.key,), self._usual)
+        values = _replacing(record, expected, instant(now, offset), offset)
+        return Call(
+            self._all.replace,
+            values,
+            _replaced,
+            due,
+            (record.key,),
+            self._usual,
+            about=(self, record, values, offset),
+            size=len(record.payload),
+            told=told,
+        )
 
-    def _replaced(
-        self,
-        record: Record,
-        version: bytes,
-        present: bytes,
-        offset: int,
-        result: PGresult,
-    ) -> None:
+    def notReplaced(self, record: Record, values: Values, offset: int) -> Again:
         """
-        Read the answer to a replace; where it met no row, ask why.
+        Have it asked why a replace met no row.
 
-        @param version: The one that is expected, as it travels.
+        @param values: Those that it came with.
         """
-        if not result.command_tuples:
-            decode = partial(self._notReplaced, record, version, present, offset)
-            raise Again(self._all.current, [record.key, present], decode)
+        decode = partial(self._notReplaced, record, values, offset)
+        return Again(self._all.current, [record.key, values[_PRESENT_AT]], decode)
 
     def _notReplaced(
         self,
         record: Record,
-        version: bytes,
-        present: bytes,
+        values: Values,
         offset: int,
         look: PGresult,
     ) -> None:
@@ -132,12 +149,13 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         current = readable(record.key, look, 0, offset) if look.ntuples else None
         if current is None:
             raise SessionGone(tagOf(record.key))
-        if look.get_value(0, 0) != version:
+        if look.get_value(0, 0) != values[_EXPECTED_AT]:
             raise SessionConflict(current)
         # Somebody was faster, or else it has another principal.
         record = sameSignIn(record, current)
-        values = _replacing(record, version, present, offset)
-        decode = partial(self._replaced, record, version, present, offset)
+        expected, present = map(_numberIn, (values[_EXPECTED_AT], values[_PRESENT_AT]))
+        values = _replacing(record, expected, present, offset)
+        decode = partial(_replaced, about=(self, record, values, offset))
         raise Again(self._all.replace, values, decode)
 
     def touch(
@@ -290,12 +308,30 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         return Call(self._all.scan, [first, number(limit)], decode, due, alone=True)
 
 
-def _replacing(record: Record, version: bytes, present: bytes, offset: int) -> Values:
+def _replaced(result: PGresult, about: tuple[Verbs, Record, Values, int]) -> None:
+    """
+    Read the answer to a replace.
+    """
+    if not result.command_tuples:
+        verbs, record, values, offset = about
+        raise verbs.notReplaced(record, values, offset)
+
+
+def _replacing(record: Record, expected: int, present: int, offset: int) -> Values:
     """
     The values of a replace.
     """
-    row = valuesOf(record, offset)
-    return [record.key, version, *row, present, record.principal, record.handle]
+    row = numbersOf(record, offset)
+    # In two steps for all of them: each has a size that is known.
+    *numbers, now = _apart(_together(expected, *row, present))
+    return [record.key, *numbers, record.payload, now, record.principal, record.handle]
+
+
+def _numberIn(value: bytes | None) -> int:
+    """
+    Read what was written with L{number}.
+    """
+    return int.from_bytes(value or b"", "big", signed=True)
 
 
 __all__ = ["EASY", "FINAL", "USUAL", "Verbs"]

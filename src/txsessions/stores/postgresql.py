@@ -63,8 +63,13 @@ class PostgreSQLStore(Opening):
         """
         See L{load}.
         """
-        make = partial(self._verbs.load, key, now, known)
-        self._tell(told, now, make, writes=False)
+        database, verbs = self._database, self._verbs
+        due = self._dueOf(database)
+        if due is None or database is None:
+            self._tell(told, now, partial(verbs.load, key, now, known), writes=False)
+            return
+        call = verbs.load(key, now, known, database.clock.offset, due, told)
+        database.reads.tell(told, call)
 
     @shortBy(_load)
     def load(
@@ -79,8 +84,14 @@ class PostgreSQLStore(Opening):
         """
         See L{replace}.
         """
-        make = partial(self._verbs.replace, record, expected, now)
-        self._tell(told, now, make, writes=True)
+        database, verbs = self._database, self._verbs
+        due = self._dueOf(database)
+        if due is None or database is None:
+            make = partial(verbs.replace, record, expected, now)
+            self._tell(told, now, make, writes=True)
+            return
+        call = verbs.replace(record, expected, now, database.clock.offset, due, told)
+        database.writes.tell(told, call)
 
     @shortBy(_replace)
     def replace(self, record: Record, expected: int, now: float) -> Deferred[None]:
