@@ -280,6 +280,9 @@ class Exchange(Holding):
         until now is saved now, if it has not begun to answer.
         """
         self.turnIsOver = True
+        if self.state == HELD and self._finishing:
+            # It is over when the store has answered, as that does or is late.
+            return
         for visit in self.visits:
             visit.loosen()
         if self.state != FREE:
