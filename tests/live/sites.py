@@ -105,7 +105,7 @@ class Holds:
     def __init__(self, session):
         self.session = session
         self.exchange = SimpleNamespace(request=self)
-        session._visits = [*(session._visits or ()), self.held]
+        session._visits = {**(session._visits or {}), self.held: None}
 
     def held(self):
         """
@@ -124,7 +124,7 @@ class Holds:
         """
         visits = self.session._visits
         if visits is not None and self.held in visits:
-            visits.remove(self.held)
+            del visits[self.held]
             if not visits:
                 self.session._visits = None
                 if self.session._entry is not None:

@@ -307,7 +307,7 @@ class RestingTests(LiveCase):
         self.clock.advance(300)
         self.assertTrue(self.isLive())
         hold.held = None
-        self.session._visits = [lambda: None]
+        self.session._visits = {lambda: None: None}
         self.clock.advance(60)
         self.assertFalse(self.isLive())
 

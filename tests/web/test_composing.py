@@ -65,6 +65,17 @@ class NonQueuedRequest(server.Request):
     """
 
 
+class Quiet:
+    """
+    Keeps from those before it that there is another class.
+    """
+
+    def __init_subclass__(cls, **kwargs):
+        """
+        Tell nobody.
+        """
+
+
 class RequestTests(AgainCase):
     """
     A C{requestFactory} that is not ours.
@@ -305,3 +316,36 @@ class RequestTests(AgainCase):
         self.assertEqual(client.fetch("/later").body, b"later 2")
         site = self.restart(app.resource())
         self.assertEqual(self.again(client, site).fetch("/later").body, b"later 3")
+
+
+class QuietTests(AgainCase):
+    """
+    A class of the program's that keeps from ours that there is another.
+    """
+
+    def test_behind(self):
+        """
+        What is behind ours is called all the same.
+        """
+
+        class Behind(server.Site):
+            def getResourceFor(self, request):
+                request.setHeader(b"X-Site", b"1")
+                return super().getResourceFor(request)
+
+        class Loud(server.Request):
+            def write(self, data):
+                super().write(data.upper())
+
+        class OwnSite(Quiet, txsessions.Site, Behind):
+            pass
+
+        class Own(Quiet, txsessions.Request, Loud):
+            pass
+
+        def page(request):
+            return b"visit " + count(request)
+
+        self.serve(page, OwnSite, requestFactory=Own)
+        answer = self.client().fetch()
+        self.assertEqual((answer.body, answer.get("X-Site")), (b"VISIT 1", "1"))

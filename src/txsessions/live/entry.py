@@ -71,19 +71,21 @@ class Entry:
         be as the store has it.
     @ivar pinned: Whether it holds what cannot be kept.
     @ivar restsUntil: When it may leave memory.
+    @ivar given: The limits and the cookie of which its terms were made; nothing, if one of
+        them is another since.
     @ivar head: What it is written with beside the parts, see
         L{txsessions.core.state.packHead}, and of what that was made.
     """
 
     __slots__ = (
         "_ending",
-        "_given",
         "_key",
         "_objects",
         "_terms",
         "_touchInterval",
         "again",
         "flight",
+        "given",
         "head",
         "isKnown",
         "movedFrom",
@@ -110,7 +112,7 @@ class Entry:
         self.isKnown = self.pinned = False
         self.version = 0
         self.parts = _NOTHING
-        self.storedTerms = self._given = self._terms = _NO_TERMS
+        self.storedTerms = self.given = self._terms = _NO_TERMS
         self.touchedAt = session.lastModified
         self.flight: Flight | None = None
         self.again: list[Waiter] | None = None
@@ -134,14 +136,14 @@ class Entry:
         The session was given another uid.
         """
         self._key = None
-        self._given = ()
+        self.given = ()
         self._objects = []
 
     def termsChanged(self) -> None:
         """
         A limit of the session, or its cookie, is another one, or may be.
         """
-        self._given = ()
+        self.given = ()
         self._objects = []
 
     @property
@@ -159,8 +161,8 @@ class Entry:
         """
         session = self.session
         given = _given(session)
-        if given != self._given:
-            idle, lifetime, scheme = self._given = given
+        if given != self.given:
+            idle, lifetime, scheme = self.given = given
             secure, cookieName = scheme or _NO_SCHEME
             lifetime = lifetimeOf(idle, lifetime)
             before = self._terms[:2] or (idle, lifetime)
@@ -246,10 +248,8 @@ class Entry:
         except SessionError:
             self.drop()
             raise
-        # What the limits of a class say now is looked up as often as the store is told of
-        # a touch; whatever changes those of a session, or its cookie, forgets these.
         touchDue = session.lastModified - self.touchedAt >= self._touchInterval
-        terms = self._terms if self._given and not touchDue else self.terms
+        terms = self._terms if self.given else self.terms
         key = self._key or self.key
         flight = self.flight
         if flight is not None:

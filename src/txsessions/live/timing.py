@@ -43,8 +43,8 @@ def demandThread() -> None:
 class Limit:
     """
     An attribute of sessions that is a number of seconds.  A change on an
-    instance counts from now; what its class says is looked up each time, and told
-    to the store with the next use that is.
+    instance counts from now; what its class says is looked up with each use, and told
+    to the store with that.
     """
 
     name: str
@@ -147,7 +147,7 @@ class Timed:
     _queuedFor: float
     _sessionLifetime: float | None
     _sessionTimeout: float | None
-    _visits: list[Callable[[], Any]] | None
+    _visits: dict[Callable[[], Any], None] | None
     lastModified: float
 
     # Programs set the one of Twisted's class, for all sessions.
@@ -307,13 +307,20 @@ class Timed:
                 raise SessionStale(self._tag())
             raise AlreadyCalled
         self.lastModified = now
+        idle = self.sessionTimeout
         if due is not None:
-            due, end = now + self.sessionTimeout, self._endsAt
+            due, end = now + idle, self._endsAt
             self._due = due = due if due < end else end  # noqa: FURB136 - twice as fast
             if due < self._queuedFor:
                 deadlinesOf(self._clock).watch(self)
-        if self._visits is None and self._entry is not None:
-            self._entry.touched()
+        entry = self._entry
+        if entry is not None:
+            given = entry.given
+            if given and (given[0] is not idle or given[1] is not self.sessionLifetime):
+                # Its class has others since.
+                entry.termsChanged()
+            if self._visits is None:
+                entry.touched()
 
     def _deadlinePassed(self) -> None:
         """

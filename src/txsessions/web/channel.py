@@ -88,7 +88,8 @@ class _KnowingHow:
     def isSecure(self: Any) -> bool:
         """
         See C{HTTPChannel.isSecure}.  It is asked again when there is another transport,
-        or it provides something else, as it does when TLS is started.
+        or TLS is started; and, of any that is not a connection's own, when it provides
+        something else.
         """
         transport = self.transport
         if transport is self._plain and not transport.TLS:

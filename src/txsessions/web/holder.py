@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 HELD_ON: Any = object()
 """In the place of who was signed in when a request let go: it still holds on."""
 
+MANY = 64
+"""From how many requests with one session on those are looked for, whenever there are
+twice as many, of which nobody will hear that they are over."""
+
 
 class Holder(Shaped):
     """
@@ -56,9 +60,11 @@ class Holder(Shaped):
                 found = self._found = ref(self)
             visits = session._visits
             if visits is None:
-                session._visits = [found]
-            elif found not in visits:
-                visits.append(found)
+                session._visits = {found: None}
+            else:
+                visits[found] = None
+                if len(visits) >= MANY and not len(visits) & (len(visits) - 1):
+                    _forgetTheDead(visits)
 
     def loosen(self) -> None:
         """
@@ -67,8 +73,9 @@ class Holder(Shaped):
         """
         visits = None if self.session is None else self.session._visits
         if visits is not None and self in visits:
-            self._found = ref(self)
-            visits[visits.index(self)] = self._found
+            del visits[self]
+            self._found = found = ref(self)
+            visits[found] = None
 
     def leave(self) -> None:
         """
@@ -84,8 +91,8 @@ class Holder(Shaped):
         if visits is None:
             return
         try:
-            visits.remove(self._found or self)
-        except ValueError:
+            del visits[self._found or self]
+        except KeyError:
             return
         if not visits:
             session._visits = None
@@ -94,4 +101,13 @@ class Holder(Shaped):
                 entry.released()
 
 
-__all__ = ["HELD_ON", "Holder"]
+def _forgetTheDead(visits: dict[Callable[[], Any], None]) -> None:
+    """
+    Forget who holds a session and is not there any more.
+    """
+    for found in list(visits):
+        if found() is None:
+            del visits[found]
+
+
+__all__ = ["HELD_ON", "MANY", "Holder"]

@@ -9,13 +9,11 @@ session takes Twisted's way, with one comparison more.
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from twisted.python import reflect
 from twisted.web import server
 from twisted.web.error import UnsupportedMethod
-from twisted.web.http_headers import Headers
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementedBy
 
@@ -30,8 +28,9 @@ from txsessions.web import failing
 from txsessions.web.arrival import arrive, readByHand
 from txsessions.web.asking import Asking
 from txsessions.web.exchange import Exchange
-from txsessions.web.headers import announceLength, cookieHeaderOf
+from txsessions.web.headers import announceLength
 from txsessions.web.order import beyond
+from txsessions.web.received import PARSE, UNPARSED, LateCookies, cameLater
 from txsessions.web.rendering import Answered, Refused, Rendered
 from txsessions.web.visits import DONE, FREE
 
@@ -44,10 +43,6 @@ TAKES_COOKIES = "_takesCookies"
 """The attribute of a request that was sent elsewhere, if it has C{setCookies} there."""
 
 
-_UNPARSED: Any = b"(not parsed yet)"
-"""In the place of the cookies as they came, until Twisted has them parsed."""
-
-_PARSE: Any = server.Request.parseCookies
 _SET_HEADER = server.Request.setHeader
 _RENDER: Any = server.Request.render
 if getattr(_RENDER, "__globals__", None) is not vars(server):
@@ -64,9 +59,8 @@ class SessionRequest(Asking):
 
     _exchange: Exchange | None = None
     _clientHost: str | None = None
-    # The cookies as they came, as far as they are known and nobody has read them.
     _cookieHeader: bytes | None = None
-
+    _cookiesCame: bytes | None = None
     _beyond: Any = None
     # Of a class: that, and whether requests are rendered, and their cookies read, as
     # Twisted does it.  Of a request that was made as one of ours: the latter.
@@ -74,9 +68,16 @@ class SessionRequest(Asking):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """
-        Note what comes after this class in the order of the new one.
+        See L{_noteOrder}.
         """
         super().__init_subclass__(**kwargs)
+        cls._noteOrder()
+
+    @classmethod
+    def _noteOrder(cls) -> None:
+        """
+        Note what comes after this class in the order of a new one.
+        """
         cls._beyond = beyond(cls, Asking)
         cls._way = cls._beyond, False
 
@@ -93,8 +94,8 @@ class SessionRequest(Asking):
             return
         if self._exchange is None:
             header = self._cookieHeader
-            if header is None or header is _UNPARSED:
-                header = cookieHeaderOf(self.requestHeaders)
+            if header is None or header is UNPARSED:
+                header = cameLater(self)
             if header and not arrive(self, site, table, header):
                 return
             del header  # a traceback may show what variables hold
@@ -298,12 +299,10 @@ class SessionRequest(Asking):
         failing.abort(self, self.channel.site.reactor)
 
 
-class Request(SessionRequest, server.Request):
+class Request(LateCookies, SessionRequest, server.Request):
     """
     An HTTP request to a L{Site<txsessions.Site>}.
     """
-
-    _cookiesRead: dict[bytes, bytes] | None = None
 
     @classmethod
     def noteWay(cls) -> None:
@@ -311,13 +310,16 @@ class Request(SessionRequest, server.Request):
         Note whether anybody has put something in the place of Twisted's methods since.
         It is asked for each connection, and not for each request.
         """
+        if "_beyond" not in vars(cls):
+            # Some class of the program's keeps from ours that there is another.
+            cls._noteOrder()
         # A channel asks its factory for an interface with each request.  A class that has
         # no answer of its own takes twenty times as long to find what it inherits.
         _ = implementedBy(cls)
         way = cls._beyond
         isUsual = (
             way.render is _RENDER
-            and way.parseCookies is _PARSE
+            and way.parseCookies is PARSE
             and cls.setHeader is _SET_HEADER
         )
         if cls._way != (way, isUsual):
@@ -350,56 +352,15 @@ class Request(SessionRequest, server.Request):
         self.write(body)
         self.finish()
 
-    def parseCookies(self) -> None:
-        """
-        See C{Request.parseCookies}: put off until somebody asks for the cookies, unless
-        somebody may have the dictionary already, or parses them in another way.
-        """
-        before = self._cookieHeader
-        if before is None or self._way is not True:
-            super().parseCookies()
-            self._cookieHeader = None
-            return
-        header = cookieHeaderOf(self.requestHeaders)
-        self._cookieHeader = (
-            header if before is _UNPARSED else b";".join((before, header))
-        )
-
-    @property
-    def received_cookies(self) -> dict[bytes, bytes]:
-        """
-        The cookies that came, by their names.
-        """
-        cookies, header = self._cookiesRead, self._cookieHeader
-        if cookies is None:
-            # There is one already if it was made as one of another class.
-            cookies = self._cookiesRead = self.__dict__.pop("received_cookies", {})
-        self._cookieHeader = None
-        if header and header is not _UNPARSED:
-            headers = Headers({b"Cookie": [header]})
-            _PARSE(SimpleNamespace(requestHeaders=headers, received_cookies=cookies))
-        return cookies
-
-    @received_cookies.setter
-    def received_cookies(self, cookies: dict[bytes, bytes]) -> None:
-        way = self._way
-        if isinstance(way, bool) or cookies:
-            self._cookieHeader = None
-            self._cookiesRead = cookies
-            return
-        # The first one is that of Twisted's __init__, which lets go of it.  What is the
-        # instance's own is found in a tenth of the time.
-        self._beyond, self._way = way
-        self._exchange = None
-        self._cookieHeader = _UNPARSED
-
     def getStateToCopyFor(self, issuer: Any) -> dict[str, Any]:
         """
         See L{SessionRequest.getStateToCopyFor}.
         """
         cookies = self.received_cookies
         state = super().getStateToCopyFor(issuer)
-        for name in ("_beyond", "_cookieHeader", "_cookiesRead", "_way"):
+        for name in (
+            *("_beyond", "_cookieHeader", "_cookiesCame", "_cookiesRead", "_way"),
+        ):
             state.pop(name, None)
         return {**state, "received_cookies": cookies}
 

@@ -16,7 +16,6 @@ from txsessions.core.uid import isUid
 from txsessions.errors import ConfigurationError, SessionUnavailable
 from txsessions.live.renewing import Renewing
 from txsessions.web.budget import NetworkBudget, Spending
-from txsessions.web.order import beyond
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,15 +33,6 @@ class SiteOfSessions:
     """
     A site whose sessions outlive it.
     """
-
-    _beyond: Any = None
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """
-        Note what comes after this class in the order of the new one.
-        """
-        super().__init_subclass__(**kwargs)
-        cls._beyond = beyond(cls, SiteOfSessions)
 
     def loadSession(self: Any, uid: bytes) -> Deferred[Any]:
         """

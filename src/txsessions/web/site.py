@@ -32,6 +32,7 @@ from txsessions.web.channel import outlasting
 from txsessions.web.composing import adopt, composeRequest, composeSession, mixinsFor
 from txsessions.web.distributed import Distributed, wasSent
 from txsessions.web.keys import keySource
+from txsessions.web.order import beyond
 from txsessions.web.policy import CookiePolicy
 from txsessions.web.proxies import Proxies, Refused
 from txsessions.web.request import Request
@@ -107,6 +108,7 @@ class Site(SiteOfSessions, server.Site):
             self.cookies.secure
         ]
         takeLimits(Session)
+        self._beyond = beyond(type(self), SiteOfSessions)
         self._given = store, keys, siteName, strict
         self._live = self._shareTable()
         self.sessions = self._live.sessions
@@ -147,7 +149,7 @@ class Site(SiteOfSessions, server.Site):
         state["_given"] = (store, keys, *others) if named else None
         state["_serving"] = state["_atEnd"] = state["_listening"] = False
         state["_stopTrigger"] = None
-        del state["_live"]
+        del state["_live"], state["_beyond"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -162,6 +164,7 @@ class Site(SiteOfSessions, server.Site):
                 "a site can be copied or pickled if its store and keys were given as "
                 "an address and the path of a key file, and this one's were not"
             )
+        self._beyond = beyond(type(self), SiteOfSessions)
         self._live = self._shareTable()
         self.sessions = self._live.sessions
 
