@@ -4,7 +4,7 @@ Answers without a Deferred, on the hot path.
 Owns how a verb of a store says that it can also tell its answer to an object that is
 there anyway: making a Deferred, giving it a callback and having it call that takes as
 long as a store's whole work with an unchanged session.  Whoever calls such a verb
-finds the short way in L{SHORT}, by the function of the method that he would call, and
+finds it with L{shortWay}, by the function of the method that he would call, and
 takes it with the object whose method that is.  So a subclass, a wrapper or a stand-in
 that has something of its own in its place is asked by that, even if it passes for what
 it covers, as C{functools.wraps} and C{unittest.mock} have it; and one that hands out
@@ -20,6 +20,18 @@ _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
 SHORT: dict[object, Callable[..., None]] = {}
 """What L{shortBy} was told, by the functions that it decorated."""
+
+
+def shortWay(verb: Any) -> Callable[..., None] | None:
+    """
+    Find what does the same as a verb, and is told as L{shortBy} says.
+
+    @param verb: A store's, bound to it.
+    """
+    try:
+        return SHORT.get(verb.__func__)
+    except AttributeError:
+        return None
 
 
 class Told(Protocol):
@@ -58,4 +70,4 @@ def shortBy(tell: Callable[..., None]) -> Callable[[_Verb], _Verb]:
     return decorate
 
 
-__all__ = ["SHORT", "Told", "shortBy"]
+__all__ = ["SHORT", "Told", "shortBy", "shortWay"]

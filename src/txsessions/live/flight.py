@@ -18,7 +18,7 @@ from txsessions.core.lifetime import storedDeadline
 from txsessions.core.record import Record, tagOf
 from txsessions.core.settle import Need
 from txsessions.core.state import packHead, packParts
-from txsessions.core.telling import SHORT
+from txsessions.core.telling import shortWay
 from txsessions.errors import (
     CannotBeKept,
     SessionConflict,
@@ -41,7 +41,6 @@ MAX_TRIES = 64
 """How often a write that conflicts is merged and tried again."""
 
 _REPLACE = Need.REPLACE
-_shortWay = SHORT.get
 _log = Logger()
 
 
@@ -190,7 +189,8 @@ class Flight(Struct, eq=False):
         before, entry.storedTerms = entry.storedTerms, self.terms
         entry.parts = self.parts
         entry.version = record.version
-        entry.touchedAt = max(entry.touchedAt, record.touchedAt)
+        if record.touchedAt > entry.touchedAt:  # noqa: PLR1730 - twice as fast
+            entry.touchedAt = record.touchedAt
         if self._need is _REPLACE:
             return
         table, session = entry.table, entry.session
@@ -301,7 +301,7 @@ def start(
         entry.drop()
         raise
     seconds, replace = table.seconds, table.store.replace
-    now, tell = seconds(), _shortWay(getattr(replace, "__func__", None))
+    now, tell = seconds(), shortWay(replace)
     if tell is None:
         flight.begin(maybeDeferred(replace, record, entry.version, now))
         return

@@ -22,7 +22,7 @@ from twisted.python.reflect import safe_str
 from txsessions.core import lifetime as rules
 from txsessions.core.record import DELETED, FORMER, ROTATED, UNCHANGED, Record
 from txsessions.core.state import State, unpackState
-from txsessions.core.telling import SHORT
+from txsessions.core.telling import shortWay
 from txsessions.core.uid import storeKeyOf
 from txsessions.errors import RecordDamaged, StoreError, StoreUnavailable
 from txsessions.live import applying
@@ -36,9 +36,6 @@ from txsessions.live.waiting import tellAll
 if TYPE_CHECKING:
     from txsessions.live.session import Session
     from txsessions.live.table import LiveTable
-
-
-_shortWay = SHORT.get
 
 
 class Loader:
@@ -171,7 +168,7 @@ class Loader:
             seen, load = store.changes(), store.load
             if seen != question.seen:
                 question.seen = seen
-            tell = _shortWay(getattr(load, "__func__", None))
+            tell = shortWay(load)
             if tell is not None:
                 tell(load.__self__, question, question.key, now, known)
                 return

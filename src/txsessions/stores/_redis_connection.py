@@ -230,7 +230,8 @@ class Connection(Protocol):
             self._feed(data)
             while (reply := gets()) is not INCOMPLETE:
                 self._received = 0
-                if type(reply) in PUSHES:
+                kind = type(reply)
+                if kind is not int and kind in PUSHES:
                     continue
                 if not waiting:
                     self.drop(f"said something unasked{self._saying(reply)}")

@@ -239,7 +239,7 @@ def _sum(
     """
     The checksum over all but the times that a touch moves.
     """
-    known = crc32(_SUMMED(version, created, length, then), crc32(key))
+    known = crc32(key + _SUMMED(version, created, length, then))
     return crc32(payload, crc32(signIn, known) if signIn else known)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from twisted.python.failure import Failure
@@ -45,7 +46,8 @@ def arrive(request: Any, site: Any, table: LiveTable, header: bytes) -> bool:
             if entry is None or entry.isCurrent():
                 visit.take(session)
                 return True
-            table.loader.ask(uid, partial(_soleAnswered, exchange))
+            # What partial does, in a third of the time.
+            table.loader.ask(uid, MethodType(_soleAnswered, exchange))
             exchange.isLoading = not exchange.isLoaded
             return exchange.isLoaded
     visits = readNamed(site, site._cookieNames, header)
@@ -121,7 +123,12 @@ def _soleAnswered(exchange: Exchange, answer: Any) -> None:
     """
     The store has answered, or could not, about the one session of a request.
     """
-    _note(exchange, exchange.visits[0], answer)
+    visit = exchange.visits[0]
+    # What _note does, without the call.
+    if isinstance(answer, Failure):
+        visit.failure = answer
+    elif exchange.state != LOST:
+        visit.take(answer)
     exchange.isLoaded = True
     if exchange.isLoading:
         _goOn(exchange)
