@@ -12,7 +12,10 @@ from twisted.internet.testing import StringTransport
 from twisted.web.server import NOT_DONE_YET
 
 from tests.web.again import AgainCase, count
+from txsessions.core.shapes import namesOf
+from txsessions.web.exchange import Exchange
 from txsessions.web.holder import MANY
+from txsessions.web.visit import Visit
 
 
 class ForgottenTests(AgainCase):
@@ -73,3 +76,44 @@ class ForgottenTests(AgainCase):
             self.forget(page, MANY // 2)
             gc.collect()
         self.assertLess(len(self.only()._visits), 2 * MANY)
+
+
+class NamedTests(AgainCase):
+    """
+    What the objects of a request are given is named by their classes, so that CPython
+    expects it.
+    """
+
+    def test_allAreNamed(self):
+        """
+        It is, whatever becomes of the request.
+        """
+        seen = {Exchange: set(), Visit: set()}
+        end = Exchange._end
+
+        def noting(exchange):
+            for thing in (exchange, *exchange.visits):
+                seen[type(thing)].update(vars(thing))
+            end(exchange)
+
+        self.patch(Exchange, "_end", noting)
+
+        def page(request):
+            name = request.path.decode()
+            if name == "/stream":
+                request.write(b"one")
+            if name != "/none":
+                count(request)
+            if name == "/login":
+                request.getSession().login(request, "somebody")
+            if name == "/logout":
+                request.getSession().logout(request)
+            return b"done"
+
+        self.serve(page)
+        client = self.client()
+        for path in ("/none", "/count", "/stream", "/login", "/count", "/logout"):
+            self.assertEqual(client.fetch(path).code, 200)
+        made = {"cameBy", "name", "secure"}
+        for kind, names in seen.items():
+            self.assertEqual(names - set(namesOf(kind)) - made, set())
