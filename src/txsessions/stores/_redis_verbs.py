@@ -107,11 +107,9 @@ def replace(
     # The value, and what ends it, stand between two parts.
     ahead = calls.keys.parts(key)
     command = b"".join((_REPLACE, ahead, lead(len(value)), value, b"\r\n", what))
-    script, again = _redis_scripts.REPLACE, (record, expected, now)
-    about = (calls, script, command, key, key, None, again)
-    reading = _REPLICATED if calls.replicas else _WRITTEN
+    reading = _WAITED if calls.replicas else _REPLACED
     tell = calls.client.tell
-    tell(told, command, reading, about)
+    tell(told, command, reading, (calls, command, record, expected, now))
 
 
 def touch(
@@ -216,6 +214,25 @@ def _written(
 
 
 _WRITTEN, _REPLICATED = Reading(usual=DONE, read=_written), Reading(read=_written)
+
+
+def _replaced(
+    reply: Any,
+    told: Told,
+    calls: Calls,
+    command: bytes,
+    record: Record,
+    expected: int,
+    now: float,
+) -> None:
+    """
+    See L{_written}.
+    """
+    script, key, again = _redis_scripts.REPLACE, record.key, (record, expected, now)
+    _written(reply, told, calls, script, command, key, key, None, again)
+
+
+_REPLACED, _WAITED = Reading(usual=DONE, read=_replaced), Reading(read=_replaced)
 
 
 def _said(
