@@ -129,8 +129,8 @@ class Keys:
         """
         if len(key) == KEY_BYTES:
             shard = key[0] & 63
-            lead, behind = self._leads[shard], self._behind[shard]
-            return b"".join((lead, key, behind, key, b"\r\n"))
+            ahead, behind = self._leads[shard], self._behind[shard]
+            return b"".join((ahead, key, behind, key, b"\r\n"))
         return b"".join(map(bulk, (*self.all(key)[:3], key)))
 
 

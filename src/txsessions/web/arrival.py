@@ -123,12 +123,7 @@ def _soleAnswered(exchange: Exchange, answer: Any) -> None:
     """
     The store has answered, or could not, about the one session of a request.
     """
-    visit = exchange.visits[0]
-    # What _note does, without the call.
-    if isinstance(answer, Failure):
-        visit.failure = answer
-    elif exchange.state != LOST:
-        visit.take(answer)
+    _note(exchange, exchange.visits[0], answer)
     exchange.isLoaded = True
     if exchange.isLoading:
         _goOn(exchange)

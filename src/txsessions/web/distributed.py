@@ -28,6 +28,7 @@ from txsessions.web.arrival import load, readNamed
 from txsessions.web.bearer import Bearing, readBearing
 from txsessions.web.composing import combine
 from txsessions.web.exchange import Exchange
+from txsessions.web.headers import cookieHeaderOf
 from txsessions.web.renewing import RenewingExchange, RenewingVisit, loadRenewing
 from txsessions.web.request import TAKES_COOKIES, SessionRequest
 from txsessions.web.visit import Visit
@@ -349,12 +350,12 @@ def _readCookies(request: Any, site: Any, sitepath: Sequence[bytes]) -> Exchange
     Begin with the sessions that the cookies of a request name.
     """
     visits: list[Visit] = []
-    headers = request.requestHeaders.getRawHeaders(b"cookie")
-    if headers is not None:
+    header = cookieHeaderOf(request.requestHeaders)
+    if header:
         name = site.cookies.nameFor
         names = [(secure, name(secure, sitepath)) for secure, _ in site._cookieNames]
         kind = Visit if site.renewal is None else RenewingVisit
-        visits = readNamed(site, names, b";".join(headers), kind)
+        visits = readNamed(site, names, header, kind)
     exchange = Exchange if site.renewal is None else RenewingExchange
     return exchange(request, site, site._live, visits, sitepath)
 

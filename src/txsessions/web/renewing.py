@@ -24,6 +24,7 @@ from txsessions.web import failing
 from txsessions.web.arrival import Arrival, readNamed
 from txsessions.web.exchange import Exchange
 from txsessions.web.forwarded import clientHostOf
+from txsessions.web.headers import cookieHeaderOf
 from txsessions.web.request import SessionRequest
 from txsessions.web.visit import Visit
 
@@ -212,10 +213,9 @@ class RenewingRequest(SessionRequest):
         """
         site = self.channel.site
         if self._exchange is None and site.renewal is not None:
-            headers = self.requestHeaders.getRawHeaders(b"cookie", ())
-            header = b";".join(headers)
+            header = cookieHeaderOf(self.requestHeaders)
             visits = readNamed(site, site._cookieNames, header, RenewingVisit)
-            del headers, header  # a traceback may show what variables hold
+            del header  # a traceback may show what variables hold
             if visits:
                 self._exchange = RenewingExchange(self, site, site._live, visits)
                 if not loadRenewing(self._exchange, self._processLoaded):

@@ -43,6 +43,9 @@ TAKES_COOKIES = "_takesCookies"
 """The attribute of a request that was sent elsewhere, if it has C{setCookies} there."""
 
 
+_OWN = ("_beyond", "_cookieHeader", "_cookiesCame", "_cookiesRead", "_way")
+"""What stays here of a request that is sent elsewhere."""
+
 _SET_HEADER = server.Request.setHeader
 _RENDER: Any = server.Request.render
 if getattr(_RENDER, "__globals__", None) is not vars(server):
@@ -358,9 +361,7 @@ class Request(LateCookies, SessionRequest, server.Request):
         """
         cookies = self.received_cookies
         state = super().getStateToCopyFor(issuer)
-        for name in (
-            *("_beyond", "_cookieHeader", "_cookiesCame", "_cookiesRead", "_way"),
-        ):
+        for name in _OWN:
             state.pop(name, None)
         return {**state, "received_cookies": cookies}
 

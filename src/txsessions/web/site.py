@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
-from twisted.spread.pb import RemoteCopy
 from twisted.web import server
 
 from txsessions.core.keyring import KeyRing
@@ -236,7 +235,7 @@ class Site(SiteOfSessions, server.Site):
         See C{Site.getResourceFor}.  A request that another process sent here
         gets its sessions on the way.
         """
-        if isinstance(request, RemoteCopy) and wasSent(request):
+        if wasSent(request):
             # Nothing else tells that this site serves.
             with suppress(ConfigurationError):
                 self.startSessions()
