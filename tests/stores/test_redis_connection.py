@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txsessions.errors import StoreUnavailable
 from txsessions.stores import _redis_connection
-from txsessions.stores._redis_connection import Connection, Reading
+from txsessions.stores._redis_connection import TOGETHER, Connection, Reading
 from txsessions.stores._redis_resp import PureReader, ReplyError, makeReader
 
 
@@ -258,8 +258,49 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(writes[2:], [b"4;5;"])
         self.connection.dataReceived(b":0\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n")
         self.assertEqual([self.successResultOf(call) for call in calls], list(range(6)))
-        self.connection.send(b"6;")
-        self.assertEqual(writes[3:], [b"6;"])
+
+    def test_aloneAgain(self):
+        """
+        After a turn with several commands one waits for others, also with nothing under
+        way; after one with no other it does not.
+        """
+        self.connection.send(b"0;")
+        for number in (1, 2):
+            self.connection.send(b"%d;" % number)
+        self.clock.advance(0)
+        self.connection.dataReceived(b":0\r\n:1\r\n:2\r\n")
+        self.connection.send(b"3;")
+        self.assertEqual(self.transport.value(), b"0;1;2;")
+        self.clock.advance(0)
+        self.assertEqual(self.transport.value(), b"0;1;2;3;")
+        self.connection.dataReceived(b":3\r\n")
+        self.connection.send(b"4;")
+        self.assertEqual(self.transport.value(), b"0;1;2;3;4;")
+
+    def test_someGoAhead(self):
+        """
+        Of very many commands in one turn some go ahead, and all in order.
+        """
+        connection = self.connect(maxQueue=100)
+        sent = []
+        self.patch(self.transport, "write", sent.append)
+        calls = [connection.send(b"%d;" % n) for n in range(1 + 2 * TOGETHER + 3)]
+        parts = [b"".join(sent[:1]), b"".join(sent[1:2]), b"".join(sent[2:])]
+        self.assertEqual([part.count(b";") for part in parts], [1, TOGETHER, TOGETHER])
+        self.clock.advance(0)
+        self.assertEqual(len(sent), 4)
+        self.assertEqual(
+            b"".join(sent), b"".join(b"%d;" % n for n in range(len(calls)))
+        )
+        connection.dataReceived(b"".join(b":%d\r\n" % n for n in range(len(calls))))
+        found = [self.successResultOf(call) for call in calls]
+        self.assertEqual(found, list(range(len(calls))))
+        # Just so many that nothing is left for the end of the turn.
+        for _ in range(TOGETHER):
+            connection.send(b"x;")
+        self.assertEqual(sent[4:], [b"x;" * TOGETHER])
+        self.clock.advance(0)
+        self.assertEqual(len(sent), 5)
 
     def test_atOnce(self):
         """

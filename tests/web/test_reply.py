@@ -122,7 +122,7 @@ class RecorderTests(SynchronousTestCase):
         headers.addRawHeader(b"Vary", b"Origin")
         headers.setRawHeaders(b"Late", [b"yes"])
         self.assertEqual(self.transport.value(), b"")
-        recorder.replay()
+        recorder.replay(atOnce=True)
         self.assertEqual(
             self.transport.value(),
             HEAD + b"Vary: Cookie\r\nWarning: 1\r\nWarning: 2\r\n\r\nabc",
@@ -143,7 +143,7 @@ class RecorderTests(SynchronousTestCase):
         for kind in (HTTPChannel, Telling):
             recorder = self.recorder(kind)
             self.record(recorder, [(b"One", b"1"), (b"Two", b"2")])
-            recorder.replay()
+            recorder.replay(atOnce=True)
             self.assertIn(HEAD + b"One: 1\r\nTwo: 2\r\n", self.transport.value())
             self.transport.clear()
 
@@ -154,7 +154,7 @@ class RecorderTests(SynchronousTestCase):
         headers = Headers({b"One": [b"1"]})
         recorder = self.recorder(Telling)
         self.record(recorder, headers, b"body")
-        recorder.replay()
+        recorder.replay(atOnce=True)
         self.assertEqual(
             self.transport.value(), HEAD + b"One: 1\r\nAdded: yes\r\n\r\nbody"
         )
@@ -166,7 +166,7 @@ class RecorderTests(SynchronousTestCase):
         """
         recorder = self.recorder(Shouting)
         self.record(recorder, Headers({b"One": [b"one"]}), b"body")
-        recorder.replay()
+        recorder.replay(atOnce=True)
         self.assertEqual(self.transport.value(), HEAD + b"One: one\r\n\r\nBODY")
 
     def test_otherTwisted(self):
@@ -177,7 +177,7 @@ class RecorderTests(SynchronousTestCase):
         recorder = self.recorder()
         self.record(recorder, Headers({b"One": [b"1"]}), b"body")
         recorder.headers().setRawHeaders(b"Two", [b"2"])
-        recorder.replay()
+        recorder.replay(atOnce=True)
         self.assertEqual(self.transport.value(), HEAD + b"One: 1\r\nTwo: 2\r\n\r\nbody")
         self.assertEqual(self.transport.calls, 2)
 
@@ -197,7 +197,7 @@ class RecorderTests(SynchronousTestCase):
                 self.assertEqual(found.getRawHeaders(b"set-cookie"), [b"a", b"b"])
                 found.setRawHeaders(b"Set-Cookie", [b"c"])
                 self.assertIs(recorder.headers(), found)
-                recorder.replay()
+                recorder.replay(atOnce=True)
                 lines = self.transport.value().split(b"\r\n")
                 self.assertIn(spelt + b": Basic", lines)
                 self.assertIn(b"set-cookie: c", [line.lower() for line in lines])
@@ -221,14 +221,14 @@ class RecorderTests(SynchronousTestCase):
                     where, name, side_effect=getattr(channel, name)
                 ) as called:
                     self.record(recorder, named, b"body")
-                    recorder.replay()
+                    recorder.replay(atOnce=True)
                 self.assertEqual(called.call_count, 1)
                 sent = HEAD + b"One: 1\r\n\r\nbody"
                 self.assertEqual(self.transport.value(), sent)
                 self.transport.clear()
             recorder = self.recorder(type(channel))
             self.record(recorder, named, b"body")
-            recorder.replay()
+            recorder.replay(atOnce=True)
             self.assertEqual(self.transport.value(), sent)
             self.transport.clear()
 
@@ -260,7 +260,7 @@ class RecorderTests(SynchronousTestCase):
         recorder = self.recorder()
         self.record(recorder, headers)
         recorder.headers().setRawHeaders(b"One", [b"2"])
-        recorder.replay()
+        recorder.replay(atOnce=True)
         self.assertEqual(self.transport.value(), HEAD + b"One: 2\r\nX y: z\r\n\r\n")
 
     def test_none(self):
@@ -270,7 +270,7 @@ class RecorderTests(SynchronousTestCase):
         recorder = self.recorder()
         StandIn(recorder).write(b"raw")
         self.assertIsNone(recorder.headers())
-        recorder.replay()
+        recorder.replay(atOnce=True)
         self.assertEqual(self.transport.value(), b"raw")
 
     def test_bodyFirst(self):
@@ -281,7 +281,7 @@ class RecorderTests(SynchronousTestCase):
         StandIn(recorder).write(b"body")
         self.record(recorder, Headers({b"One": [b"1"], b"Two": [b"2"]}))
         self.record(recorder, Headers({b"Three": [b"3"]}))
-        recorder.replay()
+        recorder.replay(atOnce=True)
         self.assertEqual(self.transport.value(), HEAD + b"Three: 3\r\n\r\nbody")
 
     def test_dropped(self):
@@ -293,6 +293,6 @@ class RecorderTests(SynchronousTestCase):
         StandIn(recorder).loseConnection()
         recorder.drop()
         self.record(recorder, Headers({b"Two": [b"2"]}), b"two")
-        recorder.replay()
+        recorder.replay(atOnce=True)
         self.assertEqual(self.transport.value(), HEAD + b"Two: 2\r\n\r\ntwo")
         self.assertFalse(self.transport.disconnecting)

@@ -2,8 +2,8 @@
 One connection to a Redis server.
 
 Owns the order of commands and replies.  Whatever is sent in one turn of the reactor
-is written at once at its end, for a write costs much more than the rest.  One timer
-watches over the oldest command; where it is late the connection is dropped with all
+leaves together at its end, for a write costs much more than the rest; where that is
+much, some goes ahead, so that the server is at work meanwhile.  One timer watches over the oldest command; where it is late the connection is dropped with all
 that is under way, so that a late reply can never be taken for that of another
 command.  A command whose caller has cancelled it keeps its place.  What is made of a
 reply is made before whoever waits is told.  Knows no command and no session.
@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from txsessions._sending import sendNow
 from txsessions.core.telling import Told
 from txsessions.errors import StoreUnavailable
 from txsessions.stores._redis_errors import adviceOn
@@ -41,6 +42,9 @@ MAX_REPLY = 32 << 20
 MAX_PENDING = 64 << 20
 """How large all commands under way may be, in bytes."""
 
+
+TOGETHER = 8
+"""How many commands leave together, at most."""
 
 NO_REPLY = object()
 """What no server says."""
@@ -115,7 +119,11 @@ class Connection(Protocol):
         self._feed = reader.feed
         self._gets = reader.gets
         self._waiting: deque[_UnderWay] = deque()
+        # What is to leave in this turn; how many go together, and whether it is likely
+        # that there are several.
         self._turn: list[bytes] = []
+        self._most = TOGETHER
+        self._isBusy = False
         self._leaving: IDelayedCall | None = None
         self._due = 0.0
         self._pending = 0
@@ -144,7 +152,8 @@ class Connection(Protocol):
             C{StoreUnavailable}, and then whether it was done is unknown.
         """
         called = self.send(pack(arguments))
-        self._leave()
+        if self._turn:
+            self._leave()
         return called
 
     def send(
@@ -178,36 +187,46 @@ class Connection(Protocol):
         if len(waiting) >= self._room or pending > MAX_PENDING:
             told.errback(self._full())
             return
-        if turn:
-            turn.append(command)
-        else:
-            self._begin(command)
+        if self._leaving is None:
+            self._begin()
         waiting.append((told, self._due, size, reading, about))
         self._pending = pending
+        turn.append(command)
+        if len(turn) >= self._most:
+            self._send()
 
-    def _begin(self, command: bytes) -> None:
+    def _begin(self) -> None:
         """
-        Take the first command of a turn, whose deadline is that of all that follow.
+        There is the first command of a turn, whose deadline is that of all that follow.
         """
         self._due = self._seconds() + self._deadline
         if self._timer is None:
             self._timer = self._callLater(self._deadline, self._look)
-        if self._waiting:
+        if self._waiting or self._isBusy:
             # Reactors call this before they wait for anything.
             self._leaving = self._callLater(0, self._leave)
-            self._turn.append(command)
+            self._most = TOGETHER
         else:
             # It may well stay alone, and a timer costs more than a write.
-            self.transport.write(command)  # type: ignore[union-attr]
+            self._most = 1
 
     def _leave(self) -> None:
         """
-        Write the commands of this turn.
+        The turn is over: send its commands, or what is left of them.
         """
-        turn, self._turn = self._turn, []
-        if turn:
-            self._stopLeaving()
-            self.transport.write(b"".join(turn))  # type: ignore[union-attr]
+        self._stopLeaving()
+        self._isBusy = len(self._turn) != 1
+        if self._turn:
+            self._send()
+
+    def _send(self) -> None:
+        """
+        Send the commands that there are.
+        """
+        turn = self._turn
+        data = b"".join(turn)
+        turn.clear()
+        sendNow(self.transport, data)
 
     def _stopLeaving(self) -> None:
         """

@@ -157,8 +157,10 @@ class Holding(Visits):
         try:
             if speaks:
                 correctCookies(recorder.headers, self.visits, self._cacheControl)
-            recorder.replay()
-            if self._finishing:
+            isLast = self._finishing
+            # The end of a chunked one is Twisted's to write.
+            recorder.replay(atOnce=not (isLast and request.chunked))
+            if isLast:
                 request.finished = 0
                 self._end()
                 request._plainFinish()

@@ -22,6 +22,7 @@ from twisted.web import http
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
+from txsessions._sending import sendNow
 from txsessions.web.headers import KNOWN, copyOf, headersOf
 
 if TYPE_CHECKING:
@@ -151,14 +152,20 @@ class Recorder(Struct, eq=False):
         self.headPieces = 0
         self.closes = False
 
-    def replay(self) -> None:
+    def replay(self, *, atOnce: bool) -> None:
         """
         Send it all.
+
+        @param atOnce: Whether nothing follows that had better leave with it.
         """
         channel = self.channel
         if self.headPieces and self.producer is None:
-            # By far most are so.
-            channel.writeSequence(self.chunks)
+            # By far most are so.  A transport looks at each piece that it is given.
+            data = b"".join(self.chunks)
+            if atOnce:
+                sendNow(channel.transport, data)
+            else:
+                channel.write(data)
         else:
             self._sendAll(channel)
         if self.closes:
