@@ -5,7 +5,10 @@ part by hand.
 
 from __future__ import annotations
 
+import socket
+
 from twisted.internet import tcp, unix
+from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Protocol
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -64,7 +67,9 @@ class SocketTests(SynchronousTestCase):
         """
         Of more than the system takes, the rest follows in order.
         """
-        data = b"".join(b"%07d\n" % number for number in range(200_000))
+        data = b"".join(b"%07d\n" % number for number in range(16_000))
+        data = data[: self.transport.SEND_LIMIT]
+        self.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 13)
         sendNow(self.transport, data)
         sendNow(self.transport, b"more")
         found = self.received()
@@ -76,7 +81,17 @@ class SocketTests(SynchronousTestCase):
         while self.reactor.writers:
             self.turn()
             found += self.received()
+        found += self.received()
         self.assertEqual(found, data + b"more" + b"end")
+
+    def test_veryLong(self):
+        """
+        A very long one is left to the transport as it is.
+        """
+        data = bytes(self.transport.SEND_LIMIT + 1)
+        sendNow(self.transport, data)
+        self.assertEqual(self.received(), b"")
+        self.assertIs(self.transport._tempDataBuffer[0], data)
 
     def test_blocked(self):
         """
@@ -126,14 +141,17 @@ class SocketTests(SynchronousTestCase):
 
     def test_lost(self):
         """
-        That the peer is gone is found out by the transport, in its turn.
+        That the peer is gone the transport is told, in the next turn and once, and why.
         """
+        reasons = []
+        self.transport.protocol.connectionLost = reasons.append
         self.peer.close()
         sendNow(self.transport, b"1")
-        self.assertTrue(self.transport.connected)
-        self.assertEqual(self.reactor.writers, [self.transport])
+        sendNow(self.transport, b"2")
+        self.assertEqual(reasons, [])
         self.turn()
         self.assertFalse(self.transport.connected)
+        self.assertEqual([reason.type for reason in reasons], [ConnectionLost])
 
     def test_encrypted(self):
         """

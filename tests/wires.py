@@ -19,6 +19,7 @@ class Watching:
 
     def __init__(self):
         self.writers = []
+        self.calls = []
 
     def addReader(self, reader):
         """
@@ -45,6 +46,7 @@ class Watching:
         """
         See C{IReactorTime.callLater}.
         """
+        self.calls.append((function, args))
 
 
 class Wire:
@@ -83,8 +85,11 @@ class Wire:
 
     def turn(self):
         """
-        Do what a reactor does for those who want to write.
+        Do what a reactor does in a turn, for all but those who want to read.
         """
+        calls, self.reactor.calls = self.reactor.calls, []
+        for function, args in calls:
+            function(*args)
         for writer in list(self.reactor.writers):
             failed = writer.doWrite()
             if failed is not None:

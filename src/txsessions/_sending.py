@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
 
 _WRITE = Connection.write
 
@@ -19,8 +20,9 @@ _WRITE = Connection.write
 def sendNow(transport: Any, data: bytes) -> None:
     """
     Write to a transport.  If it is one of Twisted's sockets, without TLS, and nothing is
-    to leave before this, as much of it leaves now as the system takes.  The rest, and all
-    that is to be done about a connection that is lost, is the transport's own business.
+    to leave before this, as much of it leaves now as the system takes, and the rest when
+    it can.  Of a very long one nothing does, for the rest would be another copy.  That the
+    connection is lost the transport hears in the next turn.
     """
     try:
         isFree = (
@@ -30,16 +32,28 @@ def sendNow(transport: Any, data: bytes) -> None:
             and not transport._tempDataBuffer
             and transport.connected
             and not transport._aborting
+            and len(data) <= transport.SEND_LIMIT
         )
     except AttributeError:
         isFree = False
     if isFree:
         sent = transport.writeSomeData(data)
-        if type(sent) is int and sent > 0:
-            if sent == len(data):
-                return
-            data = data[sent:]
+        if sent == len(data):
+            return
+        if isinstance(sent, Exception):
+            # The system says so once only.
+            transport.reactor.callLater(0, _lost, transport, sent)
+            return
+        data = data[sent:]
     transport.write(data)
+
+
+def _lost(transport: Any, error: Exception) -> None:
+    """
+    Tell a transport that its connection is lost, if it has not found out.
+    """
+    if transport.connected:
+        transport.connectionLost(Failure(error))
 
 
 __all__ = ["sendNow"]

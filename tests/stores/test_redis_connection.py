@@ -8,9 +8,11 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.internet.unix import Server
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.wires import Wire
 from txsessions.errors import StoreUnavailable
 from txsessions.stores import _redis_connection
 from txsessions.stores._redis_connection import TOGETHER, Connection, Reading
@@ -285,6 +287,8 @@ class ConnectionTests(SynchronousTestCase):
         sent = []
         self.patch(self.transport, "write", sent.append)
         calls = [connection.send(b"%d;" % n) for n in range(1 + 2 * TOGETHER + 3)]
+        # The deadline, and the end of the turn.
+        self.assertEqual(len(self.clock.getDelayedCalls()), 2)
         parts = [b"".join(sent[:1]), b"".join(sent[1:2]), b"".join(sent[2:])]
         self.assertEqual([part.count(b";") for part in parts], [1, TOGETHER, TOGETHER])
         self.clock.advance(0)
@@ -301,6 +305,21 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(sent[4:], [b"x;" * TOGETHER])
         self.clock.advance(0)
         self.assertEqual(len(sent), 5)
+        connection.dataReceived(b":1\r\n" * TOGETHER)
+        connection.send(b"y;")
+        self.assertEqual(len(sent), 5)
+
+    def test_leavesNow(self):
+        """
+        What leaves does so at once, and not when the reactor comes to write.
+        """
+        wire = Wire(self, self.connection, Server)
+        self.connection.makeConnection(wire.transport)
+        for number in range(3):
+            self.connection.send(b"%d;" % number)
+        self.assertEqual(wire.received(), b"0;")
+        self.clock.advance(0)
+        self.assertEqual(wire.received(), b"1;2;")
 
     def test_atOnce(self):
         """
