@@ -3,10 +3,11 @@ One connection to a Redis server.
 
 Owns the order of commands and replies.  Whatever is sent in one turn of the reactor
 leaves together at its end, for a write costs much more than the rest; where that is
-much, some goes ahead, so that the server is at work meanwhile.  One timer watches over the oldest command; where it is late the connection is dropped with all
-that is under way, so that a late reply can never be taken for that of another
-command.  A command whose caller has cancelled it keeps its place.  What is made of a
-reply is made before whoever waits is told.  Knows no command and no session.
+much, some goes ahead, so that the server is at work meanwhile.  One timer watches over
+the oldest command; where it is late the connection is dropped with all that is under
+way, so that a late reply can never be taken for that of another command.  A command
+whose caller has cancelled it keeps its place.  What is made of a reply is made before
+whoever waits is told.  Knows no command and no session.
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ MAX_REPLY = 32 << 20
 
 MAX_PENDING = 64 << 20
 """How large all commands under way may be, in bytes."""
-
 
 TOGETHER = 8
 """How many commands leave together, at most."""
