@@ -29,11 +29,8 @@ class SocketTests(SynchronousTestCase):
         Connect.
         """
         wire = Wire(self, Protocol(), self.kind)
-        self.transport, self.reactor, self.peer = (
-            wire.transport,
-            wire.reactor,
-            wire.peer,
-        )
+        self.transport, self.peer = wire.transport, wire.peer
+        self.reactor = wire.reactor
         self.received, self.turn = wire.received, wire.turn
 
     def test_atOnce(self):

@@ -119,10 +119,8 @@ class Connection(Protocol):
         self._feed = reader.feed
         self._gets = reader.gets
         self._waiting: deque[_UnderWay] = deque()
-        # What is to leave in this turn; how many go together, and whether it is likely
-        # that there are several.
+        # What is to leave in this turn, and whether there were several in the last.
         self._turn: list[bytes] = []
-        self._most = TOGETHER
         self._isBusy = False
         self._leaving: IDelayedCall | None = None
         self._due = 0.0
@@ -192,7 +190,7 @@ class Connection(Protocol):
         waiting.append((told, self._due, size, reading, about))
         self._pending = pending
         turn.append(command)
-        if len(turn) >= self._most:
+        if self._leaving is None or len(turn) >= TOGETHER:
             self._send()
 
     def _begin(self) -> None:
@@ -202,13 +200,10 @@ class Connection(Protocol):
         self._due = self._seconds() + self._deadline
         if self._timer is None:
             self._timer = self._callLater(self._deadline, self._look)
+        # Else it may well stay alone, and a timer costs more than a write.
         if self._waiting or self._isBusy:
             # Reactors call this before they wait for anything.
             self._leaving = self._callLater(0, self._leave)
-            self._most = TOGETHER
-        else:
-            # It may well stay alone, and a timer costs more than a write.
-            self._most = 1
 
     def _leave(self) -> None:
         """
