@@ -41,19 +41,11 @@ def sendNow(transport: Any, data: bytes) -> None:
         if sent == len(data):
             return
         if isinstance(sent, Exception):
-            # The system says so once only.
-            transport.reactor.callLater(0, _lost, transport, sent)
+            # The system says so once only.  To be told twice harms no transport.
+            transport.reactor.callLater(0, transport.connectionLost, Failure(sent))
             return
         data = data[sent:]
     transport.write(data)
-
-
-def _lost(transport: Any, error: Exception) -> None:
-    """
-    Tell a transport that its connection is lost, if it has not found out.
-    """
-    if transport.connected:
-        transport.connectionLost(Failure(error))
 
 
 __all__ = ["sendNow"]
