@@ -172,8 +172,9 @@ class PostgreSQL:
                             record.expiresAt,
                         )
                     )
-                    rest = (None, None, record.payload)
-                    checksum = checksumOf(record.key, record.version, created, rest)
+                    checksum = checksumOf(
+                        record.key, record.version, created, None, None, record.payload
+                    )
                     span = expires - touched
                     times = (created, touched, expires, span, expires)
                     copy.write_row(

@@ -142,17 +142,6 @@ class Opening(Reconnecting, Openable[Database]):
         """
         return deferredOf(self._tell, now, make, writes=writes)
 
-    def _dueOf(self, database: Database | None) -> float | None:
-        """
-        When a call is too late that can simply be made, as nearly all can: the verbs of
-        each request ask this, and then make it themselves.
-        """
-        if database is None or not database.isOpen or database.fork != FORKS.count:
-            return None
-        clock, seconds = database.clock, database.seconds
-        now = seconds()
-        return now + self._deadline if now < clock.nextAt and clock.isKnown else None
-
     def _tell(
         self,
         told: Told,

@@ -43,8 +43,9 @@ FARTHEST = 1 << 62
 HANDLE_AT, PAYLOAD_AT, KEY_AT = 7, 9, 10
 """Where in the columns of an answer these are; the key where it is asked for."""
 
-# Seconds that are surely less than that, whatever the offset.
-_FAR = 4e12
+FAR = 4e12
+"""Seconds that are surely less than that, whatever the offset."""
+
 _MARKED = round(ROTATION_MARKER * 1e6)
 
 _log = Logger()
@@ -76,20 +77,22 @@ def instant(seconds: float, offset: int) -> int:
     @param seconds: Since the epoch, by the caller's clock.
     @param offset: How far the server's clock is ahead, in microseconds.
     """
-    if not -_FAR < seconds < _FAR:
+    if not -FAR < seconds < FAR:
         return FARTHEST if seconds > 0 else -FARTHEST
     return floor(seconds * 1e6 + 0.5) + offset
 
 
 def checksumOf(
-    key: bytes, version: int, createdAt: int, rest: tuple[Value, Value, bytes]
+    key: bytes,
+    version: int,
+    createdAt: int,
+    principal: Value,
+    handle: Value,
+    payload: bytes,
 ) -> int:
     """
     The checksum over all of a row but its times and its epoch.
-
-    @param rest: The principal, the handle and the payload.
     """
-    principal, handle, payload = rest
     length = -1 if principal is None else len(principal)
     head = key + _head(version, createdAt, length) + (principal or b"")
     return crc32(payload, crc32(head + (handle or b"")))
@@ -99,10 +102,9 @@ def numbersOf(record: Record, offset: int) -> tuple[int, int, int, int, int]:
     """
     The numbers of a row, in this order: version, three times, checksum.
     """
-    version, payload = record.version, record.payload
-    createdAt, touchedAt = record.createdAt, record.touchedAt
+    version, createdAt, touchedAt = record.version, record.createdAt, record.touchedAt
     expiresAt = record.expiresAt
-    if -_FAR < createdAt <= touchedAt <= expiresAt < _FAR:
+    if -FAR < createdAt <= touchedAt <= expiresAt < FAR:
         # Nearly always they are in that order, and so not one is too far: what
         # instant does, without asking of each.
         created = floor(createdAt * 1e6 + 0.5) + offset
@@ -112,8 +114,9 @@ def numbersOf(record: Record, offset: int) -> tuple[int, int, int, int, int]:
         created = instant(createdAt, offset)
         touched = instant(touchedAt, offset)
         expires = instant(expiresAt, offset)
-    rest = (record.principal, record.handle, payload)
-    checksum = checksumOf(record.key, version, created, rest)
+    checksum = checksumOf(
+        record.key, version, created, record.principal, record.handle, record.payload
+    )
     return version, created, touched, expires, checksum
 
 
@@ -140,7 +143,7 @@ def recordOf(
     if version is None or payload is None:
         raise Damaged
     counted = int.from_bytes(version, "big", signed=True)
-    found = checksumOf(key, counted, createdAt, (principal, handle, payload))
+    found = checksumOf(key, counted, createdAt, principal, handle, payload)
     # The epoch, of four bytes as it stands there, and the checksum.
     sealed = (epoch & _HALF) << 32 | found
     if sealed != checksum & _WHOLE or expiresAt - touchedAt != span:
@@ -229,6 +232,7 @@ def found(result: PGresult, about: tuple[bytes, int, int]) -> Found:
 
 
 __all__ = [
+    "FAR",
     "FARTHEST",
     "HANDLE_AT",
     "KEY_AT",

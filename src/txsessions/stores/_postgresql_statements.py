@@ -170,7 +170,8 @@ class Statements:
         row = (big, big, big, big, big, key)
         self.insert = self._make("insert", _INSERT, key, *row)
         signed, limit = (key, key), (big, big)
-        self.replace = self._make("replace", _REPLACE, key, big, *row, big, *signed)
+        numbers = (big,) * 7
+        self.replace = self._make("replace", _REPLACE, key, *numbers, key, *signed)
         self.current = self._make("current", _CURRENT, key, big)
         self.touch = self._make("touch", _TOUCH, key, big, big, big)
         self.touched = self._make("touched", _TOUCHED, key, big)
@@ -279,8 +280,8 @@ _REPLACE = """
 UPDATE {sessions} AS s SET version = $3, created_at = $4,
     touched_at = GREATEST(touched_at, $5), expires_at = {replaced},
     span = {replaced} - GREATEST(touched_at, $5), due = LEAST(due, {replaced}),
-    claimed_until = NULL, checksum = $7 + epoch * {unit}, payload = $8
-WHERE key = $1 AND version = $2 AND expires_at > $9 AND {alive}
+    claimed_until = NULL, checksum = $7 + epoch * {unit}, payload = $9
+WHERE key = $1 AND version = $2 AND expires_at > $8 AND {alive}
     AND principal IS NOT DISTINCT FROM $10 AND handle IS NOT DISTINCT FROM $11
 """
 _CURRENT = """

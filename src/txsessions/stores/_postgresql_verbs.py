@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from functools import partial
+from math import floor
 from typing import TYPE_CHECKING
 
 from txsessions.core.record import DELETED, Record, sameSignIn, tagOf
@@ -32,6 +33,7 @@ from txsessions.stores._postgresql_principal_verbs import (
     nothing,
 )
 from txsessions.stores._postgresql_rows import (
+    FAR,
     KEY_AT,
     PAYLOAD_AT,
     Found,
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 
 _MORE_AT = KEY_AT + 1
 # Where in the values of a replace these are, and how its numbers are written.
-_EXPECTED_AT, _PRESENT_AT = 1, 8
+_EXPECTED_AT, _PRESENT_AT = 1, 7
 _together, _apart = struct.Struct("!7q").pack, struct.Struct("8s" * 7).unpack
 _ANONYMOUS = b"anonymous"
 
@@ -81,7 +83,11 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         See L{txsessions.interfaces.ISessionStore.load}.
         """
         version = None if known is None else number(known)
-        present = instant(now, offset)
+        if -FAR < now < FAR:
+            # What instant says, without the call.
+            present = floor(now * 1e6 + 0.5) + offset
+        else:
+            present = instant(now, offset)
         values: Values = [key, version, number(present)]
         about = key, present, offset
         return Call(self._all.load, values, found, due, about=about, told=told)
@@ -114,7 +120,12 @@ class Verbs(SigningVerbs, PrincipalVerbs):
         """
         See L{txsessions.interfaces.ISessionStore.replace}.
         """
-        values = _replacing(record, expected, instant(now, offset), offset)
+        if -FAR < now < FAR:
+            # As in load.
+            present = floor(now * 1e6 + 0.5) + offset
+        else:
+            present = instant(now, offset)
+        values = _replacing(record, expected, present, offset)
         return Call(
             self._all.replace,
             values,
@@ -321,10 +332,9 @@ def _replacing(record: Record, expected: int, present: int, offset: int) -> Valu
     """
     The values of a replace.
     """
-    row = numbersOf(record, offset)
     # In two steps for all of them: each has a size that is known.
-    *numbers, now = _apart(_together(expected, *row, present))
-    return [record.key, *numbers, record.payload, now, record.principal, record.handle]
+    numbers = _apart(_together(expected, *numbersOf(record, offset), present))
+    return [record.key, *numbers, record.payload, record.principal, record.handle]
 
 
 def _numberIn(value: bytes | None) -> int:

@@ -26,6 +26,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from txsessions.core.forks import FORKS
 from txsessions.core.record import Answer, Record, SignInLimit
 from txsessions.core.telling import Told, shortBy
 from txsessions.errors import AddressError, ConfigurationError, StoreUnavailable
@@ -64,11 +65,18 @@ class PostgreSQLStore(Opening):
         See L{load}.
         """
         database, verbs = self._database, self._verbs
-        due = self._dueOf(database)
-        if due is None or database is None:
+        # What _tell asks, written out for the hot path: nearly all are made at once.
+        if (
+            database is None
+            or not database.isOpen
+            or database.fork != FORKS.count
+            or not (clock := database.clock).isKnown
+            or (seconds := database.seconds()) >= clock.nextAt
+        ):
             self._tell(told, now, partial(verbs.load, key, now, known), writes=False)
             return
-        call = verbs.load(key, now, known, database.clock.offset, due, told)
+        due = seconds + self._deadline
+        call = verbs.load(key, now, known, clock.offset, due, told)
         database.reads.tell(told, call)
 
     @shortBy(_load)
@@ -85,12 +93,19 @@ class PostgreSQLStore(Opening):
         See L{replace}.
         """
         database, verbs = self._database, self._verbs
-        due = self._dueOf(database)
-        if due is None or database is None:
+        # As in _load.
+        if (
+            database is None
+            or not database.isOpen
+            or database.fork != FORKS.count
+            or not (clock := database.clock).isKnown
+            or (seconds := database.seconds()) >= clock.nextAt
+        ):
             make = partial(verbs.replace, record, expected, now)
             self._tell(told, now, make, writes=True)
             return
-        call = verbs.replace(record, expected, now, database.clock.offset, due, told)
+        due = seconds + self._deadline
+        call = verbs.replace(record, expected, now, clock.offset, due, told)
         database.writes.tell(told, call)
 
     @shortBy(_replace)
