@@ -61,8 +61,9 @@ def storedDeadline(
     """
     # With what touchInterval says, written out for the hot path.
     touch = idle / TOUCHES_PER_IDLE
-    end = touchedAt + idle + (touch if touch < TOUCH_LIMIT else TOUCH_LIMIT)  # noqa: FURB136
-    return min(end, createdAt + lifetime)
+    idleEnd = touchedAt + idle + (touch if touch < TOUCH_LIMIT else TOUCH_LIMIT)  # noqa: FURB136
+    end = createdAt + lifetime
+    return idleEnd if idleEnd < end else end  # noqa: FURB136
 
 
 def localDeadline(

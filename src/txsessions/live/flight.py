@@ -31,7 +31,7 @@ from txsessions.live import signin
 from txsessions.live.adopting import adopt
 from txsessions.live.events import EventKind
 from txsessions.live.phases import ENDED, NEW, STORED
-from txsessions.live.waiting import GONE, SAVED, tellAll, tellFailed
+from txsessions.live.waiting import GONE, tellAll, tellFailed, unexpected
 
 if TYPE_CHECKING:
     from txsessions.live.entry import Entry
@@ -129,26 +129,39 @@ class Flight(Struct, eq=False):
         if not waiters or self.called:
             # A store that raised, and goes on all the same: it is over.
             return
-        record = self._record
+        record, entry = self._record, self._entry
+        again = entry.again
         try:
-            again = self._land()
+            if again is None and entry.session._phase != ENDED:
+                # What _land does, for by far most.
+                entry.flight = None
+            else:
+                again = self._land()
             if record is None:
-                self._entry.resettle(waiters + (again or []))
+                entry.resettle(waiters + (again or []))
             else:
                 try:
                     self._note(record)
                 finally:
                     # Whatever went wrong there: the store has it.
-                    tellAll(waiters, SAVED)
+                    for waiter in waiters:
+                        try:
+                            waiter.sessionSaved()
+                        except BaseException:
+                            unexpected()
                     if again is not None:
-                        self._entry.resettle(again)
+                        entry.resettle(again)
             waiters.clear()
         except BaseException:
             # As a Deferred does: the store has others to tell.
             self.called = True
             _log.failure("A session that was saved met an unexpected error")
         finally:
-            self._entry.table.writes.oneEnded()
+            writes = entry.table.writes
+            if writes.waiting:
+                writes.oneEnded()
+            else:
+                writes.underWay -= 1
 
     def errback(self, error: Any) -> None:
         """

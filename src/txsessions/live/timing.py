@@ -293,7 +293,9 @@ class Timed:
         @raise AlreadyCalled: The session has ended.
         @raise SessionStale: It was dropped because it could not be saved.
         """
-        demandThread()
+        ioThread: int | None = threadable.ioThread
+        if ioThread is not None and ioThread != get_ident():
+            demandThread()
         now = self._clock.seconds()
         due = self._due
         if due is not None and due <= now:

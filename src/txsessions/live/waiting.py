@@ -62,10 +62,15 @@ def tellAll(waiters: Iterable[Any], tell: Callable[[Any], object]) -> None:
         try:
             tell(waiter)
         except BaseException:
-            with suppress(BaseException):  # as an observer of the log may do, too
-                _log.failure(
-                    "Somebody who waited for a session met an unexpected error"
-                )
+            unexpected()
+
+
+def unexpected() -> None:
+    """
+    Tell the operator that telling one of them has raised.
+    """
+    with suppress(BaseException):  # as an observer of the log may do, too
+        _log.failure("Somebody who waited for a session met an unexpected error")
 
 
 class DeferredWaiter:
@@ -127,4 +132,5 @@ __all__ = [
     "Waiter",
     "tellAll",
     "tellFailed",
+    "unexpected",
 ]

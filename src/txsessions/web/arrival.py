@@ -123,7 +123,12 @@ def _soleAnswered(exchange: Exchange, answer: Any) -> None:
     """
     The store has answered, or could not, about the one session of a request.
     """
-    _note(exchange, exchange.visits[0], answer)
+    visit = exchange.visits[0]
+    # As _note does.
+    if isinstance(answer, Failure):
+        visit.failure = answer
+    elif exchange.state != LOST:
+        visit.take(answer)
     exchange.isLoaded = True
     if exchange.isLoading:
         _goOn(exchange)

@@ -134,8 +134,7 @@ class Holding(Visits):
             session = visit.session
             if not visit.acquired or session is None:
                 speaks = speaks or visit.heldLine is not None
-                continue
-            if (
+            elif (
                 visit.heldLine is not None
                 or visit.line is not None
                 or visit.rotatedHere
@@ -143,9 +142,10 @@ class Holding(Visits):
             ):
                 speaks = True
                 self._settleLast(visit, session)
-        if self._pending or self.state != HELD:
+        if speaks and (self._pending or self.state != HELD):
             return
-        if self._repeats and self._finishing:
+        isLast = self._finishing
+        if isLast and self._repeats:
             self._sendAgain()
             return
         request, recorder = self.request, self._recorder
@@ -157,7 +157,6 @@ class Holding(Visits):
         try:
             if speaks:
                 correctCookies(recorder.headers, self.visits, self._cacheControl)
-            isLast = self._finishing
             # The end of a chunked one is Twisted's to write.
             recorder.replay(atOnce=not (isLast and request.chunked))
             if isLast:

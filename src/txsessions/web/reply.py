@@ -14,7 +14,6 @@ once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -51,9 +50,6 @@ class _Taker:
 
 
 _taker: Any = _Taker()
-_WRITING = attrgetter(
-    "writeHeaders.__func__", "write.__func__", "writeSequence.__func__"
-)
 _USUAL: Any = HTTPChannel.writeHeaders, HTTPChannel.write, HTTPChannel.writeSequence
 
 
@@ -80,8 +76,13 @@ def _isUsual(channel: Any) -> bool:
     """
     Whether a channel sends just what Twisted's for HTTP/1 does.
     """
+    writeHeaders, write, writeSequence = _USUAL
     try:
-        return bool(_WRITING(channel) == _USUAL)
+        return (
+            channel.writeHeaders.__func__ is writeHeaders
+            and channel.write.__func__ is write
+            and channel.writeSequence.__func__ is writeSequence
+        )
     except AttributeError:
         return False
 
