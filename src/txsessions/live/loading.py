@@ -108,7 +108,7 @@ class Loader:
             return
         self.asked[uid] = question
         del uid
-        self._send(question, live)
+        self._send(question)
 
     def _isAnswered(self, uid: bytes, answered: Answered) -> bool:
         """
@@ -143,27 +143,29 @@ class Loader:
         """
         self.ask(uids.pop(), answered)
 
-    def _send(self, question: Question, live: Session | None) -> None:
+    def _sendLate(self, question: Question) -> None:
+        """
+        Ask the store what was not to be asked at once, of what is in memory now.
+        """
+        live = question.live = self._inMemory(question.uid)
+        entry = None if live is None else live._entry
+        question.known = None if entry is None else entry.version
+        self._send(question)
+
+    def _send(self, question: Question) -> None:
         """
         Ask the store.
-
-        @param live: What is in memory now.
         """
-        table, known = self.table, None
+        table, live, known = self.table, question.live, question.known
         store, seconds = table.store, table.seconds
         now = seconds()
-        if live is not None:
-            entry, due, clock = live._entry, live._due, live._clock
+        if live is not None and known is not None:
+            due, clock = live._due, live._clock
             there = now if clock is table.reactor else clock.seconds()
-            if due is None or there >= due:
-                # Else it has outlived here: it was maybe touched in another process,
-                # which its version does not tell.
-                entry = None if live._hasOutlived() else entry
-            known = None if entry is None else entry.version
-        # As by far most are, they are what the question was made with: to change what is
-        # made in C takes as long as making it.
-        if question.live is not live or question.known != known:
-            question.live, question.known = live, known
+            if (due is None or there >= due) and live._hasOutlived():
+                # It was maybe touched in another process, which its version does not
+                # tell.
+                question.known = known = None
         try:
             seen, load = store.changes(), store.load
             if seen != question.seen:
@@ -187,7 +189,7 @@ class Loader:
         """
         try:
             if question.live is not None and question.isOutdatedBy(answer):
-                self._send(question, self._inMemory(question.uid))
+                self._sendLate(question)
                 return question
             return self._take(answer, question)
         except BaseException:
@@ -201,7 +203,7 @@ class Loader:
         following = self.next.get(uid)
         if following is not None and uid not in self.asked:
             self.asked[uid] = self.next.pop(uid)
-            self._send(following, self._inMemory(uid))
+            self._sendLate(following)
 
     def notLoaded(self, failure: Failure, question: Question) -> None:
         """

@@ -65,19 +65,21 @@ class PostgreSQLStore(Opening):
         See L{load}.
         """
         database, verbs = self._database, self._verbs
-        # What _tell asks, written out for the hot path: nearly all are made at once.
         if (
-            database is None
-            or not database.isOpen
-            or database.fork != FORKS.count
-            or not (clock := database.clock).isKnown
-            or (seconds := database.seconds()) >= clock.nextAt
+            database is not None
+            and database.isOpen
+            and database.fork == FORKS.count
+            and (clock := database.clock).isKnown
         ):
-            self._tell(told, now, partial(verbs.load, key, now, known), writes=False)
-            return
-        due = seconds + self._deadline
-        call = verbs.load(key, now, known, clock.offset, due, told)
-        database.reads.tell(told, call)
+            # What _tell asks, written out for the hot path: nearly all are made at once.
+            seconds = database.seconds
+            moment = seconds()
+            if moment < clock.nextAt:
+                due = moment + self._deadline
+                call = verbs.load(key, now, known, clock.offset, due, told)
+                database.reads.tell(told, call)
+                return
+        self._tell(told, now, partial(verbs.load, key, now, known), writes=False)
 
     @shortBy(_load)
     def load(
@@ -93,20 +95,22 @@ class PostgreSQLStore(Opening):
         See L{replace}.
         """
         database, verbs = self._database, self._verbs
-        # As in _load.
         if (
-            database is None
-            or not database.isOpen
-            or database.fork != FORKS.count
-            or not (clock := database.clock).isKnown
-            or (seconds := database.seconds()) >= clock.nextAt
+            database is not None
+            and database.isOpen
+            and database.fork == FORKS.count
+            and (clock := database.clock).isKnown
         ):
-            make = partial(verbs.replace, record, expected, now)
-            self._tell(told, now, make, writes=True)
-            return
-        due = seconds + self._deadline
-        call = verbs.replace(record, expected, now, clock.offset, due, told)
-        database.writes.tell(told, call)
+            # As in _load.
+            seconds = database.seconds
+            moment = seconds()
+            if moment < clock.nextAt:
+                due = moment + self._deadline
+                call = verbs.replace(record, expected, now, clock.offset, due, told)
+                database.writes.tell(told, call)
+                return
+        make = partial(verbs.replace, record, expected, now)
+        self._tell(told, now, make, writes=True)
 
     @shortBy(_replace)
     def replace(self, record: Record, expected: int, now: float) -> Deferred[None]:

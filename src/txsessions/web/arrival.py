@@ -130,8 +130,17 @@ def _soleAnswered(exchange: Exchange, answer: Any) -> None:
     elif exchange.state != LOST:
         visit.take(answer)
     exchange.isLoaded = True
-    if exchange.isLoading:
-        _goOn(exchange)
+    if not exchange.isLoading:
+        return
+    # As _goOn does.
+    exchange.isLoading = False
+    request = exchange.request
+    try:
+        request._processLoaded()
+    except Exception:
+        failing.giveUp(request)
+    if exchange.afterwards is not None:
+        exchange.goOn()
 
 
 def _note(exchange: Exchange, visit: Visit, answer: Any) -> None:
@@ -144,19 +153,16 @@ def _note(exchange: Exchange, visit: Visit, answer: Any) -> None:
         visit.take(answer)
 
 
-def _goOn(exchange: Exchange, resume: Callable[[], None] | None = None) -> None:
+def _goOn(exchange: Exchange, resume: Callable[[], None]) -> None:
     """
     All that was waited for is there.
 
-    @param resume: How the request goes on, if not as usual.
+    @param resume: How the request goes on.
     """
     exchange.isLoading = False
     request = exchange.request
     try:
-        if resume is None:
-            request._processLoaded()
-        else:
-            resume()
+        resume()
     except Exception:
         failing.giveUp(request)
     if exchange.afterwards is not None:
