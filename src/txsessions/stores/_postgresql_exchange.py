@@ -54,6 +54,21 @@ class Step(Struct, eq=False):
         return f"<{self.statement.name.decode()}>"
 
 
+class Several(Struct, frozen=True, eq=False):
+    """
+    How several calls are asked as one, whose answer has a row for each, in their order.
+
+    @ivar statement: What asks for all of them.
+    @ivar valuesOf: Makes its values of all of theirs; L{None} if that cannot be.
+    @ivar decode: Makes of a row's only column, and of what the call is C{about}, what
+        the call's own C{decode} would.
+    """
+
+    statement: Statement
+    valuesOf: Callable[[Sequence[Values]], Values | None]
+    decode: Callable[[bytes | None, Any], Any]
+
+
 class Call(Step, eq=False):
     """
     A statement, and who waits for the answer.
@@ -70,6 +85,7 @@ class Call(Step, eq=False):
     @ivar told: Who waits, once it is made.
     @ivar about: For C{decode}.
     @ivar size: How many bytes the payload has that is among the values.
+    @ivar several: How it is asked together with others of its kind.
     """
 
     decode: Callable[..., Any]
@@ -82,6 +98,7 @@ class Call(Step, eq=False):
     told: Told | None = None
     about: tuple[Any, ...] | None = None
     size: int = 0
+    several: Several | None = None
 
     def answer(self, answer: object) -> None:
         """
@@ -101,7 +118,8 @@ COMMITS = ("off", "as set", "on")
 """How a unit is committed, by the greatest C{commit} of its calls: not waiting for
 the disk; as the server or the user has set it; waiting in any case."""
 
-_dueOf, _lockOf = attrgetter("due"), attrgetter("lock")
+_dueOf, _lockOf, _severalOf = map(attrgetter, ("due", "lock", "several"))
+_valuesOf, _wasRetried = attrgetter("values"), attrgetter("retried")
 
 
 class Unit:
@@ -116,6 +134,7 @@ class Unit:
         commit; L{None} if none did.
     @ivar code: That error's SQLSTATE.
     @ivar said: That error, in the server's words.
+    @ivar several: How all of the calls were asked as one, if they were.
     """
 
     __slots__ = (
@@ -126,6 +145,7 @@ class Unit:
         "failed",
         "results",
         "said",
+        "several",
         "steps",
     )
 
@@ -139,10 +159,25 @@ class Unit:
             self._ahead.append(calls)
             locks = self._locks() if any(map(_lockOf, calls)) else []
             self.steps = [Step(setup, []), *locks, *calls]
+        self.several: Several | None = None
+        if len(calls) > 1 and calls[0].several is not None:
+            self._askTogether(calls[0].several)
         self.results: list[PGresult] = []
         self.failed: int | None = None
         self.code = ""
         self.said = ""
+
+    def _askTogether(self, several: Several) -> None:
+        """
+        Ask all calls as one, if all are of one kind and none was asked so before.
+        """
+        if {*map(_severalOf, self.calls)} == {several} and not any(
+            map(_wasRetried, self.calls)
+        ):
+            values = several.valuesOf([*map(_valuesOf, self.calls)])
+            if values is not None:
+                self.several = several
+                self.steps = [Step(several.statement, values)]
 
     def _locks(self) -> list[Step]:
         """
@@ -162,10 +197,15 @@ class Unit:
             steps.append(Step(statement, [number(place)]))
         return steps
 
-    def answers(self) -> Iterable[tuple[Call, PGresult]]:
+    def answers(self) -> Iterable[tuple[Call, Any]]:
         """
-        The calls with what they were answered.
+        The calls with what they were answered: a result each, or the columns of one.
         """
+        if self.several is not None:
+            (result,) = self.results
+            get = result.get_value
+            rows = [get(row, 0) for row in range(result.ntuples)]
+            return zip(self.calls, rows, strict=True)
         return zip(self.calls, self.results[len(self._ahead) :], strict=True)
 
     def blamed(self) -> list[Call]:

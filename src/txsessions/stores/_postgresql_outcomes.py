@@ -125,10 +125,16 @@ def settle(unit: Unit, place: str) -> list[Call]:
     if unit.failed is not None:
         return _undone(unit, place)
     again: list[Call] = []
+    several = unit.several
     for call, result in unit.answers():
         try:
-            decode, about = call.decode, call.about
-            answer = decode(result) if about is None else decode(result, about)
+            about = call.about
+            if several is not None:
+                answer = several.decode(result, about)
+            elif about is None:
+                answer = call.decode(result)
+            else:
+                answer = call.decode(result, about)
         except Again as other:
             other.change(call)
             again.append(call)
@@ -149,6 +155,11 @@ def _undone(unit: Unit, place: str) -> list[Call]:
     """
     The server has undone all of it, because of one call, or of what is all calls'.
     """
+    if unit.several is not None:
+        # Which of them met the error nobody knows: now each is asked for itself.
+        for call in unit.calls:
+            call.retried = True
+        return [*unit.calls]
     code, blamed = unit.code, unit.blamed()
     again = [call for call in unit.calls if call not in blamed]
     verdict = judge(code)

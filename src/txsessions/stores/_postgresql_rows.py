@@ -61,6 +61,8 @@ _numbers = struct.Struct("!6q").unpack
 # version is ever NULL, so that all of them have their place.
 _spaced = struct.Struct("!4x" + "8xq" * 6).unpack_from
 _OTHERS_FROM = 4 + 16 * 6
+# How long one is all of whose fields are NULL.
+_NOTHING_THERE = 4 + 8 * 10
 _length = struct.Struct("!4xi").unpack_from
 
 
@@ -205,18 +207,26 @@ def _othersOf(composite: bytes) -> list[Value]:
     return others
 
 
-def found(result: PGresult, about: tuple[bytes, int, int]) -> Found:
+About = tuple[bytes, int, int]
+"""What is known of a load: the key; when it was asked, by the server's clock; and how far
+that is ahead."""
+
+
+def found(result: PGresult, about: About) -> Found:
     """
     Read the answer to a load.
-
-    @param about: The key; when it was asked, by the server's clock; and how far that is
-        ahead.
     """
-    if not result.ntuples:
-        return None
-    composite = result.get_value(0, 0)
+    return foundIn(result.get_value(0, 0), about) if result.ntuples else None
+
+
+def foundIn(composite: Value, about: About) -> Found:
+    """
+    Read what a load was answered, or one of several that were asked together.
+    """
     if composite is None:
         return UNCHANGED
+    if len(composite) == _NOTHING_THERE:
+        return None
     key, present, offset = about
     numbers, others = _spaced(composite), _othersOf(composite)
     if others[0] is not None:
@@ -242,6 +252,7 @@ __all__ = [
     "Value",
     "checksumOf",
     "found",
+    "foundIn",
     "instant",
     "numbersOf",
     "readable",

@@ -29,7 +29,7 @@ from txsessions.stores import _postgresql_anonymous as anonymous
 from txsessions.stores import _postgresql_ending as ending
 from txsessions.stores import _postgresql_principals as principals
 
-BYTEA, BIGINT, BYTEAS = 17, 20, 1001
+BYTEA, BIGINT, BYTEAS, BIGINTS = 17, 20, 1001, 1016
 """The numbers of PostgreSQL's types."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -167,6 +167,7 @@ class Statements:
         )
         key, big = BYTEA, BIGINT
         self.load = self._make("load", _LOAD, key, big, big)
+        self.loads = self._make("loads", _LOADS, BYTEAS, BIGINTS, BIGINTS)
         row = (big, big, big, big, big, key)
         self.insert = self._make("insert", _INSERT, key, *row)
         signed, limit = (key, key), (big, big)
@@ -246,8 +247,20 @@ def setupOf(lockTimeout: int, commit: str) -> Statement:
     return Statement(name, text.encode(), [], [])
 
 
+_array = struct.Struct("!5i").pack
 number = struct.Struct("!q").pack
 """A C{bigint}, as it travels."""
+
+
+def arrayOf(kind: int, size: int, values: Sequence[bytes]) -> bytes:
+    """
+    An array, as it travels, of at least one value, all of one size.
+
+    @param kind: The number of their type.
+    @param size: How many bytes each has.
+    """
+    before = size.to_bytes(4, "big")
+    return _array(1, 0, kind, len(values), 1) + before + before.join(values)
 
 
 def keysOf(keys: Sequence[bytes]) -> bytes:
@@ -265,12 +278,20 @@ def keysOf(keys: Sequence[bytes]) -> bytes:
 
 # One value, for what is to be said of each column costs more than what is in it; and
 # none where the caller has that version.
-_LOAD = """
-SELECT CASE WHEN version = $2 THEN NULL ELSE ROW(
+_RECORD = """ROW(
     created_at, touched_at, expires_at, span, checksum, epoch,
     version, principal, handle, payload
-) END
-FROM {sessions} AS s WHERE key = $1 AND expires_at > $3 AND {alive}
+)"""
+_LOAD = f"""
+SELECT CASE WHEN version = $2 THEN NULL ELSE {_RECORD} END
+FROM {{sessions}} AS s WHERE key = $1 AND expires_at > $3 AND {{alive}}
+"""
+# Of what is not there all columns are NULL.
+_LOADS = f"""
+SELECT CASE WHEN version = known THEN NULL ELSE {_RECORD} END
+FROM unnest($1, $2, $3) WITH ORDINALITY AS asked (asked_key, known, present, place)
+LEFT JOIN {{sessions}} AS s ON key = asked_key AND expires_at > present AND {{alive}}
+ORDER BY place
 """
 _INSERT = """
 INSERT INTO {sessions} ({new}) VALUES ($1, $2, $3, $4, $5, $5 - $4, $5, $6, $7)

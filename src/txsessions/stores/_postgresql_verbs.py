@@ -17,11 +17,12 @@ from math import floor
 from typing import TYPE_CHECKING
 
 from txsessions.core.record import DELETED, Record, sameSignIn, tagOf
+from txsessions.core.seal import STORE_KEY_BYTES
 from txsessions.core.telling import Told
 from txsessions.errors import SessionConflict, SessionGone
 from txsessions.interfaces import END_MARKER
 from txsessions.stores._postgresql_anonymous import LOOK
-from txsessions.stores._postgresql_exchange import Call, Values
+from txsessions.stores._postgresql_exchange import Call, Several, Values
 from txsessions.stores._postgresql_outcomes import Again
 from txsessions.stores._postgresql_principal_verbs import (
     EASY,
@@ -38,12 +39,20 @@ from txsessions.stores._postgresql_rows import (
     PAYLOAD_AT,
     Found,
     found,
+    foundIn,
     instant,
     numbersOf,
     readable,
 )
 from txsessions.stores._postgresql_signing import SigningVerbs
-from txsessions.stores._postgresql_statements import Statements, keysOf, number
+from txsessions.stores._postgresql_statements import (
+    BIGINT,
+    BYTEA,
+    Statements,
+    arrayOf,
+    keysOf,
+    number,
+)
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
@@ -53,6 +62,7 @@ _MORE_AT = KEY_AT + 1
 _EXPECTED_AT, _PRESENT_AT = 1, 7
 _together, _apart = struct.Struct("!7q").pack, struct.Struct("8s" * 7).unpack
 _ANONYMOUS = b"anonymous"
+_NO_VERSION, _NUMBER_BYTES = number(-1), 8
 
 
 class Verbs(SigningVerbs, PrincipalVerbs):
@@ -67,6 +77,7 @@ class Verbs(SigningVerbs, PrincipalVerbs):
             L{PostgreSQLStore<txsessions.stores.postgresql.PostgreSQLStore>}.
         """
         self._all = statements
+        self._loads = Several(statements.loads, _loadsOf, foundIn)
         self._usual = {"server": USUAL, "full": FINAL, "normal": EASY}[durability]
         self._easy = FINAL if durability == "full" else EASY
 
@@ -90,7 +101,15 @@ class Verbs(SigningVerbs, PrincipalVerbs):
             present = instant(now, offset)
         values: Values = [key, version, number(present)]
         about = key, present, offset
-        return Call(self._all.load, values, found, due, about=about, told=told)
+        return Call(
+            self._all.load,
+            values,
+            found,
+            due,
+            about=about,
+            told=told,
+            several=self._loads,
+        )
 
     def followed(self, key: bytes, now: float, offset: int, due: float) -> Call:
         """
@@ -317,6 +336,21 @@ class Verbs(SigningVerbs, PrincipalVerbs):
             return [record for record in records if record is not None], following
 
         return Call(self._all.scan, [first, number(limit)], decode, due, alone=True)
+
+
+def _loadsOf(every: Sequence[Values]) -> Values | None:
+    """
+    The values of several loads together, unless one has a key that is none.
+    """
+    keys, known, presents = zip(*every, strict=True)
+    if {*map(type, keys)} != {bytes} or {*map(len, keys)} != {STORE_KEY_BYTES}:
+        return None
+    versions = [version or _NO_VERSION for version in known]
+    return [
+        arrayOf(BYTEA, STORE_KEY_BYTES, keys),
+        arrayOf(BIGINT, _NUMBER_BYTES, versions),
+        arrayOf(BIGINT, _NUMBER_BYTES, presents),
+    ]
 
 
 def _replaced(result: PGresult, about: tuple[Verbs, Record, Values, int]) -> None:
