@@ -26,11 +26,11 @@ from txsessions.stores._postgresql_outcomes import Again
 from txsessions.stores._postgresql_statements import (
     LOCK_ALONE,
     LOCK_SHARED,
-    number,
     setupOf,
     statementOf,
 )
 from txsessions.stores._postgresql_thread import ThreadedLink
+from txsessions.stores._postgresql_values import number
 from txsessions.stores._reactor import handled
 
 STATEMENT = statementOf("some", "SELECT")

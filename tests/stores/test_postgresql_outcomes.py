@@ -16,9 +16,9 @@ from txsessions.stores._postgresql_outcomes import Again, gather, settle
 from txsessions.stores._postgresql_statements import (
     Names,
     Statements,
-    keysOf,
     setupOf,
 )
+from txsessions.stores._postgresql_values import keysOf
 
 STATEMENT = Statements(Names("public", "sessions")).delete
 

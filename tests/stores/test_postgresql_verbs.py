@@ -19,7 +19,8 @@ from txsessions.errors import (
 from txsessions.stores._postgresql_exchange import Call
 from txsessions.stores._postgresql_outcomes import Again
 from txsessions.stores._postgresql_rows import valuesOf
-from txsessions.stores._postgresql_statements import Statements, namesOf, number
+from txsessions.stores._postgresql_statements import Statements, namesOf
+from txsessions.stores._postgresql_values import number
 from txsessions.stores._postgresql_verbs import EASY, FINAL, USUAL, Verbs
 
 

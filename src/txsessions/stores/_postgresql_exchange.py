@@ -22,8 +22,8 @@ from txsessions.stores._postgresql_statements import (
     LOCK_ALONE,
     LOCK_SHARED,
     Statement,
-    number,
 )
+from txsessions.stores._postgresql_values import number
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult

@@ -22,7 +22,8 @@ from txsessions.stores._postgresql_rows import (
     instant,
     readable,
 )
-from txsessions.stores._postgresql_statements import Names, Statements, number
+from txsessions.stores._postgresql_statements import Names, Statements
+from txsessions.stores._postgresql_values import number
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult

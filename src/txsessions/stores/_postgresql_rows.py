@@ -29,7 +29,7 @@ from txsessions.core.record import (
 from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores._postgresql_ending import NOTHING
 from txsessions.stores._postgresql_exchange import Values
-from txsessions.stores._postgresql_statements import number
+from txsessions.stores._postgresql_values import number
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult

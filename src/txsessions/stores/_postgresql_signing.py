@@ -24,7 +24,8 @@ from txsessions.stores._postgresql_exchange import Call, Values
 from txsessions.stores._postgresql_outcomes import Again
 from txsessions.stores._postgresql_principal_verbs import FINAL, lockOf
 from txsessions.stores._postgresql_rows import KEY_AT, instant, readable, valuesOf
-from txsessions.stores._postgresql_statements import Statements, number
+from txsessions.stores._postgresql_statements import Statements
+from txsessions.stores._postgresql_values import number
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult

@@ -1,10 +1,9 @@
 """
 The statements of the PostgreSQL store.
 
-Owns the SQL, the names it is about, and how values travel in binary.  Each
-statement is complete by itself: it relies on no state of its connection, so that a
-pooler may put every transaction on another one.  There is no upsert here, and none
-may come.
+Owns the SQL and the names it is about.  Each statement is complete by itself: it relies
+on no state of its connection, so that a pooler may put every transaction on another
+one.  There is no upsert here, and none may come.
 
 Times are whole microseconds of the server's clock.  A marker of a rotation is a row
 without version, whose payload is the new key; earlier code left it empty.  C{span}
@@ -19,8 +18,6 @@ L{txsessions.stores._postgresql_principals}.
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -28,9 +25,7 @@ from txsessions.errors import ConfigurationError
 from txsessions.stores import _postgresql_anonymous as anonymous
 from txsessions.stores import _postgresql_ending as ending
 from txsessions.stores import _postgresql_principals as principals
-
-BYTEA, BIGINT, BYTEAS, BIGINTS = 17, 20, 1001, 1016
-"""The numbers of PostgreSQL's types."""
+from txsessions.stores._postgresql_values import BIGINT, BIGINTS, BYTEA, BYTEAS
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST = 48
@@ -42,8 +37,14 @@ _COLUMNS = (
 _NEW = "key, version, created_at, touched_at, expires_at, span, due, checksum, payload"
 # What a deadline becomes where a slower writer meets a later touch.
 _LATER = "CASE WHEN touched_at > $T THEN GREATEST(expires_at, $E) ELSE $E END"
+# One value, for what is to be said of each column costs more than what is in it.
+_RECORD = (
+    "ROW(created_at, touched_at, expires_at, span, checksum, epoch, "
+    "version, principal, handle, payload)"
+)
 _WORDS = {
     "columns": _COLUMNS,
+    "record": _RECORD,
     "new": _NEW,
     "marker": ending.RENAMED,
     "end": ending.ENDED,
@@ -247,50 +248,16 @@ def setupOf(lockTimeout: int, commit: str) -> Statement:
     return Statement(name, text.encode(), [], [])
 
 
-_array = struct.Struct("!5i").pack
-number = struct.Struct("!q").pack
-"""A C{bigint}, as it travels."""
-
-
-def arrayOf(kind: int, size: int, values: Sequence[bytes]) -> bytes:
-    """
-    An array, as it travels, of at least one value, all of one size.
-
-    @param kind: The number of their type.
-    @param size: How many bytes each has.
-    """
-    before = size.to_bytes(4, "big")
-    return _array(1, 0, kind, len(values), 1) + before + before.join(values)
-
-
-def keysOf(keys: Sequence[bytes]) -> bytes:
-    """
-    A C{bytea[]}, as it travels.
-    """
-    head = struct.pack("!iii", 1 if keys else 0, 0, BYTEA)
-    if not keys:
-        return head
-    parts = [head, struct.pack("!ii", len(keys), 1)]
-    for key in keys:
-        parts += (struct.pack("!i", len(key)), key)
-    return b"".join(parts)
-
-
-# One value, for what is to be said of each column costs more than what is in it; and
-# none where the caller has that version.
-_RECORD = """ROW(
-    created_at, touched_at, expires_at, span, checksum, epoch,
-    version, principal, handle, payload
-)"""
-_LOAD = f"""
-SELECT CASE WHEN version = $2 THEN NULL ELSE {_RECORD} END
-FROM {{sessions}} AS s WHERE key = $1 AND expires_at > $3 AND {{alive}}
+# Nothing is told where the caller has that version.
+_LOAD = """
+SELECT CASE WHEN version = $2 THEN NULL ELSE {record} END
+FROM {sessions} AS s WHERE key = $1 AND expires_at > $3 AND {alive}
 """
-# Of what is not there all columns are NULL.
-_LOADS = f"""
-SELECT CASE WHEN version = known THEN NULL ELSE {_RECORD} END
+# The same of several, with a row for each: of what is not there all values are NULL.
+_LOADS = """
+SELECT CASE WHEN version = known THEN NULL ELSE {record} END
 FROM unnest($1, $2, $3) WITH ORDINALITY AS asked (asked_key, known, present, place)
-LEFT JOIN {{sessions}} AS s ON key = asked_key AND expires_at > present AND {{alive}}
+LEFT JOIN {sessions} AS s ON key = asked_key AND expires_at > present AND {alive}
 ORDER BY place
 """
 _INSERT = """
@@ -391,17 +358,12 @@ WHERE key >= $1 AND version IS NOT NULL ORDER BY key LIMIT $2
 
 
 __all__ = [
-    "BIGINT",
-    "BYTEA",
-    "BYTEAS",
     "LOCK_ALONE",
     "LOCK_SHARED",
     "Names",
     "Statement",
     "Statements",
-    "keysOf",
     "namesOf",
-    "number",
     "setupOf",
     "statementOf",
 ]

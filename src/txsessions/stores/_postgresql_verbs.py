@@ -17,7 +17,6 @@ from math import floor
 from typing import TYPE_CHECKING
 
 from txsessions.core.record import DELETED, Record, sameSignIn, tagOf
-from txsessions.core.seal import STORE_KEY_BYTES
 from txsessions.core.telling import Told
 from txsessions.errors import SessionConflict, SessionGone
 from txsessions.interfaces import END_MARKER
@@ -45,10 +44,10 @@ from txsessions.stores._postgresql_rows import (
     readable,
 )
 from txsessions.stores._postgresql_signing import SigningVerbs
-from txsessions.stores._postgresql_statements import (
+from txsessions.stores._postgresql_statements import Statements
+from txsessions.stores._postgresql_values import (
     BIGINT,
     BYTEA,
-    Statements,
     arrayOf,
     keysOf,
     number,
@@ -62,7 +61,7 @@ _MORE_AT = KEY_AT + 1
 _EXPECTED_AT, _PRESENT_AT = 1, 7
 _together, _apart = struct.Struct("!7q").pack, struct.Struct("8s" * 7).unpack
 _ANONYMOUS = b"anonymous"
-_NO_VERSION, _NUMBER_BYTES = number(-1), 8
+_NO_VERSION = number(-1)
 
 
 class Verbs(SigningVerbs, PrincipalVerbs):
@@ -340,16 +339,17 @@ class Verbs(SigningVerbs, PrincipalVerbs):
 
 def _loadsOf(every: Sequence[Values]) -> Values | None:
     """
-    The values of several loads together, unless one has a key that is none.
+    The values of several loads together, unless one has a key that is none, or of
+    another size.
     """
     keys, known, presents = zip(*every, strict=True)
-    if {*map(type, keys)} != {bytes} or {*map(len, keys)} != {STORE_KEY_BYTES}:
+    if {*map(type, keys)} != {bytes} or len({*map(len, keys)}) > 1:
         return None
     versions = [version or _NO_VERSION for version in known]
     return [
-        arrayOf(BYTEA, STORE_KEY_BYTES, keys),
-        arrayOf(BIGINT, _NUMBER_BYTES, versions),
-        arrayOf(BIGINT, _NUMBER_BYTES, presents),
+        arrayOf(BYTEA, keys),
+        arrayOf(BIGINT, versions),
+        arrayOf(BIGINT, presents),
     ]
 
 
