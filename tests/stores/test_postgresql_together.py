@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from msgspec.structs import replace as evolve
+from msgspec import structs
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,7 +19,7 @@ from txsessions.errors import StoreUnavailable
 from txsessions.interfaces import ROTATION_MARKER
 from txsessions.stores._postgresql_exchange import Call, Exchange, Unit
 from txsessions.stores._postgresql_outcomes import settle
-from txsessions.stores._postgresql_statements import Names, Statements
+from txsessions.stores._postgresql_statements import Names, Statement, Statements
 from txsessions.stores._postgresql_verbs import Verbs
 from txsessions.stores.postgresql import PostgreSQLStore
 from txsessions.testing._case import steps
@@ -78,7 +78,7 @@ class TogetherTests(PostgresCase):
         made = {name: record(name, **changes) for name, changes in kinds.items()}
         for each in made.values():
             await store.insert(each, self.now)
-        moved = evolve(record("moved"), version=2)
+        moved = record("moved", version=2)
         marks = 3 * ROTATION_MARKER
         await store.rename(made["rotated"].key, moved, 1, self.now, marks=marks)
         await store.delete(made["deleted"].key, self.now)
@@ -131,6 +131,25 @@ class TogetherTests(PostgresCase):
         self.assertEqual(self.sent, [[b"txsessions_load"]])
         self.assertEqual(await self.load(store, [one] * 300), [kept] * 300)
         self.assertEqual(self.sent, [[b"txsessions_loads"]] * 3)
+
+    @steps
+    async def test_inAnyOrder(self) -> None:
+        """
+        The server may tell the answers in whatever order it likes.
+        """
+        store = await self.open()
+        several = store._verbs._loads
+        told = several.statement
+        text = told.text + b" ORDER BY place % 7, place DESC"
+        turned = Statement(told.name, text, told.types, told.formats)
+        self.patch(store._verbs, "_loads", structs.replace(several, statement=turned))
+        kept = [record(str(number)) for number in range(100)]
+        for each in kept[::2]:
+            await store.insert(each, self.now)
+        found = [each if number % 2 == 0 else None for number, each in enumerate(kept)]
+        asked = [(each.key, self.now, None) for each in kept]
+        self.assertEqual(await self.load(store, asked), found)
+        self.assertEqual(self.sent, [[b"txsessions_loads"]])
 
     @steps
     async def test_keyOfAnotherSize(self) -> None:

@@ -56,11 +56,12 @@ class Step(Struct, eq=False):
 
 class Several(Struct, frozen=True, eq=False):
     """
-    How several calls are asked as one, whose answer has a row for each, in their order.
+    How several calls are asked as one.
 
-    @ivar statement: What asks for all of them.
+    @ivar statement: What asks for all of them.  Its answer has a row for each, whose
+        second column is a C{bigint} that tells which: the first call's is the least.
     @ivar valuesOf: Makes its values of all of theirs; L{None} if that cannot be.
-    @ivar decode: Makes of a row's only column, and of what the call is C{about}, what
+    @ivar decode: Makes of a row's first column, and of what the call is C{about}, what
         the call's own C{decode} would.
     """
 
@@ -199,13 +200,20 @@ class Unit:
 
     def answers(self) -> Iterable[tuple[Call, Any]]:
         """
-        The calls with what they were answered: a result each, or the columns of one.
+        The calls with what they were answered: a result each, or a column of one.
         """
         if self.several is not None:
             (result,) = self.results
-            get = result.get_value
-            rows = [get(row, 0) for row in range(result.ntuples)]
-            return zip(self.calls, rows, strict=True)
+            get: Any = result.get_value
+            rows = range(result.ntuples)
+            values = [get(row, 0) for row in rows]
+            places = [get(row, 1) for row in rows]
+            if places != sorted(places):
+                # As bytes they have the order of numbers, and no two are the same.
+                values = [
+                    value for _, value in sorted(zip(places, values, strict=True))
+                ]
+            return zip(self.calls, values, strict=True)
         return zip(self.calls, self.results[len(self._ahead) :], strict=True)
 
     def blamed(self) -> list[Call]:
