@@ -74,6 +74,7 @@ class TogetherTests(PostgresCase):
             "rotated": {},
             "deleted": {},
             "damaged": {},
+            "odd": {"version": -1},
         }
         made = {name: record(name, **changes) for name, changes in kinds.items()}
         for each in made.values():
@@ -86,6 +87,16 @@ class TogetherTests(PostgresCase):
         key = made["damaged"].key
         self.server.do(f"UPDATE {self.table} SET payload = 'x' WHERE key = %s", key)
         return {**made, "moved": moved, "absent": record("absent")}
+
+    def breakEpochs(self) -> None:
+        """
+        Have the server fail wherever it looks after somebody signed in.
+        """
+        self.server.do(
+            f"CREATE OR REPLACE FUNCTION {self.table}_epoch_of (whose bytea) "
+            "RETURNS bigint LANGUAGE plpgsql STABLE "
+            "AS $$ BEGIN RAISE disk_full; END $$"
+        )
 
     @steps
     async def test_asIfAlone(self) -> None:
@@ -102,7 +113,7 @@ class TogetherTests(PostgresCase):
                 (
                     chance.choice([*made.values()]).key,
                     self.now + chance.choice((0, 60, ROTATION_MARKER + 1, 1e13, -1e13)),
-                    chance.choice((None, 1, 2, 7)),
+                    chance.choice((None, 1, 2, 7, 0, -1)),
                 )
                 for _ in range(chance.randrange(2, 30))
             ]
@@ -115,7 +126,7 @@ class TogetherTests(PostgresCase):
         kinds = {each for each in found if not isinstance(each, Record)}
         self.assertEqual(kinds, {None, UNCHANGED, DELETED, ROTATED, FORMER})
         kept = {each.key for each in found if isinstance(each, Record)}
-        names = "alive", "changed", "signed in", "late", "moved"
+        names = "alive", "changed", "signed in", "late", "moved", "odd"
         self.assertEqual(kept, {made[name].key for name in names})
 
     @steps
@@ -174,10 +185,7 @@ class TogetherTests(PostgresCase):
         """
         store = await self.open()
         made = await self.filled(store)
-        self.server.do(
-            f"CREATE OR REPLACE FUNCTION {self.table}_epoch_of (whose bytea) RETURNS bigint "
-            "LANGUAGE plpgsql STABLE AS $$ BEGIN RAISE disk_full; END $$"
-        )
+        self.breakEpochs()
         names = "alive", "signed in", "moved", "alive"
         asked = [(made[name].key, self.now, None) for name in names]
         answers = await self.load(store, asked)
@@ -189,6 +197,43 @@ class TogetherTests(PostgresCase):
         answers = await self.load(store, [asked[0], asked[2]])
         self.assertEqual(answers, [made["alive"], made["moved"]])
         self.assertEqual(self.sent, [[b"txsessions_loads"]])
+
+    @steps
+    async def test_nobodyElseIsLookedAt(self) -> None:
+        """
+        However small the table is, the server looks only at what it is asked for.
+        """
+        store = await self.open()
+        made = await self.filled(store)
+        for number in range(30):
+            await store.insert(record(str(number)), self.now)
+        self.server.do(f"ANALYZE {self.table}")
+        self.breakEpochs()
+        asked = [(record(str(number)).key, self.now, None) for number in range(30)]
+        asked.append((made["alive"].key, self.now, None))
+        answers = await self.load(store, asked)
+        self.assertEqual(answers[-1], made["alive"])
+        self.assertEqual(self.sent, [[b"txsessions_loads"]])
+
+    @steps
+    async def test_twoRows(self) -> None:
+        """
+        If a key has two rows, which may not be, no answer becomes that of another call.
+        """
+        store = await self.open()
+        made = await self.filled(store)
+        heir = f"{self.table}_heir"
+        self.server.do(f"CREATE TABLE {heir} () INHERITS ({self.table})")
+        self.server.do(
+            f"INSERT INTO {heir} SELECT * FROM {self.table} WHERE key = %s",
+            made["alive"].key,
+        )
+        for others in (["deleted"], ["absent", "moved"]):
+            asked = [(made[name].key, self.now, 1) for name in ["alive", *others]]
+            together = await self.load(store, asked)
+            self.assertEqual(self.sent[1:], [[b"txsessions_load"] * len(asked)])
+            alone = [(await self.load(store, [each]))[0] for each in asked]
+            self.assertEqual(together, alone)
 
     @steps
     async def test_prepared(self) -> None:

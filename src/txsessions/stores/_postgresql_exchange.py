@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ class Several(Struct, frozen=True, eq=False):
     How several calls are asked as one.
 
     @ivar statement: What asks for all of them.  Its answer has a row for each, whose
-        second column is a C{bigint} that tells which: the first call's is the least.
+        second column is a C{bigint} that tells which: 1 for the first call.
     @ivar valuesOf: Makes its values of all of theirs; L{None} if that cannot be.
     @ivar decode: Makes of a row's first column, and of what the call is C{about}, what
         the call's own C{decode} would.
@@ -121,6 +122,14 @@ the disk; as the server or the user has set it; waiting in any case."""
 
 _dueOf, _lockOf, _severalOf = map(attrgetter, ("due", "lock", "several"))
 _valuesOf, _wasRetried = attrgetter("values"), attrgetter("retried")
+
+
+@cache
+def _placesOf(count: int) -> list[bytes]:
+    """
+    The places of so many calls that were asked together.
+    """
+    return [number(place) for place in range(1, count + 1)]
 
 
 class Unit:
@@ -198,21 +207,22 @@ class Unit:
             steps.append(Step(statement, [number(place)]))
         return steps
 
-    def answers(self) -> Iterable[tuple[Call, Any]]:
+    def answers(self) -> Iterable[tuple[Call, Any]] | None:
         """
-        The calls with what they were answered: a result each, or a column of one.
+        The calls with what they were answered: a result each, or a column of one; L{None}
+        if that has not just one row for each.
         """
         if self.several is not None:
             (result,) = self.results
             get: Any = result.get_value
             rows = range(result.ntuples)
             values = [get(row, 0) for row in rows]
-            places = [get(row, 1) for row in rows]
-            if places != sorted(places):
-                # As bytes they have the order of numbers, and no two are the same.
-                values = [
-                    value for _, value in sorted(zip(places, values, strict=True))
-                ]
+            places, expected = [get(row, 1) for row in rows], _placesOf(len(self.calls))
+            if places != expected:
+                found = dict(zip(places, values, strict=True))
+                if len(places) != len(expected) or found.keys() != {*expected}:
+                    return None
+                values = [found[place] for place in expected]
             return zip(self.calls, values, strict=True)
         return zip(self.calls, self.results[len(self._ahead) :], strict=True)
 

@@ -122,11 +122,12 @@ def settle(unit: Unit, place: str) -> list[Call]:
     @param place: The database, for people.
     @return: The calls that have to be made again.
     """
-    if unit.failed is not None:
+    answers = None if unit.failed is not None else unit.answers()
+    if answers is None:
         return _undone(unit, place)
     again: list[Call] = []
     several = unit.several
-    for call, result in unit.answers():
+    for call, result in answers:
         try:
             about = call.about
             if several is not None:
@@ -156,7 +157,7 @@ def _undone(unit: Unit, place: str) -> list[Call]:
     The server has undone all of it, because of one call, or of what is all calls'.
     """
     if unit.several is not None:
-        # Which of them met the error nobody knows: now each is asked for itself.
+        # Which of them is to blame nobody knows: now each is asked for itself.
         for call in unit.calls:
             call.retried = True
         return [*unit.calls]

@@ -254,11 +254,15 @@ SELECT CASE WHEN version = $2 THEN NULL ELSE {record} END
 FROM {sessions} AS s WHERE key = $1 AND expires_at > $3 AND {alive}
 """
 # The same of several, with a row for each, in no order: to sort them the server would
-# have to keep them all.  Of what is not there all values are NULL.
+# have to keep them all.  Each is looked up by itself, whatever the planner knows of the
+# table.  Of what is not there all values are NULL.
 _LOADS = """
-SELECT CASE WHEN version = known THEN NULL ELSE {record} END, place
+SELECT CASE WHEN version = NULLIF(known, 0) THEN NULL ELSE {record} END, place
 FROM unnest($1, $2, $3) WITH ORDINALITY AS asked (asked_key, known, present, place)
-LEFT JOIN {sessions} AS s ON key = asked_key AND expires_at > present AND {alive}
+LEFT JOIN LATERAL (
+    SELECT s.* FROM {sessions} AS s
+    WHERE key = asked_key AND expires_at > present AND {alive} OFFSET 0
+) AS found ON true
 """
 _INSERT = """
 INSERT INTO {sessions} ({new}) VALUES ($1, $2, $3, $4, $5, $5 - $4, $5, $6, $7)

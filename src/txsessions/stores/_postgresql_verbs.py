@@ -61,7 +61,7 @@ _MORE_AT = KEY_AT + 1
 _EXPECTED_AT, _PRESENT_AT = 1, 7
 _together, _apart = struct.Struct("!7q").pack, struct.Struct("8s" * 7).unpack
 _ANONYMOUS = b"anonymous"
-_NO_VERSION = number(-1)
+_NO_VERSION = number(0)
 
 
 class Verbs(SigningVerbs, PrincipalVerbs):

@@ -2,12 +2,11 @@
 Sessions in a PostgreSQL database, shared by many machines.
 
 Owns the store's face: what L{ISessionStore} promises, put together from its parts.
-Needs psycopg 3.2 (C{txsessions[postgresql]}) and PostgreSQL 12 or later.  The reactor
+Needs psycopg 3.2 (C{txsessions[postgresql]}) and PostgreSQL 13 or later.  The reactor
 drives libpq itself, in pipeline mode: what is asked in one turn leaves as one packet
 and, if it writes, is one transaction (L{txsessions.stores._postgresql_line}); what it
-loads is one statement.  A store has two connections, one for reads
-and one for writes, which are made again whenever they break; while one is broken its
-calls fail at once.
+loads is one statement.  A store has two connections, one for reads and one for writes,
+which are made again whenever they break; while one is broken its calls fail at once.
 
 No call relies on the state of a connection, so a pooler such as PgBouncer may hand
 every transaction to another one.  C{prepare=1} in the address saves the server some
