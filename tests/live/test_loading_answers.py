@@ -293,5 +293,25 @@ class MeanwhileTests(AnswerCase):
         self.assertIs(self.load(self.there, self.session), other)
         self.assertEqual(other.sessionNamespaces, {"user": "me"})
 
+    def test_storeWentBackMeanwhile(self):
+        """
+        So it is if it lost them while it was asked: then it is asked once more, and no
+        more than that.
+        """
+        record = self.record(self.session)
+        other = self.load(self.there, self.session)
+        self.change(theirs=1)
+        self.hold()
+        found = self.there.loadSession(self.uid)
+        other["mine"] = 1
+        self.successResultOf(other.save())
+        self.inner._slots[record.key].record = record
+        for _ in range(2):
+            self.assertNoResult(found)
+            self.slow.release()
+        self.assertIs(self.successResultOf(found), other)
+        self.assertEqual(self.slow.calls.count("load"), 2)
+        self.assertEqual(other.sessionNamespaces, {"user": "me"})
+
 
 __all__ = ["JoinTests", "MeanwhileTests"]

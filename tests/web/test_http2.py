@@ -26,7 +26,7 @@ from tests.web.oracle import WebCase
 from tests.web.pages import OUTAGE, Page, change, count
 from tests.web.rfc6265 import Browser
 from tests.web.test_producers import CONTENT, Watched
-from txsessions import CSRFProtected
+from txsessions import CookiePolicy, CSRFProtected
 
 
 class Stream:
@@ -534,6 +534,26 @@ class HTTP2Tests(WebCase):
             self.store.down = None
             self.store.pass_()
             self.site = None
+
+    def test_lostWhileLoading(self):
+        """
+        A request whose client leaves while the store is asked does not hold the session
+        for ever, whether another cookie might have come or not.
+        """
+        for secure in ("always", "auto"):
+            site = self.serve(count, cookies=CookiePolicy(secure=secure))
+            client = self.h2(site=site)
+            client.send()
+            client.receive()
+            self.store.sharedWithOthers = True
+            self.store.hold("load")
+            client.send()
+            self.assertEqual(self.store.names(), ["load"])
+            client.leave()
+            self.store.pass_()
+            self.assertTrue(site.sessions)
+            held = [each._entry.isHeld() for each in site.sessions.values()]
+            self.assertNotIn(True, held)
 
     def test_connectionLost(self):
         """
