@@ -262,10 +262,12 @@ class CookieTests(RotationCase):
         there = self.client(site=self.serveElsewhere(self.root), jar=clients[0].jar)
         self.assertEqual(there.fetch("/look").body, b"1")
 
-    def changedWhileHeld(self):
+    def changedWhileHeld(self, **values):
         """
         A client whose reply is held for a rotation while the application gives the
         session one more uid by hand.
+
+        @param values: What it puts into the session then.
         """
         clients, requests = self.waiting()
         request, session = requests[0], requests[0].getSession()
@@ -273,10 +275,21 @@ class CookieTests(RotationCase):
         session.rotate(request)
         request.finish()
         session.uid = self.site._mkuid()
+        session.sessionNamespaces.update(values)
         self.store.release(1)
-        self.assertEqual(self.store.names(), ["rename"])
-        self.assertTrue(clients[0].silent)
+        if not values:
+            self.assertEqual(self.store.names(), ["rename"])
+            self.assertTrue(clients[0].silent)
         return clients[0]
+
+    def test_unsavableWhileHeld(self):
+        """
+        If what is in the session by then cannot be kept, that is answered, once.
+        """
+        self.expects500 = True
+        answer = self.changedWhileHeld(value="\ud800").answer()
+        self.assertEqual(answer.code, 500)
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_changedWhileHeld(self):
         """
