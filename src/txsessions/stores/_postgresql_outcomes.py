@@ -154,7 +154,8 @@ def settle(unit: Unit, place: str) -> list[Call]:
 
 def _undone(unit: Unit, place: str) -> list[Call]:
     """
-    The server has undone all of it, because of one call, or of what is all calls'.
+    The server has undone all of it, because of one call, or of what is all calls'; or
+    the answer to what was asked together is not what was asked for.
     """
     if unit.several is not None:
         # Which of them is to blame nobody knows: now each is asked for itself.
